@@ -1,0 +1,1 @@
+"""Checkpoints to quantized model files: the workstation side."""

@@ -1,0 +1,24 @@
+def cpu_features() -> list[str]:
+    """Instruction-set extensions of this CPU that the kernels can use, by their Linux names, sorted."""
+
+class AbortFlag:
+    """A flag that native code polls without taking the interpreter lock."""
+
+    def __init__(self) -> None: ...
+    def set(self) -> None:
+        """Ask the running native call to stop."""
+
+    def clear(self) -> None:
+        """Allow the next native call."""
+
+    @property
+    def is_set(self) -> bool:
+        """True while set."""
+
+    @property
+    def callback(self) -> int:
+        """Address of the C function `bool (*)(void *)` that reads the flag."""
+
+    @property
+    def data(self) -> int:
+        """The argument for `callback`; valid while this object lives."""

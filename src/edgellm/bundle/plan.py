@@ -1,0 +1,110 @@
+"""The plan layer of a bundle: how to run this model on the device it was packed for.
+
+Deterministic facts only: what one machine measured lives in the state folder, not here.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "PLAN_FORMAT_VERSION",
+    "PLAN_MEDIA_TYPE",
+    "ModelSource",
+    "Plan",
+    "PredictedMemory",
+    "RuntimeNeeds",
+    "SamplingDefaults",
+    "SpeedRange",
+    "TargetDevice",
+]
+
+PLAN_MEDIA_TYPE = "application/vnd.edgellm.plan.v1+json"
+PLAN_FORMAT_VERSION = 1
+
+
+class TargetDevice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The device that the bundle was made for."""
+
+    id: str  # profile id
+    name: str
+    profile_digest: str  # sha256:... of the canonical JSON of the profile as used
+    memory_bytes: int
+
+
+class RuntimeNeeds(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What must be there to run it."""
+
+    name: str = "llama.cpp"
+    package: str = "llama-cpp-python"
+    minimum_version: str = ""
+    cpu_features: tuple[str, ...] = ()  # names as in /proc/cpuinfo; all are required
+
+
+class SamplingDefaults(msgspec.Struct, frozen=True, omit_defaults=True):
+    """From the checkpoint's generation_config.json; None where it says nothing."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+
+
+class PredictedMemory(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Bytes at the planned context and sequences."""
+
+    total_bytes: int
+    weights_bytes: int
+    repack_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+    overhead_bytes: int
+    reserve_bytes: int  # kept for the operating system; not part of the total
+
+
+class SpeedRange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens per second, low to high, and where the numbers come from."""
+
+    low: float
+    high: float
+    basis: str
+
+
+class ModelSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the weights came from."""
+
+    kind: str  # "checkpoint" or "gguf"
+    name: str
+    architecture: str
+    files: dict[str, str]  # file name -> sha256:...
+    revision: str = ""
+    url: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything the runtime needs besides the model file."""
+
+    format_version: int
+    minimum_edgellm: str  # a reader older than this must refuse
+    target: TargetDevice
+    runtime: RuntimeNeeds
+    recipe: str
+    context: int  # tokens of one sequence
+    sequences: int
+    threads: int  # decode; 0 lets the device decide
+    batch_threads: int  # prefill; 0 lets the device decide
+    ubatch: int
+    kv_type_k: str  # "f16", "q8_0"
+    kv_type_v: str
+    flash_attention: bool
+    mmap: bool
+    repack: bool
+    sampling: SamplingDefaults
+    chat_template_digest: str  # sha256:... of the template text; empty without one
+    predicted_memory: PredictedMemory
+    predicted_decode: SpeedRange | None
+    predicted_prefill: SpeedRange | None
+    source: ModelSource
+    why: str = ""  # the paragraph that `auto` prints
+    licenses: tuple[str, ...] = ()  # SPDX ids or LicenseRef-...

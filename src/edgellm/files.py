@@ -1,0 +1,84 @@
+"""Durable file operations: what is written survives a power cut, or was never there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgellm.errors import AccessError, EdgeLLMError, NoSpaceError, NotFoundError
+from edgellm.units import format_bytes
+
+__all__ = ["fsync_directory", "os_errors", "require_free_space", "write_atomic"]
+
+
+def fsync_directory(folder: Path) -> None:
+    """Make a rename or a new entry in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` with ``data``: afterwards either the old or the new content is there, never a part.
+
+    Temporary file beside the target, fsync, rename, fsync of the folder.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    fsync_directory(path.parent)
+
+
+def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """Raise NoSpaceError when the disk under ``folder`` has less than ``needed_bytes`` free.
+
+    ``folder`` may not exist yet: its nearest existing parent is asked.
+    """
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < needed_bytes:
+        raise NoSpaceError(
+            f"{what} needs {format_bytes(needed_bytes)} of disk, {existing} has {format_bytes(free_bytes)} free",
+            hint="free some space (`edgellm gc` removes what no bundle uses), or choose another place with --output or "
+            "EDGELLM_HOME",
+        )
+
+
+@contextlib.contextmanager
+def os_errors(what: str) -> Iterator[None]:
+    """Turn an OSError inside the block into an error of our tree. ``what`` completes "cannot ..."."""
+    try:
+        yield
+    except OSError as error:
+        raise translate_os_error(error, what) from error
+
+
+def translate_os_error(error: OSError, what: str) -> EdgeLLMError:
+    """The error of our tree for ``error``; ``what`` completes "cannot ..."."""
+    reason = error.strerror or str(error)
+    where = f" ({error.filename})" if error.filename else ""
+    message = f"cannot {what}: {reason}{where}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return NoSpaceError(message, hint="free some space (`edgellm gc` removes what no bundle uses) and run it again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return AccessError(message, hint="check the owner and the permissions, or choose another place")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return NotFoundError(message)
+    return EdgeLLMError(message)

@@ -1,0 +1,54 @@
+"""Where files live: XDG folders, or one folder when EDGELLM_HOME is set.
+
+============  ================================  =====================
+folder        default                           with EDGELLM_HOME=H
+============  ================================  =====================
+config        ~/.config/edgellm                 H/config
+store         ~/.local/share/edgellm/store      H/store
+state         ~/.local/state/edgellm            H/state
+cache         ~/.cache/edgellm                  H/cache
+============  ================================  =====================
+
+Nothing is created here: whoever writes creates.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Paths", "user_paths"]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders of one user."""
+
+    config: Path
+    store: Path
+    state: Path
+    cache: Path
+
+
+def user_paths(environ: Mapping[str, str] = os.environ) -> Paths:
+    """The folders for this environment. Relative XDG values are ignored, as the XDG specification demands."""
+    home = environ.get("EDGELLM_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(config=root / "config", store=root / "store", state=root / "state", cache=root / "cache")
+
+    def xdg(variable: str, fallback: str) -> Path:
+        value = environ.get(variable, "")
+        base = (
+            Path(value) if value and Path(value).is_absolute() else Path(environ.get("HOME") or Path.home()) / fallback
+        )
+        return base / "edgellm"
+
+    return Paths(
+        config=xdg("XDG_CONFIG_HOME", ".config"),
+        store=xdg("XDG_DATA_HOME", ".local/share") / "store",
+        state=xdg("XDG_STATE_HOME", ".local/state"),
+        cache=xdg("XDG_CACHE_HOME", ".cache"),
+    )

@@ -1,0 +1,35 @@
+"""Fixtures that every test may use. The environment is cleaned so that no test reads or writes the user's own folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own settings come from nowhere, and HOME is an empty folder."""
+    for name in list(os.environ):
+        if name.startswith(("EDGELLM_", "XDG_", "HF_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("GGML_NO_BACKTRACE", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_llm() -> Path:
+    """The small trained checkpoint that travels with the repository."""
+    return REPOSITORY / "tests" / "models" / "tiny-llm"
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """More checkpoints and tokenizers, where they stand beside the repository; skips where they do not."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "models").is_dir():
+        pytest.skip("needs the extra models and tokenizers beside the repository")
+    return folder

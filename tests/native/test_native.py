@@ -1,0 +1,23 @@
+import ctypes
+import platform
+from pathlib import Path
+
+import pytest
+
+from edgellm_runtimes import _native
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="reads /proc/cpuinfo")
+def test_cpu_features_are_those_of_the_kernel() -> None:
+    listed = set(Path("/proc/cpuinfo").read_text().split())
+    assert set(_native.cpu_features()) <= listed
+
+
+def test_abort_flag_is_read_by_native_code() -> None:
+    flag = _native.AbortFlag()
+    callback = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)(flag.callback)
+    assert callback(flag.data) is False
+    flag.set()
+    assert callback(flag.data) is True
+    flag.clear()
+    assert callback(flag.data) is False
