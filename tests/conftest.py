@@ -1,4 +1,4 @@
-"""Fixtures that every test may use. The environment is cleaned so that no test reads or writes the user's own folders."""
+"""Fixtures that every test may use; the environment is cleaned so that no test touches the user's own folders."""
 
 from __future__ import annotations
 

@@ -1,0 +1,58 @@
+# make demo    everything from nothing: environment, pack a small model for a Raspberry Pi 5, run it
+# make test    the test suite
+# make check   format, lint, types, layering, generated documents
+# make oracle  compare with software that is not ours: transformers, llama.cpp's tools (downloads torch)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+
+# What the compiled module and the installed metadata depend on. Python files are used where they lie.
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard runtimes/edgellm_runtimes/native/*) $(wildcard converters/edgellm_converters/native/*)
+
+.PHONY: help demo test check oracle docs clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -4
+
+demo: $(STAMPS)/pack
+	@$(BIN)/python tests/demo/demo.py
+
+test: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -n auto
+
+check: $(STAMPS)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m edgellm.cli.reference --check
+
+docs: $(STAMPS)/dev
+	$(BIN)/python -m edgellm.cli.reference
+
+oracle: $(STAMPS)/oracle
+	$(BIN)/python tests/oracle/build_tools.py
+	EDGELLM_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n 2
+
+$(STAMPS)/venv:
+	@$(PYTHON) tests/demo/prerequisites.py
+	@$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(STAMPS)/pack: $(STAMPS)/venv $(NATIVE)
+	$(BIN)/python tests/demo/install.py '.[pack]'
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/pack
+	$(BIN)/python tests/demo/install.py '.[dev]'
+	@touch $@
+
+$(STAMPS)/oracle: $(STAMPS)/dev
+	$(BIN)/python tests/demo/install.py '.[oracle]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build .demo

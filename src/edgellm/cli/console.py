@@ -1,0 +1,55 @@
+"""What the commands print: data on stdout, everything else on stderr; colour only where a person looks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+__all__ = ["print_error", "print_json", "print_message", "print_table", "print_warning", "styled"]
+
+
+def styled(text: str, code: str, stream: TextIO) -> str:
+    """``text`` in an ANSI style when ``stream`` is a terminal and NO_COLOR is not set."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def print_error(message: str, hint: str | None) -> None:
+    """One line that says what went wrong, one that says what to do."""
+    sys.stderr.write(f"{styled('error:', '1;31', sys.stderr)} {message}\n")
+    if hint:
+        sys.stderr.write(f"{styled('hint:', '1;36', sys.stderr)} {hint}\n")
+
+
+def print_warning(message: str) -> None:
+    """A line on stderr that begins with "warning:"."""
+    sys.stderr.write(f"{styled('warning:', '1;33', sys.stderr)} {message}\n")
+
+
+def print_message(message: str) -> None:
+    """A line on stderr."""
+    sys.stderr.write(f"{message}\n")
+
+
+def print_json(value: Any) -> None:
+    """``value`` (builtins or msgspec structs) as indented JSON on stdout; not-finite numbers become null."""
+    import msgspec
+
+    raw = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    sys.stdout.write(raw.decode() + "\n")
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """A table on stdout; ``right`` lists the columns that align to the right."""
+    cells = [list(headers), *[list(row) for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    for index, row in enumerate(cells):
+        parts = [
+            cell.rjust(widths[column]) if column in right else cell.ljust(widths[column])
+            for column, cell in enumerate(row)
+        ]
+        line = "  ".join(parts).rstrip()
+        sys.stdout.write((styled(line, "1", sys.stdout) if index == 0 else line) + "\n")

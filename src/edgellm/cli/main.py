@@ -1,0 +1,131 @@
+"""Entry point: a click group that knows every command's help line but imports a command only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from edgellm.errors import EdgeLLMError
+from edgellm.version import __version__
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+# name -> (module, help line); the help line is the first line of the command's own help, which a test checks.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("edgellm.cli.init", "Write a commented edgellm.toml for a model project."),
+    "pack": ("edgellm.cli.pack", "Turn a checkpoint or GGUF into a bundle made for one device."),
+    "run": ("edgellm.cli.run", "Answer a prompt with a packed model, or talk to it."),
+    "fit": ("edgellm.cli.fit", "Show what fits on a device, how fast, and what `pack` would take."),
+    "list": ("edgellm.cli.list", "List the bundles in the store."),
+    "show": ("edgellm.cli.show", "Show one bundle: plan, memory, speed, source, licence."),
+    "rm": ("edgellm.cli.rm", "Remove bundles from the store."),
+    "cp": ("edgellm.cli.cp", "Give a bundle a second name."),
+    "verify": ("edgellm.cli.verify", "Read every byte of the bundles and compare the digests."),
+    "gc": ("edgellm.cli.gc", "Free the space that no bundle uses."),
+    "devices": ("edgellm.cli.devices", "List the device profiles, or show one."),
+    "config": ("edgellm.cli.config", "Show the settings in force and where each comes from."),
+    "version": ("edgellm.cli.version", "Print the versions of edgellm and its runtime."),
+}
+ALIASES = {"ls": "list"}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
+        if entry is None:
+            return None
+        command = importlib.import_module(entry[0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings: flag, then EDGELLM_* variable, then --config, ~/.config/edgellm, /etc/edgellm. "
+    "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 does not fit, 5 integrity, 130 interrupted.",
+)
+@click.version_option(__version__, "--version", prog_name="edgellm", message="%(prog)s %(version)s")
+@click.option("--config", "config_file", type=click.Path(dir_okay=False), help="Read settings from this file too.")
+@click.pass_context
+def cli(ctx: click.Context, config_file: str | None) -> None:
+    """Pack language models for small devices and run them there."""
+    ctx.obj = {"config_file": config_file}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status. Errors of our tree become two lines on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a terminal that is not UTF-8 shows "?" rather than ending the program
+            reconfigure(errors="replace")
+    try:
+        result = cli.main(args=arguments, prog_name="edgellm", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted", None)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away (`edgellm list | head`)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        return 0
+    except EdgeLLMError as error:
+        if os.environ.get("EDGELLM_DEBUG") == "1":
+            raise
+        _say(error.message, error.hint)
+        return error.exit_code
+    except OSError as error:
+        if os.environ.get("EDGELLM_DEBUG") == "1":
+            raise
+        from edgellm.files import translate_os_error
+
+        known = translate_os_error(error, "finish")
+        _say(known.message, known.hint)
+        return known.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str, hint: str | None) -> None:
+    from edgellm.cli.console import print_error
+
+    print_error(message, hint)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""edgellm.toml: the file that says which model a project packs, and for which devices."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from edgellm.errors import UsageError
+from edgellm.files import os_errors
+
+__all__ = ["PROJECT_FILE", "Project", "load_project", "project_schema", "project_template"]
+
+PROJECT_FILE = "edgellm.toml"
+_SizeText = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?\s*([kKmMgGtT][iI]?)?[bB]?$")]
+
+
+class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `edgellm pack` does when it is called without a model."""
+
+    source: Annotated[str, Meta(min_length=1, description="Checkpoint folder or GGUF file, relative to this file.")]
+    name: Annotated[str | None, Meta(description="Name of the bundle; default: the folder's name.")] = None
+    revision: Annotated[str | None, Meta(description="Revision of the source, written into the bundle.")] = None
+    devices: Annotated[
+        list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, description="Device profiles: one bundle each.")
+    ] = msgspec.field(default_factory=lambda: ["raspberrypi"])
+    recipe: Annotated[str, Meta(description="Quantization recipe such as Q4_K_M, or auto.")] = "auto"
+    context: Annotated[
+        Annotated[int, Meta(ge=16, le=16777216)] | None, Meta(description="Tokens of one conversation.")
+    ] = None
+    sequences: Annotated[
+        Annotated[int, Meta(ge=1, le=255)] | None, Meta(description="Conversations at the same time.")
+    ] = None
+    memory: Annotated[_SizeText | None, Meta(description="Memory of the device, where it is sold with several.")] = None
+    min_speed: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="Tokens per second that auto wants at least.")
+    ] = None
+    license: Annotated[str | None, Meta(description="SPDX id, or LicenseRef-..., when the source does not say it.")] = (
+        None
+    )
+
+
+def load_project(path: Path) -> Project:
+    """Read and check ``path``. Raises UsageError naming the field."""
+    with os_errors(f"read {path}"):
+        raw = path.read_bytes()
+    try:
+        table = tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return msgspec.convert(table, Project)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"{path}: {error}", hint=f"the fields are: {', '.join(Project.__struct_fields__)}; see `edgellm init`"
+        ) from error
+
+
+def project_schema() -> dict[str, Any]:
+    """The JSON Schema of edgellm.toml."""
+    schema = msgspec.json.schema(Project)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": PROJECT_FILE, **schema}
+
+
+def project_template(source: str, device: str) -> str:
+    """A commented edgellm.toml."""
+    quoted = msgspec.json.encode(source).decode()
+    return f"""\
+# What `edgellm pack` does in this folder when it is called without a model.
+
+# A checkpoint folder (config.json, *.safetensors, tokenizer) or a GGUF file, relative to this file.
+source = {quoted}
+
+# One bundle for each device; `edgellm devices` lists them.
+devices = ["{device}"]
+
+# "auto" takes the best quality that fits and is fast enough; `edgellm fit` shows the choice.
+recipe = "auto"
+
+# The rest is optional.
+# name = "my-model"            # default: the name of the source
+# revision = "v1.0"            # written into the bundle
+# context = 4096               # tokens of one conversation
+# sequences = 1                # conversations at the same time
+# memory = "4GiB"              # for devices that are sold with several sizes
+# min_speed = 5.0              # tokens per second that "auto" wants at least
+# license = "Apache-2.0"       # SPDX id or LicenseRef-..., when the source does not say it
+"""
