@@ -108,3 +108,5 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     source: ModelSource
     why: str = ""  # the paragraph that `auto` prints
     licenses: tuple[str, ...] = ()  # SPDX ids or LicenseRef-...
+    eos_token_ids: tuple[int, ...] = ()  # every token that ends a reply; GGUF itself holds one
+    text_normalization: str = ""  # "NFC", ...: what the tokenizer does to text and llama.cpp does not
