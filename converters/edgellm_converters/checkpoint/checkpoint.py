@@ -1,0 +1,144 @@
+"""One opened checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from edgellm.errors import CheckpointError, UnsupportedError
+from edgellm.files import os_errors
+from edgellm_converters.checkpoint.files import read_json
+from edgellm_converters.checkpoint.tensors import INDEX_NAME, TensorRef, find_tensors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Checkpoint", "open_checkpoint"]
+
+READ_DTYPES = ("BF16", "F16", "F32")
+_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    INDEX_NAME,
+)
+
+
+class Checkpoint:
+    """A checkpoint whose headers were read; tensor data is read on demand, by rows, from any thread.
+
+    Files are read with ``pread`` into the caller's buffers, so that no page of them counts towards this process.
+    """
+
+    def __init__(
+        self, path: Path, config: dict[str, Any], generation_config: dict[str, Any], tensors: dict[str, TensorRef]
+    ) -> None:
+        self.path = path
+        self.name = path.resolve().name
+        self.config = config
+        self.generation_config = generation_config
+        self.tensors: Mapping[str, TensorRef] = MappingProxyType(tensors)
+        self._descriptors: dict[Path, int] = {}
+        self._lock = threading.Lock()
+
+    def files(self) -> list[Path]:
+        """The files that the result depends on: configuration, tokenizer and weights, sorted by name."""
+        weights = {tensor.path for tensor in self.tensors.values()}
+        others = {self.path / name for name in _FILES if (self.path / name).is_file()}
+        return sorted(weights | others)
+
+    def read_into(self, tensor: TensorRef, offset_bytes: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` with the tensor's bytes from ``offset_bytes`` on. Raises CheckpointError if they are gone."""
+        descriptor = self._descriptor(tensor.path)
+        done = 0
+        with os_errors(f"read {tensor.path}"):
+            while done < len(buffer):
+                count = os.preadv(descriptor, [buffer[done:]], tensor.start + offset_bytes + done)
+                if count == 0:
+                    raise CheckpointError(f"{tensor.path} became shorter while it was read")
+                done += count
+
+    def read_rows(self, name: str, first: int, count: int) -> NDArray[np.float32]:
+        """Rows ``first`` to ``first + count`` of a tensor as float32 [count, row length]."""
+        import numpy as np
+
+        from edgellm_converters.checkpoint.floats import to_float32
+
+        tensor = self.tensors[name]
+        row_bytes = tensor.row_length * tensor.item_bytes
+        raw = np.empty(count * row_bytes, np.uint8)
+        self.read_into(tensor, first * row_bytes, raw.data)
+        values = np.empty((count, tensor.row_length), np.float32)
+        to_float32(raw, tensor.dtype, values.reshape(-1))
+        return values
+
+    def close(self) -> None:
+        """Close the files. Reading afterwards opens them again."""
+        with self._lock:
+            for descriptor in self._descriptors.values():
+                os.close(descriptor)
+            self._descriptors.clear()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError, OSError):
+            self.close()
+
+    def _descriptor(self, path: Path) -> int:
+        with self._lock:
+            descriptor = self._descriptors.get(path)
+            if descriptor is None:
+                with os_errors(f"read {path}"):
+                    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                self._descriptors[path] = descriptor
+            return descriptor
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Open the checkpoint in ``folder``, reading its configuration and the headers of its safetensors.
+
+    Raises CheckpointError for anything torn, lying or hostile, UnsupportedError for weights that we do not read
+    (pickles, already quantized checkpoints), NotFoundError or AccessError when the folder cannot be read.
+    """
+    config = read_json(folder, "config.json")
+    quantization = config.get("quantization_config")
+    if quantization:
+        method = quantization.get("quant_method", "unknown") if isinstance(quantization, dict) else "unknown"
+        raise UnsupportedError(
+            f"{folder} is already quantized (method {str(method)[:40]})",
+            hint="take the original checkpoint in BF16, F16 or F32",
+        )
+    tensors = find_tensors(folder)
+    for tensor in tensors.values():
+        if tensor.dtype not in READ_DTYPES and not _is_ignored(tensor.name):
+            raise UnsupportedError(
+                f"the tensor {tensor.name[:200]!r} of {folder} has dtype {tensor.dtype}",
+                hint=f"take a checkpoint with weights in {', '.join(READ_DTYPES)}",
+            )
+    generation = read_json(folder, "generation_config.json") if (folder / "generation_config.json").exists() else {}
+    return Checkpoint(folder, config, generation, tensors)
+
+
+def _is_ignored(name: str) -> bool:
+    from edgellm_converters.arch.plan import is_ignored
+
+    return is_ignored(name)
