@@ -1,0 +1,62 @@
+"""What the pipeline needs of a source, whether it is a checkpoint or a GGUF file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from edgellm.bundle.plan import SamplingDefaults
+from edgellm.devices.model import ModelShape
+from edgellm.progress import CancelToken, Progress
+from edgellm_converters.source_docs import SourceDocument
+
+__all__ = ["ModelInput", "Sink", "SourceFacts"]
+
+
+class Sink(Protocol):
+    """Where a model file is written: front to back, once."""
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:
+        """Append ``data``."""
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What a source says about itself, beside its weights."""
+
+    kind: str  # "checkpoint" or "gguf"
+    name: str
+    architecture: str
+    licenses: tuple[str, ...]
+    documents: tuple[SourceDocument, ...]
+    files: tuple[Path, ...]  # whose digests go into the plan
+    sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
+    chat_template: str | None = None
+    eos_token_ids: tuple[int, ...] = ()
+    text_normalization: str = ""
+    notes: tuple[str, ...] = ()  # sentences for the user
+    revision: str = ""
+    url: str = ""
+
+
+class ModelInput(Protocol):
+    """A source that was opened: headers only, no weights."""
+
+    facts: SourceFacts
+
+    def recipes(self) -> tuple[str, ...]:
+        """The recipes that it can be packed to, best quality first."""
+
+    def shape(self, recipe: str) -> ModelShape:
+        """The model as it would be packed. Raises UnsupportedError for a recipe that this source cannot give."""
+
+    def prove_tokenizer(self, progress: Progress, cancel: CancelToken) -> None:
+        """Show that the runtime will read text into the same token ids. Raises CheckpointError or UnsupportedError."""
+
+    def file_bytes(self, recipe: str) -> int:
+        """The exact size of the model file."""
+
+    def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
+        """Read the weights once and write one model file for each recipe of ``sinks``."""

@@ -1,0 +1,53 @@
+"""What a pack is asked for and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgellm.bundle.plan import Plan
+
+if TYPE_CHECKING:
+    from edgellm.devices.fit import Choice
+    from edgellm.devices.load import LoadedProfile
+
+    from edgellm.bundle.names import BundleName
+    from edgellm.sources.local import LocalSource
+
+__all__ = ["PackRequest", "PackedBundle", "SmokeTest"]
+
+SmokeTest = Callable[[Path], Mapping[str, Any]]
+"""Loads the model file and generates, in a child process; gives what it measured. Raises errors of our tree."""
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """One source, one bundle for each device."""
+
+    source: LocalSource
+    devices: tuple[LoadedProfile, ...]
+    recipe: str = "auto"
+    context: int | None = None
+    sequences: int | None = None
+    min_speed: float = 5.0  # tokens/s
+    name: str | None = None  # NAME[:TAG]; default: <model>:<device>-<recipe>
+    revision: str = ""
+    license: str | None = None
+    threads: int = 0  # 0: every core of this process
+    force: bool = False  # pack although it does not fit
+
+
+@dataclass(frozen=True)
+class PackedBundle:
+    """One finished bundle."""
+
+    name: BundleName
+    digest: str
+    size_bytes: int  # all blobs
+    weights_bytes: int
+    plan: Plan
+    choice: Choice
+    smoke: Mapping[str, Any]
+    notes: tuple[str, ...] = field(default_factory=tuple)

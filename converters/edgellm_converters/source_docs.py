@@ -1,0 +1,79 @@
+"""The papers of a model: licence, notices, model card; and the licence's identifier."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgellm.files import os_errors
+
+__all__ = ["SourceDocument", "find_documents", "license_ids", "model_card_front_matter"]
+
+_DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE[_-]?POLICY|README|COPYING)([._-][\w.-]*)?", re.IGNORECASE)
+_MAX_DOCUMENT_BYTES = 4 * 2**20
+# The hub's lower-case licence names that are SPDX ids in another spelling; the full list is at spdx.org/licenses.
+_SPDX = {
+    identifier.lower(): identifier
+    for identifier in (
+        "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "ISC", "Unlicense", "CC0-1.0", "WTFPL", "Zlib",
+        "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "CC-BY-NC-ND-4.0", "CC-BY-ND-4.0",
+        "CC-BY-3.0", "CC-BY-SA-3.0", "GPL-2.0", "GPL-3.0", "LGPL-2.1", "LGPL-3.0", "AGPL-3.0", "MPL-2.0", "EPL-2.0",
+        "Artistic-2.0", "AFL-3.0", "ECL-2.0", "OSL-3.0", "MS-PL", "PostgreSQL", "EUPL-1.2",
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One document that travels in the bundle."""
+
+    name: str
+    path: Path
+    size_bytes: int
+
+
+def find_documents(folder: Path) -> list[SourceDocument]:
+    """LICENSE, NOTICE, USE_POLICY and README files directly in ``folder``, by name; none over 4 MiB."""
+    found = []
+    with os_errors(f"read {folder}"):
+        for path in sorted(folder.iterdir()):
+            if _DOCUMENT.fullmatch(path.name) and path.is_file():
+                size_bytes = path.stat().st_size
+                if 0 < size_bytes <= _MAX_DOCUMENT_BYTES:
+                    found.append(SourceDocument(path.name, path, size_bytes))
+    return found
+
+
+def model_card_front_matter(text: str) -> dict[str, str]:
+    """The plain ``key: value`` lines of a model card's front matter; lists and nested values are left out."""
+    lines = text.removeprefix("\ufeff").splitlines()
+    if not lines or lines[0].strip() != "---":
+        return {}
+    fields: dict[str, str] = {}
+    for line in lines[1:500]:
+        if line.strip() in ("---", "..."):
+            return fields
+        match = re.fullmatch(r"([\w-]+):\s+(.*\S)\s*", line)
+        if match:
+            fields[match.group(1)] = match.group(2).strip("\"'")
+    return {}
+
+
+def license_ids(fields: Mapping[str, str]) -> tuple[str, ...]:
+    """SPDX ids, or LicenseRef-<name> for what SPDX does not list; empty when nothing is said.
+
+    ``fields``: ``license`` and ``license_name`` of a model card, or of a GGUF's general.* metadata.
+    """
+    name = fields.get("license", "").strip().strip("[]").strip("\"' ")
+    if not name or name.lower() in ("unknown", "none"):
+        return ()
+    if name.lower() == "other":
+        name = fields.get("license_name", "") or "other"
+    known = _SPDX.get(name.lower())
+    if known:
+        return (known,)
+    if name.startswith("LicenseRef-"):
+        return (name,)
+    return ("LicenseRef-" + (re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-") or "other"),)

@@ -1,0 +1,59 @@
+"""What most commands need: settings, the store, shared options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edgellm.settings import SettingsWithOrigin
+    from edgellm.store.store import Store
+
+__all__ = ["json_option", "open_store", "quiet_option", "size_option_value", "user_settings", "yes_option"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def json_option(function: Function) -> Function:
+    """--json"""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)
+
+
+def quiet_option(function: Function) -> Function:
+    """--quiet"""
+    return click.option("-q", "--quiet", is_flag=True, help="No progress and no messages.")(function)
+
+
+def yes_option(function: Function) -> Function:
+    """--yes"""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
+
+
+def user_settings() -> SettingsWithOrigin:
+    """The settings of this call."""
+    from edgellm.settings import load_settings
+
+    context = click.get_current_context(silent=True)
+    config_file = None
+    if context is not None and isinstance(context.find_root().obj, dict):
+        config_file = context.find_root().obj.get("config_file")
+    return load_settings(config_file)
+
+
+def open_store(settings: SettingsWithOrigin | None = None) -> Store:
+    """The user's store; nothing is created until something is written."""
+    from edgellm.store.store import Store
+
+    settings = settings or user_settings()
+    return Store(settings.paths.store, settings.paths.state)
+
+
+def size_option_value(text: str | None) -> int | None:
+    """Bytes of an optional size option."""
+    if text is None:
+        return None
+    from edgellm.units import parse_bytes
+
+    return parse_bytes(text)

@@ -1,0 +1,83 @@
+"""edgellm devices"""
+
+from __future__ import annotations
+
+import click
+
+from edgellm.cli.context import json_option
+
+__all__ = ["command"]
+
+
+@click.group("devices", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List the device profiles, or show one."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_command, as_json=False)
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the device profiles."""
+    from edgellm.cli.console import print_json, print_table
+    from edgellm.devices.load import list_profiles
+
+    profiles = list_profiles()
+    if as_json:
+        print_json(profiles)
+        return
+    print_table(
+        ["ID", "NAME", "MEMORY", "SUPPORT", "ALIASES"],
+        [
+            [profile.id, profile.name, "/".join(profile.memory.sizes), profile.support, ", ".join(profile.aliases)]
+            for profile in profiles
+        ],
+    )
+
+
+@command.command("show")
+@click.argument("device")
+@click.option("--memory", metavar="SIZE", help="Another memory size, such as 4GiB.")
+@json_option
+def show_command(device: str, memory: str | None, as_json: bool) -> None:
+    """Show one profile with the source of every figure; `local` is this machine."""
+    import sys
+
+    import msgspec
+
+    from edgellm.cli.console import print_json, print_message
+    from edgellm.cli.context import size_option_value
+    from edgellm.devices.load import load_profile
+
+    loaded = load_profile(device, memory=size_option_value(memory))
+    if loaded.assumption:
+        print_message(f"{device}: {loaded.assumption}")
+    if as_json:
+        print_json({"digest": loaded.digest, "profile": loaded.profile})
+        return
+    sys.stdout.write(f"{loaded.profile.name} ({loaded.profile.id})\n")
+    _print_fields(msgspec.to_builtins(loaded.profile), 1)
+
+
+def _print_fields(value: object, depth: int) -> None:
+    import sys
+
+    pairs = value.items() if isinstance(value, dict) else [("-", inner) for inner in _as_list(value)]
+    for key, inner in pairs:
+        label = "  " * depth + (key if key == "-" else f"{key}:")
+        if isinstance(inner, dict) and "source" in inner and ("value" in inner or "low" in inner):
+            number = inner["value"] if "value" in inner else f"{inner['low']} to {inner['high']}"
+            sys.stdout.write(f"{label} {number}  ({inner['source']})\n")
+        elif isinstance(inner, dict) or any(isinstance(item, dict) for item in _as_list(inner)):
+            sys.stdout.write(f"{label}\n")
+            _print_fields(inner, depth + 1)
+        elif isinstance(inner, (list, tuple)):
+            sys.stdout.write(f"{label} {', '.join(map(str, inner))}\n")
+        else:
+            sys.stdout.write(f"{label} {inner}\n")
+
+
+def _as_list(value: object) -> list[object]:
+    return list(value) if isinstance(value, (list, tuple)) else []

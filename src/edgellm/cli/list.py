@@ -1,0 +1,50 @@
+"""edgellm list"""
+
+from __future__ import annotations
+
+import click
+
+from edgellm.cli.context import json_option
+
+__all__ = ["command"]
+
+
+@click.command("list")
+@json_option
+def command(as_json: bool) -> None:
+    """List the bundles in the store.
+
+    SIZE counts all files of a bundle, SHARED the part of it that other bundles use too.
+    """
+    from edgellm.cli.bundle_view import list_row
+    from edgellm.cli.console import print_json, print_message, print_table
+    from edgellm.cli.context import open_store
+    from edgellm.units import format_bytes, format_count
+
+    rows = [list_row(stored) for stored in open_store().list()]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        print_message("the store is empty; `edgellm pack MODEL --device DEVICE` makes a bundle")
+        return
+    print_table(
+        ["NAME", "DEVICE", "RECIPE", "PARAMS", "CONTEXT", "SIZE", "SHARED", "DIGEST"],
+        [
+            [
+                row["name"],
+                row["device"] or "-",
+                row["recipe"] or "-",
+                row["parameters"] or "-",
+                format_count(row["context"]) if row["context"] else "-",
+                "damaged" if row["problem"] else format_bytes(row["size_bytes"]),
+                format_bytes(row["shared_bytes"]),
+                row["digest"].removeprefix("sha256:")[:12],
+            ]
+            for row in rows
+        ],
+        right=(3, 4, 5, 6),
+    )
+    for row in rows:
+        if row["problem"]:
+            print_message(f"{row['name']}: {row['problem']}")

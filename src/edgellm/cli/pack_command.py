@@ -1,0 +1,194 @@
+"""What `edgellm pack` does: find out what to pack, run the pipeline, say what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgellm.cli.console import print_json, print_message
+from edgellm.cli.context import open_store, size_option_value, user_settings
+from edgellm.cli.progress import cancel_on_interrupt, make_progress
+from edgellm.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgellm.bundle.writer import BundleWriter
+    from edgellm.project import Project
+    from edgellm.settings import SettingsWithOrigin
+    from edgellm.store.store import Store
+    from edgellm_converters.pack import PackedBundle, PackRequest
+
+__all__ = ["PackOptions", "load_devices", "pack"]
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """The command line of `edgellm pack`."""
+
+    model: str | None
+    devices: tuple[str, ...]
+    recipe: str | None
+    context: int | None
+    sequences: int | None
+    memory: str | None
+    min_speed: float | None
+    name: str | None
+    output: str | None
+    threads: int | None
+    force: bool
+    as_json: bool
+    quiet: bool
+
+
+def pack(options: PackOptions) -> None:
+    """Run the pack. Raises errors of our tree."""
+    from edgellm_converters.pack import pack as run_pipeline
+
+    settings = user_settings()
+    request = _request(options, settings)
+    store = open_store(settings) if options.output is None else None
+    open_writer = _writer(options, request, store)
+    with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
+        packed = run_pipeline(request, open_writer, _smoke, progress, cancel)
+    for bundle in packed:
+        if store is not None:
+            store.save_smoke(bundle.digest, bundle.smoke)
+    if options.as_json:
+        print_json([_record(bundle, options) for bundle in packed])
+    elif not options.quiet:
+        for bundle in packed:
+            _say(bundle, options)
+
+
+def load_devices(references: tuple[str, ...], memory: str | None, settings: SettingsWithOrigin) -> list[Any]:
+    """The profiles that --device names; says what an alias assumes. Raises UsageError without any."""
+    from edgellm.devices.load import load_profile
+
+    chosen = references or ((settings.values.device,) if settings.values.device else ())
+    if not chosen:
+        raise UsageError(
+            "for which device? --device is missing",
+            hint="--device raspberrypi, or --device local for this machine; `edgellm devices` lists all",
+        )
+    loaded = [load_profile(reference, memory=size_option_value(memory)) for reference in chosen]
+    for reference, device in zip(chosen, loaded, strict=True):
+        if device.assumption:
+            print_message(f"{reference}: {device.assumption}")
+    ids = [(device.profile.id, device.profile.memory.size_bytes) for device in loaded]
+    if len(set(ids)) != len(ids):
+        raise UsageError("the same device is given twice")
+    return loaded
+
+
+def _request(options: PackOptions, settings: SettingsWithOrigin) -> PackRequest:
+    from edgellm.sources.local import open_source
+    from edgellm_converters.pack import PackRequest
+    from edgellm_converters.recipes import get_recipe
+
+    project, source_text = _project(options.model)
+    revision, license_id = "", None
+    if project is not None:
+        options = replace(
+            options,
+            devices=options.devices or tuple(project.devices),
+            recipe=options.recipe or project.recipe,
+            context=options.context or project.context,
+            sequences=options.sequences or project.sequences,
+            memory=options.memory or project.memory,
+            min_speed=options.min_speed or project.min_speed,
+            name=options.name or project.name,
+        )
+        revision, license_id = project.revision or "", project.license
+    if options.min_speed is not None and not options.min_speed > 0:
+        raise UsageError(f"--min-speed is {options.min_speed}; it must be above 0")
+    recipe = options.recipe or "auto"
+    source = open_source(source_text)
+    return PackRequest(
+        source=source,
+        devices=tuple(load_devices(options.devices, options.memory, settings)),
+        recipe="auto" if recipe.lower() == "auto" else get_recipe(recipe).name,
+        context=options.context,
+        sequences=options.sequences,
+        min_speed=options.min_speed or settings.values.min_speed,
+        name=options.name,
+        revision=revision,
+        license=license_id,
+        threads=options.threads or 0,
+        force=options.force,
+    )
+
+
+def _project(model: str | None) -> tuple[Project | None, str]:
+    """The project file, when the command line names no model, and the source."""
+    from edgellm.project import PROJECT_FILE, load_project
+
+    if model is not None:
+        return None, model
+    file = Path(PROJECT_FILE)
+    if file.exists():
+        project = load_project(file)
+        return project, project.source
+    if Path("config.json").exists():
+        return None, "."
+    raise UsageError(
+        f"there is nothing to pack: no MODEL is given, and this folder has neither {PROJECT_FILE} nor a checkpoint",
+        hint="edgellm pack FOLDER --device raspberrypi, or write an edgellm.toml with `edgellm init FOLDER`",
+    )
+
+
+def _writer(options: PackOptions, request: PackRequest, store: Store | None) -> Callable[[], BundleWriter]:
+    if store is not None:
+        return store.writer
+    assert options.output is not None
+    target = Path(options.output).expanduser()
+    if len(request.devices) > 1:
+        raise UsageError(
+            "--output takes one bundle, and several devices are given",
+            hint="pack into the store, where bundles share their files, or one device at a time",
+        )
+    if target.name.endswith(".tar"):
+        from edgellm.bundle.tar_writer import tar_writer
+
+        return lambda: tar_writer(target)
+    from edgellm.bundle.folder_writer import layout_writer
+
+    return lambda: layout_writer(target)
+
+
+def _smoke(path: Path) -> dict[str, Any]:
+    import msgspec
+
+    from edgellm_runtimes.smoke import run_smoke
+
+    result = msgspec.to_builtins(run_smoke(path))
+    assert isinstance(result, dict)
+    return result
+
+
+def _record(bundle: PackedBundle, options: PackOptions) -> dict[str, Any]:
+    import msgspec
+
+    return {
+        "name": str(bundle.name),
+        "digest": bundle.digest,
+        "device": bundle.plan.target.id,
+        "recipe": bundle.plan.recipe,
+        "size_bytes": bundle.size_bytes,
+        "output": options.output,
+        "verdict": bundle.choice.estimate.verdict,
+        "plan": msgspec.to_builtins(bundle.plan),
+        "smoke": dict(bundle.smoke),
+    }
+
+
+def _say(bundle: PackedBundle, options: PackOptions) -> None:
+    from edgellm.units import format_bytes
+
+    where = options.output or bundle.name
+    print_message(
+        f"packed {where}: {format_bytes(bundle.size_bytes)}, {bundle.plan.recipe}, context {bundle.plan.context}, "
+        f"smoke test {bundle.smoke['tokens_per_s']:.1f} tokens/s here\n  {bundle.digest}"
+    )
+    if options.output is None:
+        print_message(f"  try it: edgellm run {bundle.name}")

@@ -1,0 +1,98 @@
+"""Writes docs/reference from the code: ``python -m edgellm.cli.reference``; ``--check`` fails where a file differs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+__all__ = ["generated_files", "main"]
+
+_WIDTH = 100
+
+
+def main() -> int:
+    """Write the files, or with ``--check`` compare them; returns the exit status."""
+    folder = Path("docs/reference")
+    stale = []
+    for name, text in generated_files().items():
+        path = folder / name
+        if "--check" in sys.argv[1:]:
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                stale.append(str(path))
+        else:
+            path.write_text(text, encoding="utf-8")
+    if stale:
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run: make docs\n")
+    return 1 if stale else 0
+
+
+def generated_files() -> dict[str, str]:
+    """File name in docs/reference -> content."""
+    from edgellm.devices.schema import devices_markdown, profile_schema
+    from edgellm.project import project_schema
+
+    return {
+        "cli.md": _cli_markdown(),
+        "settings.md": _settings_markdown(),
+        "project-schema.json": _json(project_schema()),
+        "profile-schema.json": _json(profile_schema()),
+        "devices.md": devices_markdown(),
+    }
+
+
+def _json(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2).decode() + "\n"
+
+
+def _cli_markdown() -> str:
+    from edgellm.cli.main import cli
+
+    parts = ["# Command line\n\nGenerated from `--help`.\n"]
+    for path, command in _walk("edgellm", cli, None):
+        context = click.Context(command, info_name=path, terminal_width=_WIDTH, max_content_width=_WIDTH)
+        parts.append(f"## {path}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def _walk(path: str, command: click.Command, parent: click.Context | None) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command, parent=parent, info_name=path)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _walk(f"{path} {name}", inner, context)
+
+
+def _settings_markdown() -> str:
+    from edgellm.settings import Settings, field_help
+
+    lines = [
+        "# Settings",
+        "",
+        "Precedence: the flag typed, the environment variable, the file given with `--config`,",
+        "`~/.config/edgellm/config.toml`, `/etc/edgellm/config.toml`, the default.",
+        "`edgellm config show --origin` prints what is in force and where it comes from.",
+        "",
+        "| setting | variable | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    defaults = Settings()
+    for name, text in field_help().items():
+        value = getattr(defaults, name)
+        lines.append(f"| `{name}` | `EDGELLM_{name.upper()}` | {'-' if value is None else value} | {text} |")
+    lines += [
+        "",
+        "More variables: `EDGELLM_HOME` moves every folder below one; `EDGELLM_DEBUG=1` shows tracebacks and the",
+        "runtime's own messages; `NO_COLOR` turns colour off.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

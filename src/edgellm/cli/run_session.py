@@ -1,0 +1,223 @@
+"""What `edgellm run` does: load, then one answer or a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgellm.cli.console import print_error, print_json, print_message
+from edgellm.cli.progress import make_progress
+from edgellm.errors import EdgeLLMError, UsageError
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.load import LoadRequest
+
+    from edgellm_runtimes.engine import Engine
+    from edgellm_runtimes.generation import Chunk, GenerationStats
+    from edgellm_runtimes.sampling import SamplingParams
+
+__all__ = ["RunOptions", "run_session"]
+
+_SAMPLING = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The command line of `edgellm run`."""
+
+    model: str
+    prompt: str | None
+    system: str | None
+    raw: bool
+    stop: tuple[str, ...]
+    max_tokens: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    seed: int | None
+    context: int | None
+    threads: int | None
+    force: bool
+    as_json: bool
+    quiet: bool
+
+
+@dataclass
+class Conversation:
+    """The messages so far, and how the next answer is made."""
+
+    engine: Engine
+    params: SamplingParams
+    options: RunOptions
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.options.system:
+            self.messages.append({"role": "system", "content": self.options.system})
+
+    async def answer(self, prompt: str) -> tuple[str, Chunk]:
+        """Stream the answer to stdout (unless --json); returns it with the chunk that ended it.
+
+        What was said until an interruption stays in the conversation.
+        """
+        self.messages.append({"role": "user", "content": prompt})
+        parts: list[str] = []
+        last: Chunk | None = None
+        try:
+            async with contextlib.aclosing(self._chunks(prompt)) as chunks:
+                async for chunk in chunks:
+                    parts.append(chunk.text)
+                    if not self.options.as_json:
+                        sys.stdout.write(chunk.text)
+                        sys.stdout.flush()
+                    last = chunk
+        finally:
+            self.messages.append({"role": "assistant", "content": "".join(parts)})
+        assert last is not None
+        return "".join(parts), last
+
+    def _chunks(self, prompt: str) -> AsyncIterator[Chunk]:
+        if self.options.raw:
+            return self.engine.generate(prompt, self.params, stop=self.options.stop)
+        return self.engine.chat(self.messages, self.params, stop=self.options.stop)
+
+
+def run_session(options: RunOptions) -> None:
+    """Load the model and answer. Raises the errors of loading and generating."""
+    if options.raw and options.system:
+        raise UsageError("--raw gives the prompt as it is: --system has no place in it")
+    prompt = _one_shot_prompt(options)
+    request = _load_request(options)
+    with asyncio.Runner() as runner:
+        with _loading(options) as progress:
+            from edgellm_runtimes.engine import Engine
+
+            engine = runner.run(Engine.load(request, progress=progress))
+        try:
+            params = engine.params(**{name: getattr(options, name) for name in _SAMPLING})
+            conversation = Conversation(engine, params, options)
+            if prompt is None:
+                _talk(runner, conversation)
+            else:
+                text, last = runner.run(conversation.answer(prompt))
+                _finish(engine, options, text, last)
+        finally:
+            runner.run(engine.close())
+
+
+@contextlib.contextmanager
+def _loading(options: RunOptions) -> Iterator[Any]:
+    with make_progress(options.quiet or not sys.stderr.isatty()) as progress:
+        yield progress
+
+
+def _one_shot_prompt(options: RunOptions) -> str | None:
+    """The prompt from the argument or from standard input; None means a conversation on the terminal."""
+    if options.prompt is not None:
+        return options.prompt
+    if sys.stdin is not None and sys.stdin.isatty():
+        if options.as_json:
+            raise UsageError("--json needs a prompt", hint="give it as an argument or on standard input")
+        return None
+    raw = sys.stdin.buffer.read() if sys.stdin is not None else b""
+    try:
+        text = raw.decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the prompt on standard input is not UTF-8 (byte {error.start})") from error
+    if not text.strip():
+        raise UsageError("there is no prompt", hint="give it as an argument, or on standard input")
+    return text
+
+
+def _load_request(options: RunOptions) -> LoadRequest:
+    from edgellm_runtimes.load import LoadRequest
+
+    from edgellm.cli.context import open_store, user_settings
+    from edgellm.sources.local import is_source_text, open_source
+
+    settings = user_settings()
+    threads = options.threads or settings.values.threads or None
+    if is_source_text(options.model):
+        source = open_source(options.model)
+        if source.kind != "gguf":
+            raise UsageError(
+                f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
+            )
+        path, plan = Path(source.path), None
+    else:
+        bundle = open_store(settings).resolve(options.model, device_id=settings.values.device)
+        path, plan = bundle.weights_path, bundle.plan
+    return LoadRequest(model_path=path, plan=plan, context=options.context, threads=threads, force=options.force)
+
+
+def _finish(engine: Engine, options: RunOptions, text: str, last: Chunk) -> None:
+    import msgspec
+
+    stats = last.stats
+    assert stats is not None
+    if options.as_json:
+        print_json(
+            {
+                "text": text,
+                "finish_reason": last.finish_reason,
+                "stop_string": last.stop_string,
+                "timings": {
+                    **msgspec.to_builtins(stats),
+                    "load_s": engine.info.load_s,
+                    "prompt_tokens_per_s": stats.prompt_tokens_per_s,
+                    "decode_tokens_per_s": stats.decode_tokens_per_s,
+                },
+                "model": msgspec.to_builtins(engine.info),
+            }
+        )
+        return
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    if not options.quiet and sys.stderr.isatty():
+        print_message(_summary(stats))
+
+
+def _summary(stats: GenerationStats) -> str:
+    return (
+        f"[{stats.prompt_tokens} prompt tokens at {stats.prompt_tokens_per_s:.0f}/s, "
+        f"{stats.generated_tokens} generated at {stats.decode_tokens_per_s:.1f}/s]"
+    )
+
+
+def _talk(runner: asyncio.Runner, conversation: Conversation) -> None:
+    """A prompt loop on the terminal: Ctrl-C stops an answer, Ctrl-D or /bye ends."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  line editing and history for input()
+
+    print_message("Talk to the model; Ctrl-C stops an answer, /clear forgets, /bye or Ctrl-D ends.")
+    while True:
+        try:
+            line = input(">>> ").strip()
+        except EOFError:
+            sys.stdout.write("\n")
+            return
+        except KeyboardInterrupt:
+            sys.stdout.write("\n")
+            continue
+        if line == "/bye":
+            return
+        if line == "/clear":
+            conversation.messages = [message for message in conversation.messages if message["role"] == "system"]
+            continue
+        if not line:
+            continue
+        try:
+            runner.run(conversation.answer(line))
+        except KeyboardInterrupt:
+            print_message("\n[stopped]")
+        except EdgeLLMError as error:
+            print_error(error.message, error.hint)
+            del conversation.messages[-2:]
+        sys.stdout.write("\n")

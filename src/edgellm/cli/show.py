@@ -1,0 +1,39 @@
+"""edgellm show"""
+
+from __future__ import annotations
+
+import click
+
+from edgellm.cli.context import json_option
+
+__all__ = ["command"]
+
+
+@click.command("show")
+@click.argument("name")
+@click.option("--license", "license_only", is_flag=True, help="Print the licence's SPDX id (or LicenseRef) and text.")
+@json_option
+def command(name: str, license_only: bool, as_json: bool) -> None:
+    """Show one bundle: plan, memory, speed, source, licence."""
+    from edgellm.cli.console import print_json
+    from edgellm.cli.context import open_store, user_settings
+
+    settings = user_settings()
+    store = open_store(settings)
+    bundle = store.resolve(name, device_id=settings.values.device)
+    if license_only:
+        from edgellm.cli.bundle_view import license_record, print_license
+
+        record = license_record(bundle)
+        if as_json:
+            print_json(record)
+        else:
+            print_license(record)
+        return
+    from edgellm.cli.bundle_view import print_record, show_record
+
+    record = show_record(bundle, store.load_smoke(bundle.digest))
+    if as_json:
+        print_json(record)
+    else:
+        print_record(record)
