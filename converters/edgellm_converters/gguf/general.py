@@ -1,0 +1,112 @@
+"""The ``general.*`` keys: what the model is called, where it comes from, how it wants to be sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from edgellm.errors import CheckpointError
+from edgellm_converters.arch.metadata import MetadataEntry
+
+__all__ = ["GeneralMetadata", "general_metadata"]
+
+_CARD_LIMIT_BYTES = 4 << 20
+_WANTED: dict[str, type | tuple[type, ...]] = {"str": str, "i32": int, "f32": (int, float)}
+_SAMPLING = (
+    ("sequence", "sequence", "str"),
+    ("top_k", "top_k", "i32"),
+    ("top_p", "top_p", "f32"),
+    ("min_p", "min_p", "f32"),
+    ("xtc_probability", "xtc_probability", "f32"),
+    ("xtc_threshold", "xtc_threshold", "f32"),
+    ("temperature", "temp", "f32"),
+    ("penalty_last_n", "penalty_last_n", "i32"),
+    ("penalty_repeat", "penalty_repeat", "f32"),
+    ("mirostat", "mirostat", "i32"),
+    ("mirostat_tau", "mirostat_tau", "f32"),
+    ("mirostat_eta", "mirostat_eta", "f32"),
+)
+
+
+@dataclass(frozen=True)
+class GeneralMetadata:
+    """What the caller decides. ``name`` becomes general.name; None lets the folder's name decide."""
+
+    name: str | None = None
+
+
+def general_metadata(
+    folder: Path, general: GeneralMetadata, generation_config: Mapping[str, Any], n_parameters: int
+) -> list[MetadataEntry]:
+    """The keys as llama.cpp's converter derives them from the model card, the folder's name and generation_config.json.
+
+    The heuristics on names are those of the ``gguf`` package, so that both converters agree. Raises CheckpointError for
+    a model card or a generation_config.json of the wrong form.
+    """
+    return [("general.type", "model", "str"), *_sampling(generation_config), *_identity(folder, general, n_parameters)]
+
+
+def _sampling(config: Mapping[str, Any]) -> list[MetadataEntry]:
+    values: dict[str, Any] = dict(config)
+    if values.get("penalty_repeat") is None:
+        values["penalty_repeat"] = values.get("repetition_penalty")
+    entries: list[MetadataEntry] = []
+    for source, target, type_name in _SAMPLING:
+        value: Any = values.get(source)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, _WANTED[type_name]):
+            raise CheckpointError(
+                f"{source} in generation_config.json is {str(value)[:40]!r}", hint="correct or remove the file"
+            )
+        entries.append((f"general.sampling.{target}", value, type_name))
+    return entries
+
+
+def _identity(folder: Path, general: GeneralMetadata, n_parameters: int) -> list[MetadataEntry]:
+    import gguf
+
+    yaml: Any = import_module("yaml")  # a dependency of gguf, without type stubs
+
+    card = folder / "README.md"
+    if card.is_file() and card.stat().st_size > _CARD_LIMIT_BYTES:
+        raise CheckpointError(f"{card} is too large for a model card", hint="shorten or remove it")
+    try:
+        metadata = gguf.Metadata.load(None, folder.resolve(), general.name, n_parameters)
+        metadata.name = metadata.name or folder.resolve().name
+        metadata.size_label = metadata.size_label or gguf.size_label(n_parameters, n_parameters, 0, 0)
+        writer = gguf.GGUFWriter(None, "llama")
+        metadata.set_gguf_meta_model(writer)
+        return [_entry(key, value) for key, value in writer.kv_data[0].items() if _is_identity(key)]
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        AssertionError,
+        RecursionError,
+        yaml.YAMLError,
+    ) as error:
+        raise CheckpointError(
+            f"the front matter of {card} cannot be read ({type(error).__name__})",
+            hint="correct or remove the lines between the two --- at its top",
+        ) from error
+
+
+def _is_identity(key: str) -> bool:
+    return key.startswith("general.") and key != "general.architecture" and not key.startswith("general.sampling.")
+
+
+def _entry(key: str, value: Any) -> MetadataEntry:
+    """One entry of the gguf package's writer as ours."""
+    names = {"STRING": "str", "UINT32": "u32", "INT32": "i32", "FLOAT32": "f32", "BOOL": "bool", "ARRAY": "arr"}
+    type_name = names[value.type.name]
+    if type_name != "arr":
+        return key, value.value, type_name
+    items = list(value.value)
+    if not all(isinstance(item, str) for item in items):
+        raise TypeError(key)
+    return key, items, "arr[str]"

@@ -1,0 +1,179 @@
+"""A GGUF as the source: taken as it is, or requantized from F32, F16 or BF16."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgellm.devices.model import TensorShape
+from edgellm.errors import ModelFileError, UnsupportedError
+from edgellm.files import os_errors
+from edgellm.formats.ggml_types import row_bytes
+from edgellm.formats.gguf import GGUFHeader, TensorEntry, read_header
+from edgellm.progress import CancelToken, Progress
+from edgellm_converters.arch.plan import layer_order
+from edgellm_converters.gguf.encode import Layout, encode_entry, make_layout
+from edgellm_converters.gguf.pipeline import Work, run
+from edgellm_converters.gguf.writer import Sink, TensorWriter, WrittenGGUF
+from edgellm_converters.recipes import RECIPES, ArchFacts, Recipe, tensor_types
+
+__all__ = ["adopt", "check_requantizable", "recipe_of", "requantize", "requantized_header", "requantized_size"]
+
+_COPY_BYTES = 4 << 20
+_REPLACED = ("general.file_type", "general.quantization_version")
+_FROM = ("F32", "F16", "BF16")
+
+
+def recipe_of(header: GGUFHeader) -> str:
+    """The recipe's name by ``general.file_type``; empty when the file does not say or it is none of ours."""
+    ftype = header.metadata.get("general.file_type")
+    return next((recipe.name for recipe in RECIPES.values() if recipe.ftype == ftype), "")
+
+
+def adopt(path: Path, sink: Sink, *, progress: Progress, cancel: CancelToken) -> WrittenGGUF:
+    """Copy the GGUF at ``path`` as it is, after a look at its header. Raises ModelFileError, UnsupportedError."""
+    header = read_header(path, skip_arrays=True)
+    _refuse_parts(path, header)
+    progress.phase("copy", header.file_bytes)
+    buffer = bytearray(_COPY_BYTES)
+    view = memoryview(buffer)
+    copied = 0
+    with os_errors(f"read {path}"), path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            cancel.check()
+            sink.write(view[:count])
+            progress.advance(count)
+            copied += count
+    if copied != header.file_bytes:
+        raise ModelFileError(f"{path} changed while it was read", hint="run the command again")
+    tensors = tuple(TensorShape(t.name, t.type, t.shape, t.size_bytes) for t in header.tensors)
+    return WrittenGGUF(copied, recipe_of(header), tensors)
+
+
+def check_requantizable(header: GGUFHeader, recipe: Recipe) -> None:
+    """Raise UnsupportedError when a tensor would have to go from one quantization to another."""
+    requantized_header(header, recipe)
+
+
+def requantized_header(header: GGUFHeader, recipe: Recipe) -> GGUFHeader:
+    """``header`` with the tensors in llama.cpp's order and in the types of ``recipe``; offsets are not meaningful.
+
+    Raises UnsupportedError for a tensor that is already quantized and would need another type: its errors would add up.
+    """
+    ordered = sorted(header.tensors, key=lambda tensor: layer_order(tensor.name))
+    kept = {tensor.name: tensor.type for tensor in ordered}
+    types = tensor_types(recipe, [t for t in ordered if t.shape], _facts(header), kept_types=kept)
+    tensors = []
+    for tensor in ordered:
+        wanted = types.get(tensor.name, tensor.type)
+        if wanted != tensor.type and tensor.type not in _FROM:
+            raise UnsupportedError(
+                f"the tensor {tensor.name} is {tensor.type}, which cannot become {wanted} without adding up errors",
+                hint="pack the file as it is (leave out --quant), or start from its F16, BF16 or F32 version",
+            )
+        row_length = tensor.shape[0] if tensor.shape else 1
+        n_elements = int(np.prod(tensor.shape, dtype=object)) if tensor.shape else 1
+        size = row_bytes(wanted, row_length) * (n_elements // row_length)
+        tensors.append(replace(tensor, type=wanted, size_bytes=size))
+    metadata = header.metadata | {"general.file_type": recipe.ftype}
+    return replace(header, tensors=tuple(tensors), metadata=metadata)
+
+
+def requantized_size(path: Path, recipe: Recipe) -> int:
+    """The exact size in bytes of what ``requantize`` will write."""
+    return _layout(path, read_header(path, skip_arrays=True), recipe).total_bytes
+
+
+def requantize(
+    path: Path, recipe: Recipe, sink: Sink, *, threads: int, progress: Progress, cancel: CancelToken
+) -> WrittenGGUF:
+    """Write the GGUF at ``path`` into ``sink`` with its F32, F16 and BF16 tensors in the types of ``recipe``.
+
+    Everything else of its header is kept. Raises UnsupportedError, ModelFileError, CheckpointError, Interrupted.
+    """
+    header = read_header(path, skip_arrays=True)
+    layout = _layout(path, header, recipe)
+    sources = {tensor.name: tensor for tensor in header.tensors}
+    with os_errors(f"read {path}"):
+        descriptor = os.open(path, os.O_RDONLY)
+    try:
+        works = [_work(path, descriptor, sources[tensor.name], tensor.type) for tensor in layout.tensors]
+        progress.phase("quantize", sum(work.source_bytes for work in works))
+        writer = TensorWriter(layout, sink)
+
+        def write(work: Work, data: dict[str, NDArray[np.uint8]], is_last: bool) -> None:
+            writer.write(work.name, data, is_last)
+
+        run(works, write, threads=threads, progress=progress, cancel=cancel)
+    finally:
+        os.close(descriptor)
+    return WrittenGGUF(writer.finish(), recipe.name, layout.tensors)
+
+
+def _refuse_parts(path: Path, header: GGUFHeader) -> None:
+    count = header.metadata.get("split.count", 0)
+    if isinstance(count, int) and count > 1:
+        raise UnsupportedError(
+            f"{path} is one of {count} parts of a model", hint="join them first: llama-gguf-split --merge FIRST OUT"
+        )
+    if not header.tensors:
+        raise UnsupportedError(f"{path} holds no tensors", hint="give a model, not a vocabulary")
+
+
+def _layout(path: Path, header: GGUFHeader, recipe: Recipe) -> Layout:
+    _refuse_parts(path, header)
+    target = requantized_header(header, recipe)
+    keys = []
+    with os_errors(f"read {path}"), path.open("rb") as file:
+        for key, (start, end) in header.spans.items():
+            if key in _REPLACED or key.startswith("split."):
+                continue
+            file.seek(start)
+            keys.append(file.read(end - start))
+    keys.append(encode_entry(("general.quantization_version", 2, "u32")))
+    keys.append(encode_entry(("general.file_type", recipe.ftype, "u32")))
+    return make_layout(keys, [(t.name, t.type, t.shape or (1,)) for t in target.tensors], header.alignment)
+
+
+def _work(path: Path, descriptor: int, tensor: TensorEntry, target: str) -> Work:
+    row_length = tensor.shape[0] if tensor.shape else 1
+    n_rows = tensor.size_bytes // row_bytes(tensor.type, row_length)
+    read = partial(_read, path, descriptor, tensor.offset_bytes)
+    return Work(tensor.name, tensor.type, row_length, n_rows, (target,), read)
+
+
+def _read(path: Path, descriptor: int, start: int, offset_bytes: int, buffer: memoryview) -> None:
+    done = 0
+    with os_errors(f"read {path}"):
+        while done < len(buffer):
+            count = os.preadv(descriptor, [buffer[done:]], start + offset_bytes + done)
+            if count == 0:
+                raise ModelFileError(f"{path} became shorter while it was read")
+            done += count
+
+
+def _facts(header: GGUFHeader) -> ArchFacts:
+    architecture = header.architecture
+    if not architecture:
+        raise ModelFileError("the file does not say its general.architecture", hint="convert the model again")
+    heads = _number(header, f"{architecture}.attention.head_count")
+    return ArchFacts(
+        architecture=architecture,
+        n_layers=_number(header, f"{architecture}.block_count"),
+        n_heads=heads,
+        n_kv_heads=_number(header, f"{architecture}.attention.head_count_kv", heads),
+        n_experts=_number(header, f"{architecture}.expert_count"),
+    )
+
+
+def _number(header: GGUFHeader, key: str, default: int = 0) -> int:
+    """An integer key; of a list (one value per layer) the first."""
+    value = header.metadata.get(key, default)
+    if isinstance(value, list):
+        value = value[0] if value else default
+    return value if isinstance(value, int) else default

@@ -1,0 +1,62 @@
+"""The shape that a model will have after conversion: what the fit model needs, from headers alone."""
+
+from __future__ import annotations
+
+from edgellm.devices.model import AttentionLayer, ModelShape, TensorShape
+from edgellm.formats.ggml_types import row_bytes
+from edgellm.formats.gguf import GGUFHeader
+from edgellm_converters.arch import get_family
+from edgellm_converters.arch.hyper import Hyper
+from edgellm_converters.arch.plan import TensorPlan
+from edgellm_converters.checkpoint import Checkpoint
+from edgellm_converters.recipes import ArchFacts, Recipe, tensor_types
+
+__all__ = ["plan_types", "shape_of", "shape_of_gguf"]
+
+
+def shape_of(checkpoint: Checkpoint, recipe: Recipe) -> ModelShape:
+    """The shape of ``checkpoint`` after conversion to ``recipe``. No tensor data is read.
+
+    ``context_length`` is the longest exact one: a sliding window that llama.cpp ignores caps it.
+    """
+    hyper = get_family(checkpoint.config).parse(checkpoint.config)
+    plans, types = plan_types(checkpoint, recipe)
+    layer = AttentionLayer(n_kv_heads=hyper.n_kv_heads, key_length=hyper.head_dim, value_length=hyper.head_dim)
+    return ModelShape(
+        architecture=hyper.architecture,
+        n_embd=hyper.n_embd,
+        n_vocab=hyper.n_vocab,
+        n_heads=hyper.n_heads,
+        context_length=hyper.exact_context_length,
+        layers=(layer,) * hyper.n_layers,
+        tensors=tuple(
+            TensorShape(plan.name, types[plan.name], plan.shape, _size(types[plan.name], plan)) for plan in plans
+        ),
+        recipe=recipe.name,
+    )
+
+
+def shape_of_gguf(header: GGUFHeader, recipe: Recipe) -> ModelShape:
+    """The shape of a GGUF after requantization to ``recipe``. Raises UnsupportedError when that cannot be done."""
+    from edgellm.devices.gguf_shape import shape_from_gguf
+
+    from edgellm_converters.gguf.reuse import requantized_header
+
+    shape = shape_from_gguf(requantized_header(header, recipe))
+    return ModelShape(**{field: getattr(shape, field) for field in shape.__struct_fields__} | {"recipe": recipe.name})
+
+
+def plan_types(checkpoint: Checkpoint, recipe: Recipe) -> tuple[list[TensorPlan], dict[str, str]]:
+    """The tensors of the result in llama.cpp's order, and the type of each."""
+    family = get_family(checkpoint.config)
+    hyper = family.parse(checkpoint.config)
+    plans = family.tensors(hyper, checkpoint)
+    return plans, tensor_types(recipe, plans, _facts(hyper))
+
+
+def _facts(hyper: Hyper) -> ArchFacts:
+    return ArchFacts(hyper.architecture, hyper.n_layers, hyper.n_heads, hyper.n_kv_heads)
+
+
+def _size(type_name: str, plan: TensorPlan) -> int:
+    return row_bytes(type_name, plan.shape[0]) * (plan.n_elements // plan.shape[0])
