@@ -1,0 +1,153 @@
+"""The protocol of one loaded model: what a scheduler may ask of any inference library.
+
+A backend is driven by one thread. It holds the KV cache of many sequences; every decode call appends tokens to some of
+them and gives the logits of chosen positions. What the library would answer by ending the process is checked here
+first and raised as BackendError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from edgellm.errors import BackendError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from edgellm_runtimes._native import AbortFlag
+
+__all__ = [
+    "Backend",
+    "BackendLimits",
+    "BackendSettings",
+    "CacheFullError",
+    "DecodeAbortedError",
+    "ModelFacts",
+    "TokenSlice",
+    "Vocabulary",
+]
+
+
+class CacheFullError(BackendError):
+    """No room in the KV cache for this batch; nothing was decoded. Drop a sequence and try again."""
+
+
+class DecodeAbortedError(BackendError):
+    """The abort flag was set during decode; the sequences keep what was finished (ask ``sequence_length``)."""
+
+
+class BackendSettings(msgspec.Struct, frozen=True):
+    """How to load a model. Sequences share one pool of ``context * sequences`` positions."""
+
+    context: int  # tokens of one sequence
+    sequences: int = 1
+    batch: int = 512  # most tokens of one decode call
+    ubatch: int = 512  # tokens that the library computes at once
+    outputs: int = 0  # most logits rows of one decode call; 0 is one per sequence
+    threads: int = 1  # for calls of one token
+    batch_threads: int = 1  # for calls of more tokens
+    kv_type_k: str = "f16"
+    kv_type_v: str = "f16"
+    flash_attention: bool = True
+    mmap: bool = True
+    repack: bool = True  # keep a second copy of the weights in the layout that the CPU kernels like
+
+
+class BackendLimits(msgspec.Struct, frozen=True):
+    """What one loaded model can take."""
+
+    n_batch: int  # tokens of one decode call
+    n_ubatch: int
+    n_outputs: int  # logits rows of one decode call
+    n_sequences: int
+    n_context: int  # tokens of one sequence
+    n_pool: int  # tokens of all sequences together
+    n_vocab: int  # length of a logits row
+
+
+class ModelFacts(msgspec.Struct, frozen=True):
+    """What the loaded file says about itself."""
+
+    architecture: str
+    description: str
+    n_parameters: int
+    size_bytes: int
+    trained_context: int
+    chat_template: str | None
+
+
+class TokenSlice(NamedTuple):
+    """Tokens to append to one sequence, and how many of the last ones give a logits row."""
+
+    sequence: int
+    tokens: Sequence[int] | npt.NDArray[np.int32]
+    n_outputs: int = 1
+
+
+class Vocabulary(Protocol):
+    """Text to token ids and back. Safe to call from any thread while the backend is open."""
+
+    n_tokens: int
+    bos: int | None
+    eos: int | None
+    eot: int | None
+    adds_bos: bool  # plain text starts with bos
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of ``text``; ``parse_special`` reads ``<|...|>`` markers as their tokens. Raises UsageError."""
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes that ``token`` adds to the text: may end inside a UTF-8 character; empty for control tokens
+        unless ``special``. Raises BackendError for an id outside the vocabulary."""
+
+    def is_end(self, token: int) -> bool:
+        """True when ``token`` ends a generation."""
+
+
+class Backend(Protocol):
+    """One loaded model with its KV cache. One thread at a time, the vocabulary apart.
+
+    Saving and restoring the state of a sequence will join the sequence operations.
+    """
+
+    limits: BackendLimits
+    settings: BackendSettings
+    facts: ModelFacts
+    path: Path
+    vocabulary: Vocabulary
+    abort_flag: AbortFlag  # set from any thread: the running decode stops within one graph node
+
+    def decode(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
+        """Append each slice to its sequence.
+
+        Returns the logits, float32 [sum of n_outputs, n_vocab], rows in the order of the slices: a view that is valid
+        until the next decode. Raises CacheFullError, DecodeAbortedError, BackendError.
+        """
+
+    def sequence_length(self, sequence: int) -> int:
+        """Number of tokens in the cache of ``sequence``."""
+
+    def copy_sequence(self, source: int, target: int, length: int | None = None) -> bool:
+        """Make ``target`` (dropped first) begin as ``source`` does: its first ``length`` tokens, or all.
+
+        Returns False, with ``target`` empty, when the model's cache cannot be cut there.
+        """
+
+    def truncate_sequence(self, sequence: int, length: int) -> bool:
+        """Keep the first ``length`` tokens. Returns False, with nothing changed, when the cache cannot be cut there
+        (recurrent state, a sliding window that has moved on)."""
+
+    def drop_sequence(self, sequence: int) -> None:
+        """Forget ``sequence``."""
+
+    def set_threads(self, threads: int, batch_threads: int) -> None:
+        """Change the number of threads from the next decode on."""
+
+    def close(self) -> None:
+        """Free the model. Calling it again does nothing."""

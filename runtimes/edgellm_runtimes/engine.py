@@ -1,0 +1,198 @@
+"""The public API of a loaded model: prompts and chats in, streamed text out, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.progress import CancelToken, Progress
+from edgellm_runtimes.chat import Message, render_chat_async
+from edgellm_runtimes.generation import Chunk, Request
+from edgellm_runtimes.sampling import SamplingParams, sampling_params
+
+if TYPE_CHECKING:
+    from edgellm.bundle.plan import SamplingDefaults
+    from edgellm_runtimes.backend import Backend
+    from edgellm_runtimes.load import LoadRequest
+
+__all__ = ["Engine", "EngineInfo"]
+
+
+class EngineInfo(msgspec.Struct, frozen=True):
+    """How a model was loaded."""
+
+    path: str
+    architecture: str
+    description: str
+    n_parameters: int
+    size_bytes: int  # of the weights
+    context: int  # tokens of one sequence
+    trained_context: int
+    sequences: int
+    threads: int
+    batch_threads: int
+    kv_type_k: str
+    kv_type_v: str
+    flash_attention: bool
+    mmap: bool
+    repack: bool
+    has_chat_template: bool
+    load_s: float
+
+
+class Engine:
+    """A loaded model. Made by ``Engine.load``; use it as an async context manager, or ``close`` it.
+
+    All methods belong to one event loop; the decode thread is the engine's own. Any number of generations may run at
+    the same time.
+    """
+
+    def __init__(self, backend: Backend, info: EngineInfo, defaults: SamplingDefaults | None = None) -> None:
+        from edgellm_runtimes.scheduler import Scheduler
+
+        self.info = info
+        self._defaults = defaults
+        self._backend = backend
+        self._vocabulary = backend.vocabulary
+        self._scheduler = Scheduler(backend)
+        self._closed = False
+
+    @classmethod
+    async def load(
+        cls, request: LoadRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Engine:
+        """Check that the model fits, and load it in a thread.
+
+        Raises DoesNotFitError, ModelFileError, UnsupportedError, NotFoundError, UsageError, Interrupted.
+        """
+        from edgellm_runtimes.load import load_backend
+
+        backend, info = await asyncio.to_thread(load_backend, request, progress=progress, cancel=cancel)
+        return cls(backend, info, request.plan.sampling if request.plan is not None else None)
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.close()
+
+    def params(self, **chosen: Any) -> SamplingParams:
+        """Sampling parameters: what was ``chosen`` (None is not chosen) over the model's own defaults, over ours."""
+        return sampling_params(self._defaults, **chosen)
+
+    def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+        """Token ids of ``text``; ``add_special`` puts bos in front where the model was trained so."""
+        return self._vocabulary.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    async def generate(
+        self, prompt: str | Sequence[int], params: SamplingParams | None = None, *, stop: Iterable[str] = ()
+    ) -> AsyncGenerator[Chunk, None]:
+        """Continue ``prompt``, given as text or as token ids. Yields chunks; the last one has a finish reason.
+
+        Closing the iterator (or cancelling the task) stops the generation, also in the middle of its prefill.
+        Raises UsageError when the prompt is empty, malformed or does not fit the context; BackendError.
+        """
+        if isinstance(prompt, str):
+            tokens = await asyncio.to_thread(self.tokenize, prompt)
+        else:
+            tokens = self._check_ids(prompt)
+        async with contextlib.aclosing(self._run(tokens, params, stop)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        params: SamplingParams | None = None,
+        *,
+        stop: Iterable[str] = (),
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> AsyncGenerator[Chunk, None]:
+        """Answer ``messages`` (objects with role and content) through the model's chat template; see ``generate``."""
+        prompt = await self.render(messages, tools=tools, template_variables=template_variables)
+        # the template writes bos itself where the model wants it
+        tokens = await asyncio.to_thread(self.tokenize, prompt, add_special=False)
+        async with contextlib.aclosing(self._run(tokens, params, stop)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template_variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The prompt that ``chat`` would give to the model."""
+        return await render_chat_async(
+            self._backend.facts.chat_template,
+            messages,
+            tools=tools,
+            bos_token=self._special_text(self._vocabulary.bos),
+            eos_token=self._special_text(self._vocabulary.eos),
+            variables=template_variables,
+        )
+
+    async def close(self) -> None:
+        """Stop what runs and free the model. Calling it again does nothing."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._scheduler.close)
+
+    async def _run(
+        self, tokens: list[int], params: SamplingParams | None, stop: Iterable[str]
+    ) -> AsyncGenerator[Chunk, None]:
+        self._check_length(tokens)
+        loop = asyncio.get_running_loop()
+        arrivals: asyncio.Queue[Chunk | EdgeLLMError] = asyncio.Queue()
+
+        def emit(item: Chunk | EdgeLLMError) -> None:
+            try:
+                loop.call_soon_threadsafe(arrivals.put_nowait, item)
+            except RuntimeError:  # the loop was closed: nobody listens any more
+                request.cancelled = True
+
+        request = Request(tokens, params or self.params(), stop, emit)
+        self._scheduler.submit(request)
+        try:
+            while True:
+                item = await arrivals.get()
+                if isinstance(item, EdgeLLMError):
+                    raise item
+                yield item
+                if item.finish_reason is not None:
+                    return
+        finally:
+            self._scheduler.cancel(request)
+
+    def _check_length(self, tokens: Sequence[int]) -> None:
+        if not tokens:
+            raise UsageError("the prompt is empty")
+        context = self.info.context
+        if len(tokens) >= context:
+            raise UsageError(
+                f"the prompt has {len(tokens)} tokens; the context of {context} must hold it and a new token",
+                hint=f"shorten the prompt, or load the model with --context {_next_context(len(tokens) + 1)}",
+            )
+
+    def _check_ids(self, ids: Sequence[int]) -> list[int]:
+        n_vocab = self._backend.limits.n_vocab
+        tokens = list(ids)
+        for token in tokens:
+            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
+                raise UsageError(f"{token!r} is not a token id of this model (0 to {n_vocab - 1})")
+        return tokens
+
+    def _special_text(self, token: int | None) -> str:
+        return "" if token is None else self._vocabulary.piece(token, special=True).decode("utf-8", "replace")
+
+
+def _next_context(tokens: int) -> int:
+    """The next multiple of 1024: contexts are named so."""
+    return -(-tokens // 1024) * 1024

@@ -1,0 +1,135 @@
+"""From a GGUF file to a llama.cpp model and context, everything that could end the process checked before."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgellm.errors import BackendError, ModelFileError, UnsupportedError, UsageError
+from edgellm.formats.gguf import read_header
+from edgellm.progress import CancelToken, Progress
+from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.llama_cpp.library import log_position, log_since
+
+if TYPE_CHECKING:
+    from edgellm_runtimes._native import AbortFlag
+
+__all__ = ["KV_TYPES", "check_settings", "create_context", "load_model"]
+
+KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30, "iq4_nl": 20}
+
+_LARGEST_CONTEXT = 2**27
+_LARGEST_SEQUENCES = 256  # LLAMA_MAX_SEQ
+_NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
+
+
+def check_settings(settings: BackendSettings) -> None:
+    """Raise UsageError for settings that llama.cpp would refuse or abort on."""
+    ranges = {
+        "context": (settings.context, 1, _LARGEST_CONTEXT),
+        "sequences": (settings.sequences, 1, _LARGEST_SEQUENCES),
+        "batch": (settings.batch, 1, 2**20),
+        "ubatch": (settings.ubatch, 1, 2**20),
+        "outputs": (settings.outputs, 0, 2**20),
+        "threads": (settings.threads, 1, 512),
+        "batch_threads": (settings.batch_threads, 1, 512),
+    }
+    for name, (value, low, high) in ranges.items():
+        if not low <= value <= high:
+            raise UsageError(f"{name} is {value}; it must be {low} to {high}")
+    if settings.context * settings.sequences > _LARGEST_CONTEXT:
+        raise UsageError(f"context x sequences is {settings.context * settings.sequences}, beyond {_LARGEST_CONTEXT}")
+    for name, kv_type in (("kv_type_k", settings.kv_type_k), ("kv_type_v", settings.kv_type_v)):
+        if kv_type not in KV_TYPES:
+            raise UsageError(f"{name} is {kv_type!r}; it must be one of {', '.join(KV_TYPES)}")
+    if settings.kv_type_v not in ("f32", "f16", "bf16") and not settings.flash_attention:
+        raise UsageError(
+            f"a {settings.kv_type_v} V cache needs flash attention",
+            hint="turn flash attention on, or use an f16 V cache",
+        )
+
+
+def load_model(lib: Any, path: Path, settings: BackendSettings, progress: Progress, cancel: CancelToken) -> Any:
+    """Load the weights at ``path``. Raises ModelFileError, UnsupportedError, NotFoundError, Interrupted."""
+    size_bytes = read_header(path, skip_arrays=True).file_bytes  # a torn or lying file stops here, with a clear error
+    params = lib.llama_model_default_params()
+    params.n_gpu_layers = 0
+    params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if settings.mmap else lib.LLAMA_LOAD_MODE_NONE
+    params.use_extra_bufts = settings.repack
+    progress.phase("load", size_bytes)
+    done_bytes = 0
+
+    def report(fraction: float, _user_data: object) -> bool:
+        nonlocal done_bytes
+        reached = min(size_bytes, int(fraction * size_bytes))
+        if reached > done_bytes:
+            progress.advance(reached - done_bytes)
+            done_bytes = reached
+        return not cancel.cancelled
+
+    params.progress_callback = callback = lib.llama_progress_callback(report)
+    mark = log_position()
+    model = lib.llama_model_load_from_file(os.fsencode(path), params)
+    del callback
+    cancel.check()
+    if not model:
+        reason = log_since(mark) or "llama.cpp gave no reason"
+        if "unknown model architecture" in reason or "unknown pre-tokenizer" in reason:
+            raise UnsupportedError(
+                f"{path}: the installed llama.cpp cannot run this model: {reason}", hint="update llama-cpp-python"
+            )
+        raise ModelFileError(
+            f"{path} cannot be loaded: {reason}", hint="check it with `edgellm verify`, download or convert it again"
+        )
+    try:
+        _refuse_unusable(lib, model, path)
+    except BaseException:
+        lib.llama_model_free(model)
+        raise
+    return model
+
+
+def _refuse_unusable(lib: Any, model: Any, path: Path) -> None:
+    """Models that load but whose first call would abort, or that do not generate."""
+    if lib.llama_vocab_type(lib.llama_model_get_vocab(model)) == _NO_VOCABULARY:
+        raise ModelFileError(f"{path} has no tokenizer inside", hint="convert the model again with its tokenizer")
+    if lib.llama_model_has_encoder(model) or not lib.llama_model_has_decoder(model):
+        raise UnsupportedError(f"{path} is an encoder model: only decoder-only models generate text here")
+    if lib.llama_model_is_diffusion(model):
+        raise UnsupportedError(f"{path} is a diffusion model: only models that decode left to right are supported")
+
+
+def create_context(lib: Any, model: Any, settings: BackendSettings, abort_flag: AbortFlag) -> Any:
+    """A context for ``model`` whose decode stops when ``abort_flag`` is set. Raises BackendError."""
+    n_pool = settings.context * settings.sequences
+    n_batch = min(settings.batch, n_pool)
+    n_outputs = max(settings.outputs, settings.sequences)
+    params = lib.llama_context_default_params()
+    params.n_ctx = n_pool
+    params.n_batch = n_batch
+    params.n_ubatch = min(settings.ubatch, n_batch)
+    params.n_seq_max = settings.sequences
+    params.n_outputs_max = n_outputs  # unset, logits room for a whole batch is reserved: hundreds of MB
+    params.n_outputs_max_per_seq = n_outputs
+    params.n_threads = settings.threads
+    params.n_threads_batch = settings.batch_threads
+    params.type_k = KV_TYPES[settings.kv_type_k]
+    params.type_v = KV_TYPES[settings.kv_type_v]
+    params.flash_attn_type = (
+        lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    )
+    params.kv_unified = True  # one pool: a prefix is shared between sequences without a copy
+    params.swa_full = False
+    params.no_perf = True
+    params.abort_callback = ctypes.cast(abort_flag.callback, lib.ggml_abort_callback)
+    params.abort_callback_data = abort_flag.data
+    mark = log_position()
+    context = lib.llama_init_from_model(model, params)
+    if not context:
+        raise BackendError(
+            f"llama.cpp could not make room for a context of {n_pool} tokens: {log_since(mark) or 'no reason given'}",
+            hint="try a smaller --context, or another KV type",
+        )
+    return context

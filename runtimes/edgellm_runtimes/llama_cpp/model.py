@@ -1,0 +1,237 @@
+"""One loaded GGUF model behind the Backend protocol."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgellm.errors import BackendError
+from edgellm.progress import CancelToken, Progress, SilentProgress
+from edgellm_runtimes._native import AbortFlag
+from edgellm_runtimes.backend import (
+    BackendLimits,
+    BackendSettings,
+    CacheFullError,
+    DecodeAbortedError,
+    ModelFacts,
+    TokenSlice,
+)
+from edgellm_runtimes.llama_cpp.batch import BatchArrays
+from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
+from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, load_model
+from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
+
+__all__ = ["LlamaBackend"]
+
+_NO_SLOT, _ABORTED = 1, 2  # return values of llama_decode
+
+
+class LlamaBackend:
+    """A GGUF model loaded by llama.cpp, memory-mapped where it lies; see ``backend.Backend``.
+
+    ``extra_ends`` are token ids that end a generation besides those that the file names.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: BackendSettings,
+        *,
+        extra_ends: Iterable[int] = (),
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        check_settings(settings)
+        self._lib = lib = library()
+        self._context: Any = None
+        self.path = path
+        self.abort_flag = AbortFlag()
+        self._model = load_model(lib, path, settings, progress or SilentProgress(), cancel or CancelToken())
+        try:
+            self._context = create_context(lib, self._model, settings, self.abort_flag)
+            self.vocabulary = LlamaVocabulary(lib, lib.llama_model_get_vocab(self._model), extra_ends)
+        except BaseException:
+            self.close()
+            raise
+        self.settings = settings
+        self.facts = _facts(lib, self._model)
+        self.limits = BackendLimits(
+            n_batch=int(lib.llama_n_batch(self._context)),
+            n_ubatch=int(lib.llama_n_ubatch(self._context)),
+            n_outputs=max(settings.outputs, settings.sequences),
+            n_sequences=settings.sequences,
+            n_context=settings.context,
+            n_pool=int(lib.llama_n_ctx(self._context)),
+            n_vocab=self.vocabulary.n_tokens,
+        )
+        self._memory = lib.llama_get_memory(self._context)
+        self._window = int(lib.llama_model_n_swa(self._model))
+        self._lengths = [0] * settings.sequences
+        self._batch = BatchArrays(lib, self.limits.n_batch)
+        self._rows: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self._rows_address = 0
+
+    def decode(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
+        """Append each slice to its sequence and return the chosen logits rows; see ``backend.Backend.decode``."""
+        context = self._open_context()
+        n_rows = self._check_batch(slices)
+        n_tokens = self._batch.fill(slices, self._lengths)
+        self._check_ids(n_tokens)
+        mark = log_position()
+        status = self._lib.llama_decode(context, self._batch.struct)
+        if status != 0:
+            self._read_lengths(slices)
+            if status == _NO_SLOT:
+                raise CacheFullError(f"the KV cache of {self.limits.n_pool} tokens has no room for {n_tokens} more")
+            if status == _ABORTED:
+                raise DecodeAbortedError("decode was stopped")
+            raise BackendError(f"llama.cpp failed to decode (status {status}): {log_since(mark) or 'no reason given'}")
+        for slice_ in slices:
+            self._lengths[slice_.sequence] += len(slice_.tokens)
+        return self._logits(n_rows)
+
+    def _check_batch(self, slices: Sequence[TokenSlice]) -> int:
+        """Refuse what llama.cpp would abort on or mix up. Returns the number of logits rows."""
+        limits = self.limits
+        n_tokens = n_rows = 0
+        seen = set()
+        for sequence, tokens, n_outputs in slices:
+            self._check_sequence(sequence)
+            count = len(tokens)
+            if count == 0 or sequence in seen:
+                raise BackendError(f"sequence {sequence} must come once in a batch, with at least one token")
+            if not 0 <= n_outputs <= count:
+                raise BackendError(f"{n_outputs} logits rows were asked of {count} tokens")
+            if self._lengths[sequence] + count > limits.n_context:
+                raise BackendError(
+                    f"sequence {sequence} would have {self._lengths[sequence] + count} tokens, "
+                    f"the context holds {limits.n_context}"
+                )
+            seen.add(sequence)
+            n_tokens += count
+            n_rows += n_outputs
+        if not 0 < n_tokens <= limits.n_batch:
+            raise BackendError(f"a batch of {n_tokens} tokens: 1 to {limits.n_batch} are possible")
+        if n_rows > limits.n_outputs:
+            raise BackendError(f"a batch with {n_rows} logits rows: at most {limits.n_outputs} are possible")
+        return n_rows
+
+    def _check_ids(self, n_tokens: int) -> None:
+        tokens = self._batch.tokens[:n_tokens]
+        wrong = (tokens < 0) | (tokens >= self.limits.n_vocab)
+        if wrong.any():
+            raise BackendError(f"token id {tokens[wrong][0]} is outside the vocabulary of {self.limits.n_vocab}")
+
+    def _logits(self, n_rows: int) -> npt.NDArray[np.float32]:
+        pointer = self._lib.llama_get_logits(self._context)  # also brings the rows into batch order
+        if n_rows == 0:
+            return self._rows[:0]
+        address = ctypes.addressof(pointer.contents)
+        if address != self._rows_address or n_rows > len(self._rows):
+            shape = (n_rows, self.limits.n_vocab)
+            self._rows = np.ctypeslib.as_array(pointer, shape=shape)
+            self._rows_address = address
+        return self._rows[:n_rows]
+
+    def _read_lengths(self, slices: Sequence[TokenSlice]) -> None:
+        """After a failed decode the cache says what was kept."""
+        for slice_ in slices:
+            last = self._lib.llama_memory_seq_pos_max(self._memory, slice_.sequence)
+            self._lengths[slice_.sequence] = last + 1
+
+    def sequence_length(self, sequence: int) -> int:
+        """Number of tokens in the cache of ``sequence``."""
+        self._check_sequence(sequence)
+        return self._lengths[sequence]
+
+    def copy_sequence(self, source: int, target: int, length: int | None = None) -> bool:
+        """Make ``target`` begin as ``source`` does; no data moves in the unified cache."""
+        self._check_sequence(source)
+        if source == target:
+            raise BackendError(f"sequence {source} cannot be copied onto itself")
+        self.drop_sequence(target)
+        whole = self._lengths[source]
+        wanted = whole if length is None else length
+        if not 0 <= wanted <= whole:
+            raise BackendError(f"sequence {source} has {whole} tokens, {wanted} of them cannot be copied")
+        if wanted == 0:
+            return True
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self._lengths[target] = whole
+        if not self.truncate_sequence(target, wanted):
+            self.drop_sequence(target)
+            return False
+        return True
+
+    def truncate_sequence(self, sequence: int, length: int) -> bool:
+        """Keep the first ``length`` tokens; False, with nothing changed, when the cache cannot be cut there."""
+        self._open_context()
+        self._check_sequence(sequence)
+        now = self._lengths[sequence]
+        if not 0 <= length <= now:
+            raise BackendError(f"sequence {sequence} has {now} tokens, it cannot be cut to {length}")
+        if length == now:
+            return True
+        if length and self._window:
+            # a layer with a sliding window has dropped older cells: what follows `length` needs the window before it
+            oldest = self._lib.llama_memory_seq_pos_min(self._memory, sequence)
+            if oldest > max(0, length - self._window):
+                return False
+        if not self._lib.llama_memory_seq_rm(self._memory, sequence, length, -1):
+            return False
+        self._lengths[sequence] = length
+        return True
+
+    def drop_sequence(self, sequence: int) -> None:
+        """Forget ``sequence``."""
+        self._open_context()
+        self._check_sequence(sequence)
+        self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        self._lengths[sequence] = 0
+
+    def set_threads(self, threads: int, batch_threads: int) -> None:
+        """Change the number of threads from the next decode on."""
+        if threads < 1 or batch_threads < 1:
+            raise BackendError(f"{threads} and {batch_threads} threads: at least 1 each is needed")
+        self._lib.llama_set_n_threads(self._open_context(), threads, batch_threads)
+
+    def close(self) -> None:
+        """Free the context and the model."""
+        if self._context is not None:
+            self._lib.llama_free(self._context)
+            self._context = None
+        if self._model is not None:
+            self._lib.llama_model_free(self._model)
+            self._model = None
+            self._rows, self._rows_address = np.empty((0, 0), np.float32), 0
+
+    def _open_context(self) -> Any:
+        if self._context is None:
+            raise BackendError("the model is closed")
+        return self._context
+
+    def _check_sequence(self, sequence: int) -> None:
+        if not 0 <= sequence < self.limits.n_sequences:
+            raise BackendError(f"sequence {sequence} is outside 0 to {self.limits.n_sequences - 1}")
+
+
+def _facts(lib: Any, model: Any) -> ModelFacts:
+    buffer = ctypes.create_string_buffer(256)
+    length = lib.llama_model_desc(model, buffer, len(buffer))
+    description = buffer.value.decode("utf-8", "replace") if length >= 0 else ""
+    length = lib.llama_model_meta_val_str(model, b"general.architecture", buffer, len(buffer))
+    architecture = buffer.value.decode("utf-8", "replace") if length >= 0 else ""
+    template = lib.llama_model_chat_template(model, None)
+    return ModelFacts(
+        architecture=architecture,
+        description=description,
+        n_parameters=int(lib.llama_model_n_params(model)),
+        size_bytes=int(lib.llama_model_size(model)),
+        trained_context=int(lib.llama_model_n_ctx_train(model)),
+        chat_template=template.decode("utf-8", "replace") if template else None,
+    )

@@ -1,0 +1,78 @@
+"""Text to token ids and back with the vocabulary inside the GGUF file."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from typing import Any
+
+from edgellm.errors import BackendError, UsageError
+from edgellm.units import format_bytes
+
+__all__ = ["LlamaVocabulary"]
+
+_LONGEST_TEXT_BYTES = 16 * 2**20
+
+
+class LlamaVocabulary:
+    """The vocabulary of a loaded llama.cpp model. ``extra_ends`` are ids that end a generation besides the file's."""
+
+    def __init__(self, lib: Any, vocab: Any, extra_ends: Iterable[int] = ()) -> None:
+        self._lib = lib
+        self._vocab = vocab
+        self.n_tokens = int(lib.llama_vocab_n_tokens(vocab))
+        self.bos = self._special(lib.llama_vocab_bos(vocab))
+        self.eos = self._special(lib.llama_vocab_eos(vocab))
+        self.eot = self._special(lib.llama_vocab_eot(vocab))
+        self.adds_bos = bool(lib.llama_vocab_get_add_bos(vocab))
+        self._extra_ends = frozenset(extra_ends)
+        # llama.cpp aborts when it should add a token that the file does not name
+        adds_eos = bool(lib.llama_vocab_get_add_eos(vocab))
+        self._can_add_special = (self.bos is not None or not self.adds_bos) and (self.eos is not None or not adds_eos)
+        self._plain: dict[int, bytes] = {}
+        self._buffer_bytes = 256
+
+    def _special(self, token: int) -> int | None:
+        return token if 0 <= token < self.n_tokens else None
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of ``text``. Raises UsageError for text that is not Unicode or far beyond any context."""
+        try:
+            raw = text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the text is not valid Unicode: {error.reason} at character {error.start}") from error
+        if len(raw) > _LONGEST_TEXT_BYTES:
+            raise UsageError(
+                f"the text has {format_bytes(len(raw))}, at most {format_bytes(_LONGEST_TEXT_BYTES)} are accepted"
+            )
+        add_special = add_special and self._can_add_special
+        room = len(raw) + 8  # no token is shorter than a byte, the special ones apart
+        for _attempt in range(2):
+            tokens = (ctypes.c_int32 * room)()
+            count = self._lib.llama_tokenize(self._vocab, raw, len(raw), tokens, room, add_special, parse_special)
+            if count >= 0:
+                return list(tokens[:count])
+            room = -count
+        raise BackendError("llama.cpp could not tokenize the text")
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of one token; see ``backend.Vocabulary``."""
+        if not special and token in self._plain:
+            return self._plain[token]
+        if not 0 <= token < self.n_tokens:
+            raise BackendError(f"token id {token} is outside the vocabulary of {self.n_tokens}")
+        size = self._buffer_bytes
+        for _attempt in range(2):
+            buffer = ctypes.create_string_buffer(size)
+            count = self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            if count >= 0:
+                raw = buffer.raw[:count]
+                if not special:
+                    self._plain[token] = raw
+                return raw
+            size = -count
+        raise BackendError(f"llama.cpp has no text for token {token}")
+
+    def is_end(self, token: int) -> bool:
+        """True for the end-of-generation tokens that the file names and the extra ones."""
+        return token in self._extra_ends or bool(self._lib.llama_vocab_is_eog(self._vocab, token))

@@ -1,0 +1,188 @@
+"""The child process that renders chat templates: `python -m edgellm_runtimes.template_worker`.
+
+A template is code from the internet. Jinja's sandbox keeps it from touching Python, but not from running or growing
+for ever: nested ranges, repeated strings and huge powers all pass. So it runs here, where an alarm ends the process at
+the deadline whatever it does, memory is limited, and the kernel takes this process first when memory is short.
+
+Protocol on stdin and stdout: a 4-byte big-endian length, then JSON. Request: template, variables, timeout_s,
+limit_characters. Answer: {"text": ...} or {"error": ..., "kind": "raised" | "template" | "memory" | "size"}.
+It ends when stdin does.
+
+Semantics: those of Hugging Face's apply_chat_template
+(https://huggingface.co/docs/transformers/main/en/chat_templating_writing).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import resource
+import select
+import signal
+from datetime import datetime
+from io import RawIOBase
+from typing import Any, BinaryIO
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
+import jinja2.sandbox
+import jinja2.utils
+
+__all__ = ["main"]
+
+_IDLE_S = 60.0
+_MEMORY_BYTES = 512 * 2**20  # address space: the interpreter itself takes a fifth of it
+
+
+class _GenerationBlock(jinja2.ext.Extension):
+    """``{% generation %}`` marks the assistant's tokens for training; rendering shows its body as it is."""
+
+    tags = {"generation"}  # noqa: RUF012  the attribute is Jinja's
+
+    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return jinja2.nodes.Scope(body).set_lineno(line)
+
+
+class _Namespace(jinja2.utils.Namespace):
+    """Jinja's ``namespace()`` without underscored names, which could reach the object itself."""
+
+    def __init__(*arguments: Any, **values: Any) -> None:
+        self, *rest = arguments
+        merged = dict(*rest, **values)
+        for name in merged:
+            _refuse_underscore(name)
+        jinja2.utils.Namespace.__init__(self, merged)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _refuse_underscore(name)
+        super().__setitem__(name, value)
+
+
+def _refuse_underscore(name: object) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise jinja2.exceptions.SecurityError(f"a namespace cannot hold {name!r}")
+
+
+class _Dict:
+    """``dict(...)`` as a plain callable: the type itself has attributes that a template need not see."""
+
+    def __call__(self, *arguments: Any, **values: Any) -> dict[Any, Any]:
+        return dict(*arguments, **values)
+
+    def fromkeys(self, *arguments: Any) -> dict[Any, Any]:
+        return dict.fromkeys(*arguments)
+
+
+class _RaisedError(jinja2.TemplateError):
+    """What the template itself says about the messages."""
+
+
+def _raise_exception(message: object) -> None:
+    raise _RaisedError(str(message))
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now().strftime(form)  # local time, as Hugging Face does
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+@functools.cache
+def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals.pop("lipsum", None)
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    environment.globals["dict"] = _Dict()
+    environment.globals["namespace"] = _Namespace
+    return environment
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(template: str) -> jinja2.Template:
+    return _environment().from_string(template)
+
+
+def render(template: str, variables: dict[str, Any], limit_characters: int) -> dict[str, str]:
+    """The answer to one request."""
+    parts: list[str] = []
+    length = 0
+    try:
+        for part in _compiled(template).generate(**variables):
+            length += len(part)
+            if length > limit_characters:
+                return {"kind": "size", "error": f"the text is longer than {limit_characters} characters"}
+            parts.append(part)
+    except (MemoryError, OverflowError) as error:
+        parts.clear()
+        return {"kind": "memory", "error": str(error) or "out of memory"}
+    except _RaisedError as error:
+        return {"kind": "raised", "error": str(error)[:2000]}
+    except jinja2.TemplateSyntaxError as error:
+        return {"kind": "template", "error": f"line {error.lineno}: {error.message}"}
+    except Exception as error:  # noqa: BLE001  a template can raise anything
+        text = str(error) or type(error).__name__
+        return {"kind": "template", "error": text[:2000]}
+    return {"text": "".join(parts)}
+
+
+def _read_exactly(stream: RawIOBase, size: int) -> bytes:
+    """``size`` bytes, or nothing when the stream ends before."""
+    data = bytearray()
+    while len(data) < size:
+        part = stream.read(size - len(data))
+        if not part:
+            return b""
+        data += part
+    return bytes(data)
+
+
+def _serve(source: RawIOBase, target: BinaryIO) -> None:
+    while True:
+        readable, _, _ = select.select([source], [], [], _IDLE_S)
+        if not readable:
+            return
+        header = _read_exactly(source, 4)
+        raw = _read_exactly(source, int.from_bytes(header, "big")) if header else b""
+        if not raw:
+            return
+        request = json.loads(raw)
+        signal.setitimer(signal.ITIMER_REAL, request["timeout_s"])
+        answer = json.dumps(render(request["template"], request["variables"], request["limit_characters"]))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        target.write(len(answer).to_bytes(4, "big") + answer.encode("ascii"))
+        target.flush()
+
+
+def main() -> None:
+    """Serve requests until stdin ends or nothing was asked for a minute."""
+    source = os.fdopen(os.dup(0), "rb", buffering=0)  # unbuffered: select must see what is there
+    target = os.fdopen(os.dup(1), "wb")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, even inside one long C call
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write("1000")
+    _serve(source, target)
+
+
+if __name__ == "__main__":
+    main()
