@@ -15,6 +15,8 @@ from edgellm_converters.arch.config import Config
 
 __all__ = ["Rope", "llama3_factors", "parse_rope"]
 
+_YARN_BETAS = {"beta_fast": 32.0, "beta_slow": 1.0}  # llama.cpp reads other ones for no family that we have
+
 Kind = Literal["default", "linear", "yarn", "llama3"]
 
 
@@ -78,6 +80,9 @@ def _llama3(section: Config, theta: float, original: int) -> Rope:
 def _yarn(section: Config, theta: float, original: int, context: int) -> Rope:
     if not section.flag("truncate", True):
         raise UnsupportedError("YaRN without truncation of its range is not something that llama.cpp can do")
+    for key, usual in _YARN_BETAS.items():
+        if section.number(key, usual) != usual:
+            raise UnsupportedError(f"YaRN with {key} {section.number(key):g}: llama.cpp computes with {usual:g} only")
     factor = section.number("factor", context / original)
     explicit = section.number("attention_factor") if "attention_factor" in section else None
     if explicit is None and "attn_factor" in section:

@@ -14,7 +14,7 @@ from edgellm_converters.arch.metadata import MetadataEntry
 __all__ = ["GeneralMetadata", "general_metadata"]
 
 _CARD_LIMIT_BYTES = 4 << 20
-_WANTED: dict[str, type | tuple[type, ...]] = {"str": str, "i32": int, "f32": (int, float)}
+_WANTED: dict[str, tuple[type, ...]] = {"str": (str,), "i32": (int,), "f32": (int, float)}
 _SAMPLING = (
     ("sequence", "sequence", "str"),
     ("top_k", "top_k", "i32"),
@@ -58,7 +58,7 @@ def _sampling(config: Mapping[str, Any]) -> list[MetadataEntry]:
         value: Any = values.get(source)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, _WANTED[type_name]):
+        if type(value) not in _WANTED[type_name]:
             raise CheckpointError(
                 f"{source} in generation_config.json is {str(value)[:40]!r}", hint="correct or remove the file"
             )
