@@ -1,1 +1,1 @@
-"""The store: many bundles in one folder, sharing blobs, safe against crashes and concurrent use."""
+"""The store: bundles by name in one folder that any number of processes share."""

@@ -1,0 +1,67 @@
+"""Reading and writing the plan layer, with distrust: ranges, control characters, versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edgellm.bundle.canonical import canonical_json, decode_json
+from edgellm.bundle.compatibility import require_version
+from edgellm.bundle.plan import PLAN_FORMAT_VERSION, Plan
+from edgellm.errors import BundleError
+
+__all__ = ["decode_plan", "encode_plan"]
+
+_COUNT_LIMIT = 2**31 - 1
+
+
+class _PlanVersion(msgspec.Struct):
+    """What every version of the plan has: read before anything else of it."""
+
+    format_version: int
+    minimum_edgellm: str = ""
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """The bytes of the plan layer: canonical JSON."""
+    return canonical_json(plan)
+
+
+def decode_plan(data: bytes, what: str) -> Plan:
+    """Read a plan layer. Unknown fields are ignored.
+
+    Raises BundleError when it is not valid, UnsupportedError ("needs edgellm >= X") when it is newer than we are.
+    """
+    version = decode_json(data, _PlanVersion, what)
+    if version.format_version < 1:
+        raise BundleError(f"{what} has format {version.format_version}")
+    require_version(
+        what, format_version=version.format_version, known=PLAN_FORMAT_VERSION, minimum=version.minimum_edgellm
+    )
+    plan = decode_json(data, Plan, what)
+    for name, value, least in (
+        ("context", plan.context, 1),
+        ("sequences", plan.sequences, 1),
+        ("ubatch", plan.ubatch, 1),
+        ("threads", plan.threads, 0),
+        ("batch_threads", plan.batch_threads, 0),
+    ):
+        if not least <= value <= _COUNT_LIMIT:
+            raise BundleError(f"{what} has {name} {value}, which is out of range")
+    _refuse_control_characters(msgspec.to_builtins(plan), what)
+    return plan
+
+
+def _refuse_control_characters(value: Any, what: str) -> None:
+    """Texts of the plan are shown on terminals: an escape sequence in one of them is an attack, not a text."""
+    if isinstance(value, str):
+        if any((ord(letter) < 32 and letter not in "\n\t") or 127 <= ord(letter) < 160 for letter in value):
+            raise BundleError(f"{what} has control characters in {value[:60]!a}")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_control_characters(key, what)
+            _refuse_control_characters(item, what)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_control_characters(item, what)

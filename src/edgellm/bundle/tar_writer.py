@@ -1,0 +1,134 @@
+"""``--output FILE.tar``: the layout as one deterministic archive, written in one pass and without a second copy."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgellm.bundle.digest import digest_hex
+from edgellm.bundle.folder_writer import named_entry
+from edgellm.bundle.index import LAYOUT_FILE, OCI_LAYOUT, encode_index
+from edgellm.bundle.manifest import Descriptor
+from edgellm.bundle.names import BundleName
+from edgellm.bundle.staging import glob_escape
+from edgellm.bundle.stream import HashedStream
+from edgellm.bundle.tar_header import BLOCK_BYTES, padding_bytes, tar_header
+from edgellm.bundle.writer import BlobWriter, BundleWriter
+from edgellm.errors import BundleError, EdgeLLMError, UsageError
+from edgellm.files import fsync_directory, os_errors, require_free_space
+
+__all__ = ["TarWriter", "tar_writer"]
+
+
+class TarWriter(BundleWriter):
+    """Appends members to a temporary file beside the target.
+
+    A blob's name is its digest, known only after its last byte: its header is left empty and written afterwards. Blobs
+    are written one after the other. The temporary file is locked while its writer lives; dead ones are removed.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target.absolute()
+        self._what = f"write {target}"
+        if self._target.is_symlink() or (self._target.exists() and not self._target.is_file()):
+            raise UsageError(f"{target} exists and is not a regular file", hint="give --output another place")
+        self._remove_dead()
+        self._temporary = self._target.with_name(f".{self._target.name}.partial-{secrets.token_hex(8)}")
+        with os_errors(self._what):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._fd = os.open(self._temporary, flags, 0o644)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self._end = 0
+        self._members: set[str] = set()
+        self._open = False
+
+    @contextmanager
+    def blob(self, expected_bytes: int | None = None) -> Iterator[BlobWriter]:
+        """See BundleWriter."""
+        if self._fd < 0 or self._open:
+            raise EdgeLLMError("an archive takes one blob after the other, and none after the commit")
+        if expected_bytes is not None:
+            require_free_space(self._target.parent, expected_bytes, str(self._target))
+        with os_errors(self._what):
+            os.lseek(self._fd, self._end + BLOCK_BYTES, os.SEEK_SET)
+        stream = HashedStream(self._fd, self._what)
+        self._open = True
+        try:
+            writer = BlobWriter(stream)
+            yield writer
+            blob = writer.finish()
+            self._end_member(f"blobs/sha256/{digest_hex(blob.digest)}", blob.size)
+        except BaseException:
+            stream.close()
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._end)
+            raise
+        finally:
+            self._open = False
+
+    def close(self) -> None:
+        """See BundleWriter."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                self._temporary.unlink()
+            os.close(self._fd)
+            self._fd = -1
+
+    def _publish(self, manifest: Descriptor, blobs: list[Descriptor], name: BundleName) -> None:
+        wanted = {f"blobs/sha256/{digest_hex(blob.digest)}" for blob in blobs}
+        if wanted != self._members:
+            raise BundleError("the archive has other blobs than the bundle: write every blob once, for one bundle")
+        self._append(LAYOUT_FILE, OCI_LAYOUT)
+        self._append("index.json", encode_index([named_entry(manifest, name)]))
+        with os_errors(self._what):
+            os.pwrite(self._fd, bytes(2 * BLOCK_BYTES), self._end)
+            os.fsync(self._fd)
+            self._temporary.replace(self._target)
+            os.close(self._fd)
+            self._fd = -1
+            fsync_directory(self._target.parent)
+
+    def _append(self, name: str, data: bytes) -> None:
+        with os_errors(self._what):
+            os.lseek(self._fd, self._end + BLOCK_BYTES, os.SEEK_SET)
+            _write_all(self._fd, data)
+        self._end_member(name, len(data))
+
+    def _end_member(self, name: str, size_bytes: int) -> None:
+        """Write the header in front of the content that was just written, or drop a content that is there already."""
+        with os_errors(self._what):
+            if name in self._members:
+                os.ftruncate(self._fd, self._end)
+                return
+            _write_all(self._fd, bytes(padding_bytes(size_bytes)))
+            os.pwrite(self._fd, tar_header(name, size_bytes), self._end)
+        self._members.add(name)
+        self._end += BLOCK_BYTES + size_bytes + padding_bytes(size_bytes)
+
+    def _remove_dead(self) -> None:
+        """Remove what killed writers of the same target left: files that nobody holds a lock on."""
+        for path in self._target.parent.glob(f".{glob_escape(self._target.name)}.partial-*"):
+            with contextlib.suppress(OSError):
+                file_descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(file_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                finally:
+                    os.close(file_descriptor)
+
+
+def tar_writer(target: Path) -> TarWriter:
+    """A writer for ``--output FILE.tar``; an archive that is there already is replaced at the commit."""
+    return TarWriter(target)
+
+
+def _write_all(file_descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file_descriptor, view) :]

@@ -1,0 +1,78 @@
+"""What `list` shows: names, sizes, and how much of a size is shared with other bundles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgellm.bundle.layout import Layout
+from edgellm.bundle.plan import Plan
+from edgellm.bundle.reading import Bundle, read_bundle
+from edgellm.errors import EdgeLLMError
+from edgellm.store.tags import TagEntry
+
+__all__ = ["StoredBundle", "list_bundles"]
+
+
+@dataclass(frozen=True)
+class StoredBundle:
+    """One name of the store. A bundle that cannot be read is listed too, with its ``problem`` and without a plan."""
+
+    name: str
+    tag: str
+    digest: str
+    previous_digest: str | None  # what the name pointed at before
+    size_bytes: int  # all blobs, each counted once; 0 when it cannot be read
+    shared_bytes: int  # the part of it that other names use as well: removing this one would not return it
+    bundle: Bundle | None
+    problem: str | None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan, None when the bundle cannot be read."""
+        return self.bundle.plan if self.bundle else None
+
+    @property
+    def full_name(self) -> str:
+        """``name:tag``."""
+        return f"{self.name}:{self.tag}"
+
+
+def list_bundles(layout: Layout, entries: Sequence[TagEntry]) -> list[StoredBundle]:
+    """All names in their order. Weights are not read; their sizes are compared."""
+    read = {id(entry): _read(layout, entry) for entry in entries}
+    users: Counter[str] = Counter()
+    for name in {entry.name for entry in entries}:
+        users.update(set().union(*(_blobs(read[id(entry)]) for entry in entries if entry.name == name)))
+    previous = {entry.name: entry.digest for entry in entries if entry.previous}
+    listed = []
+    for entry in entries:
+        if entry.previous:
+            continue
+        bundle, problem = read[id(entry)]
+        blobs = bundle.blobs if bundle else {}
+        listed.append(
+            StoredBundle(
+                name=entry.name.name,
+                tag=entry.name.tag,
+                digest=entry.digest,
+                previous_digest=previous.get(entry.name),
+                size_bytes=sum(blobs.values()),
+                shared_bytes=sum(size for digest, size in blobs.items() if users[digest] > 1),
+                bundle=bundle,
+                problem=problem,
+            )
+        )
+    return listed
+
+
+def _read(layout: Layout, entry: TagEntry) -> tuple[Bundle | None, str | None]:
+    try:
+        return read_bundle(layout, entry.descriptor), None
+    except EdgeLLMError as error:
+        return None, error.message
+
+
+def _blobs(read: tuple[Bundle | None, str | None]) -> dict[str, int]:
+    return read[0].blobs if read[0] else {}
