@@ -34,7 +34,8 @@ _NO_SLOT, _ABORTED = 1, 2  # return values of llama_decode
 class LlamaBackend:
     """A GGUF model loaded by llama.cpp, memory-mapped where it lies; see ``backend.Backend``.
 
-    ``extra_ends`` are token ids that end a generation besides those that the file names.
+    ``extra_ends`` are token ids that end a generation besides those that the file names; ``normalization`` is the
+    Unicode form that the model's tokenizer brings text into.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class LlamaBackend:
         settings: BackendSettings,
         *,
         extra_ends: Iterable[int] = (),
+        normalization: str = "",
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> None:
@@ -54,7 +56,7 @@ class LlamaBackend:
         self._model = load_model(lib, path, settings, progress or SilentProgress(), cancel or CancelToken())
         try:
             self._context = create_context(lib, self._model, settings, self.abort_flag)
-            self.vocabulary = LlamaVocabulary(lib, lib.llama_model_get_vocab(self._model), extra_ends)
+            self.vocabulary = LlamaVocabulary(lib, lib.llama_model_get_vocab(self._model), extra_ends, normalization)
         except BaseException:
             self.close()
             raise

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import ctypes
+import unicodedata
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, cast
 
-from edgellm.errors import BackendError, UsageError
+from edgellm.errors import BackendError, UnsupportedError, UsageError
 from edgellm.units import format_bytes
 
 __all__ = ["LlamaVocabulary"]
 
+_Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 _LONGEST_TEXT_BYTES = 16 * 2**20
 
 
 class LlamaVocabulary:
-    """The vocabulary of a loaded llama.cpp model. ``extra_ends`` are ids that end a generation besides the file's."""
+    """The vocabulary of a loaded llama.cpp model.
 
-    def __init__(self, lib: Any, vocab: Any, extra_ends: Iterable[int] = ()) -> None:
+    ``extra_ends`` are ids that end a generation besides the file's. ``normalization`` is the Unicode form ("NFC", ...)
+    that the model's tokenizer brings text into; llama.cpp does not, so it happens here. Raises UnsupportedError for
+    another form.
+    """
+
+    def __init__(self, lib: Any, vocab: Any, extra_ends: Iterable[int] = (), normalization: str = "") -> None:
+        if normalization and normalization not in _FORMS:
+            raise UnsupportedError(f"text normalization {normalization!r} is unknown here", hint="update edgellm")
+        self._normalization = cast(_Form, normalization) if normalization else None
         self._lib = lib
         self._vocab = vocab
         self.n_tokens = int(lib.llama_vocab_n_tokens(vocab))
@@ -37,6 +48,8 @@ class LlamaVocabulary:
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of ``text``. Raises UsageError for text that is not Unicode or far beyond any context."""
+        if self._normalization is not None:
+            text = unicodedata.normalize(self._normalization, text)
         try:
             raw = text.encode("utf-8")
         except UnicodeEncodeError as error:
