@@ -48,6 +48,8 @@ def _checked(template: object) -> str:
         raise CheckpointError(f"chat_template is a {type(template).__name__}, not text", hint=_HINT)
     if len(template) > _LIMIT_CHARACTERS:
         raise CheckpointError(f"chat_template has {len(template)} characters, more than any template has", hint=_HINT)
+    if "\0" in template or any("\ud800" <= character <= "\udfff" for character in template):
+        raise CheckpointError("chat_template has characters that are not text", hint=_HINT)
     return template
 
 

@@ -19,7 +19,7 @@ class Text:
 
 
 _LANGUAGES = {
-    "English": "The quick brown fox doesn't care; it's 7 o'clock, they'll've gone, WE'RE late! I'D say so. He'S TOLD'em.",
+    "English": "The quick brown fox doesn't care; it's 7 o'clock, they'll've gone, WE'RE late! I'D say. He'S TOLD'em.",
     "German": "Größe, Übermut und ein Fußgängerübergang: „Schön“, sagte sie – ca. 3,5 km (oder mehr?).",
     "French": "L'été dernier, où étiez-vous ? C'est ça : « naïve » œuvre d'art à 12,50 €.",
     "Spanish": "¿Dónde está el niño? ¡Mañana será otro día! El 15% de los pingüinos…",

@@ -42,6 +42,11 @@ def open_tokenizer_files(folder: Path) -> TokenizerFiles:
     Raises CheckpointError when there is no vocabulary, or a file is torn or of the wrong shape; UnsupportedError for
     forms of a vocabulary that we do not read.
     """
+    with os_errors(f"read the tokenizer files in {folder}"):
+        return _open(folder)
+
+
+def _open(folder: Path) -> TokenizerFiles:
     paths = {name: folder / name for name in LOOKED_FOR}
     if not any(path.is_file() for path in paths.values()):
         raise _no_vocabulary(folder)

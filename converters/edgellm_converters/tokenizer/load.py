@@ -16,7 +16,7 @@ from edgellm_converters.tokenizer.pretokenizer import describe, recognise, steps
 from edgellm_converters.tokenizer.sentencepiece_model import SentencePieceModel, parse_sentencepiece
 from edgellm_converters.tokenizer.special import special_tokens
 from edgellm_converters.tokenizer.spm import added_tokens_of, require_supported, spm_normalization, spm_table
-from edgellm_converters.tokenizer.tokenizer_json import TokenizerJson, parse_tokenizer_json
+from edgellm_converters.tokenizer.tokenizer_json import AddedToken, TokenizerJson, parse_tokenizer_json
 from edgellm_converters.tokenizer.vocabulary import Normalization, SpacePrefix, TokenTable, Vocabulary
 
 __all__ = ["load_vocabulary"]
@@ -28,6 +28,7 @@ class _Draft:
 
     table: TokenTable
     notes: list[str]
+    added: tuple[AddedToken, ...]
     normalization: Normalization | None = None
     space_prefix: SpacePrefix = "never"
     check_all_tokens: bool = False
@@ -47,10 +48,9 @@ def load_vocabulary(folder: Path, config: dict[str, object]) -> Vocabulary:
         draft = _from_sentencepiece(files, piece_model, tokenizer, config)
     elif tokenizer is not None and _is_byte_level(tokenizer):
         draft = _from_byte_level(tokenizer, config)
-    elif tokenizer is not None:
-        draft = _from_byte_fallback(tokenizer, config)
     else:
-        raise AssertionError("open_tokenizer_files found no vocabulary and did not say so")
+        assert tokenizer is not None, "open_tokenizer_files refuses a folder without any vocabulary"
+        draft = _from_byte_fallback(tokenizer, config)
     special, notes = special_tokens(
         files, tokenizer.post_processor if tokenizer else None, config, draft.table, draft.fallback_ids
     )
@@ -65,6 +65,9 @@ def load_vocabulary(folder: Path, config: dict[str, object]) -> Vocabulary:
         normalization=draft.normalization,
         space_prefix=draft.space_prefix,
         check_all_tokens=draft.check_all_tokens,
+        strips_spaces=frozenset(
+            token.id for token in draft.added if token.strips and token.id < len(draft.table.tokens)
+        ),
         notes=tuple(draft.notes + notes),
         sources=files.sources,
     )
@@ -121,14 +124,16 @@ def _from_byte_level(tokenizer: TokenizerJson, config: dict[str, object]) -> _Dr
         )
     pre = recognise(tokenizer.pre_tokenizer, ignore_merges=tokenizer.model.ignore_merges)
     table, notes = byte_level_table(tokenizer, pre, config)
-    return _Draft(table, notes, normalizer.form, check_all_tokens=not pre.exact)
+    return _Draft(table, notes, tokenizer.added, normalizer.form, check_all_tokens=not pre.exact)
 
 
 def _from_byte_fallback(tokenizer: TokenizerJson, config: dict[str, object]) -> _Draft:
     normalizer = read_normalizer(tokenizer.normalizer)
     prefix = space_prefix_of(normalizer, tokenizer.pre_tokenizer)
     table, notes = byte_fallback_table(tokenizer, config)
-    return _Draft(table, notes, normalizer.form, prefix, check_all_tokens=tokenizer.model.ignore_merges)
+    return _Draft(
+        table, notes, tokenizer.added, normalizer.form, prefix, check_all_tokens=tokenizer.model.ignore_merges
+    )
 
 
 def _from_sentencepiece(
@@ -136,7 +141,8 @@ def _from_sentencepiece(
 ) -> _Draft:
     by_id = {token.id: token for token in (tokenizer.added if tokenizer else ())}
     by_id |= {token.id: token for token in added_tokens_of(files)}
-    table, notes = spm_table(model, tuple(by_id[token_id] for token_id in sorted(by_id)), config)
+    added = tuple(by_id[token_id] for token_id in sorted(by_id))
+    table, notes = spm_table(model, added, config)
     prefix: SpacePrefix = "every text" if model.adds_space_prefix else "never"
     if tokenizer is not None:
         prefix = space_prefix_of(read_normalizer(tokenizer.normalizer), tokenizer.pre_tokenizer)
@@ -144,6 +150,7 @@ def _from_sentencepiece(
     return _Draft(
         table,
         notes,
+        added,
         spm_normalization(model),
         prefix,
         fallback_ids={f"{kind}_token_id": token_id for kind, token_id in own.items() if token_id >= 0},

@@ -96,12 +96,8 @@ def _token_texts(vocabulary: Vocabulary) -> Iterator[Text]:
 
 
 def _special_texts(vocabulary: Vocabulary) -> Iterator[Text]:
-    table = vocabulary.table
-    added = [
-        token
-        for token, kind in zip(table.tokens, table.types, strict=True)
-        if kind in (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
-    ]
+    tokens = vocabulary.table.tokens
+    added = [tokens[token_id] for token_id in _special_ids(vocabulary) if token_id not in vocabulary.strips_spaces]
     step = max(1, len(added) // _SAMPLED_SPECIAL)
     sample = list(dict.fromkeys([*added[:16], *added[::step], *added[-4:]]))
     for token in sample:
@@ -112,17 +108,18 @@ def _special_texts(vocabulary: Vocabulary) -> Iterator[Text]:
     yield Text("special tokens of a chat", joined)
 
 
+def _special_ids(vocabulary: Vocabulary) -> list[int]:
+    kinds = (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
+    return [token_id for token_id, kind in enumerate(vocabulary.table.types) if kind in kinds]
+
+
 def _prepared(vocabulary: Vocabulary, text: str) -> str:
     if vocabulary.normalization is not None:
         text = unicodedata.normalize(vocabulary.normalization, text)
-    if vocabulary.space_prefix == "start only" and text and not text.startswith((" ", "\u2581")):
-        specials = (
-            token
-            for token, kind in zip(vocabulary.table.tokens, vocabulary.table.types, strict=True)
-            if kind in (TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN)
-        )
-        if not text.startswith(tuple(specials)):
-            text = " " + text
+    if vocabulary.space_prefix == "start only" and text:
+        tokens = vocabulary.table.tokens
+        before_none = (" ", "\u2581", *(tokens[token_id] for token_id in _special_ids(vocabulary)))
+        return text if text.startswith(before_none) else " " + text
     return text
 
 
@@ -164,6 +161,9 @@ def _limitations(vocabulary: Vocabulary, llama: LlamaVocab) -> tuple[str, ...]:
             "the tokenizer puts a space before the start of a text only, llama.cpp cannot: edgellm puts it there; "
             "other programs get other tokens for prompts that start with plain text"
         )
+    if vocabulary.strips_spaces:
+        names = ", ".join(repr(vocabulary.table.tokens[token_id]) for token_id in sorted(vocabulary.strips_spaces)[:4])
+        limits.append(f"these added tokens swallow the spaces beside them, in llama.cpp they do not: {names}")
     return tuple(limits)
 
 

@@ -7,7 +7,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
-from edgellm.errors import CheckpointError
+from edgellm.errors import CheckpointError, UnsupportedError
 
 __all__ = [
     "TOKENS_LIMIT",
@@ -57,7 +57,17 @@ class TokenTable:
     merges: list[str] | None = None
 
     def __post_init__(self) -> None:
-        """Raise CheckpointError for two tokens of one text: llama.cpp would end the process while it loads them."""
+        """Raise CheckpointError for what llama.cpp would end the process over, or read as something else."""
+        try:
+            if b"\0" in "".join(self.tokens).encode("utf-8"):
+                raise UnsupportedError(
+                    "the tokenizer has a token with a NUL character inside, which llama.cpp cuts off",
+                    hint="the model cannot be run by llama.cpp with the same tokens",
+                )
+        except UnicodeEncodeError as error:
+            raise CheckpointError(
+                "the tokenizer has a token that is not valid Unicode", hint="fetch the tokenizer files again"
+            ) from error
         seen: dict[str, int] = {}
         for token_id, token in enumerate(self.tokens):
             text = token or f"[EMPTY_{token_id}]"  # the name that llama.cpp gives a token without text
@@ -98,6 +108,7 @@ class Vocabulary:
     has to. None when the tokenizer leaves text alone.
     ``space_prefix``: where the tokenizer puts a space before text: before every stretch of text between special tokens
     (llama.cpp does the same), only at the very start (llama.cpp cannot: whoever hands it text has to), or nowhere.
+    ``strips_spaces``: ids of added tokens that swallow spaces beside them; llama.cpp leaves those spaces alone.
     ``notes``: sentences about what differs from the checkpoint, for the user.
     ``sources``: the files that were read.
     """
@@ -109,6 +120,7 @@ class Vocabulary:
     normalization: Normalization | None
     space_prefix: SpacePrefix
     check_all_tokens: bool  # llama.cpp's merge rule for whole words is set by `pre`, and differs from the checkpoint's
+    strips_spaces: frozenset[int]
     notes: tuple[str, ...]
     sources: tuple[Path, ...]
 
