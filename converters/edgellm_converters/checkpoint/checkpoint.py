@@ -14,6 +14,7 @@ from edgellm.errors import CheckpointError, UnsupportedError
 from edgellm.files import os_errors
 from edgellm_converters.checkpoint.files import read_json
 from edgellm_converters.checkpoint.tensors import INDEX_NAME, TensorRef, find_tensors
+from edgellm_converters.pread import read_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,13 +63,10 @@ class Checkpoint:
     def read_into(self, tensor: TensorRef, offset_bytes: int, buffer: memoryview) -> None:
         """Fill ``buffer`` with the tensor's bytes from ``offset_bytes`` on. Raises CheckpointError if they are gone."""
         descriptor = self._descriptor(tensor.path)
-        done = 0
         with os_errors(f"read {tensor.path}"):
-            while done < len(buffer):
-                count = os.preadv(descriptor, [buffer[done:]], tensor.start + offset_bytes + done)
-                if count == 0:
-                    raise CheckpointError(f"{tensor.path} became shorter while it was read")
-                done += count
+            count = read_at(descriptor, tensor.start + offset_bytes, buffer)
+        if count < len(buffer):
+            raise CheckpointError(f"{tensor.path} became shorter while it was read", hint="run the command again")
 
     def read_rows(self, name: str, first: int, count: int) -> NDArray[np.float32]:
         """Rows ``first`` to ``first + count`` of a tensor as float32 [count, row length]."""

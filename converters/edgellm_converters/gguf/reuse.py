@@ -20,6 +20,7 @@ from edgellm_converters.arch.plan import layer_order
 from edgellm_converters.gguf.encode import Layout, encode_entry, make_layout
 from edgellm_converters.gguf.pipeline import Work, run
 from edgellm_converters.gguf.writer import Sink, TensorWriter, WrittenGGUF
+from edgellm_converters.pread import read_at
 from edgellm_converters.recipes import RECIPES, ArchFacts, Recipe, tensor_types
 
 __all__ = ["adopt", "check_requantizable", "recipe_of", "requantize", "requantized_header", "requantized_size"]
@@ -148,13 +149,10 @@ def _work(path: Path, descriptor: int, tensor: TensorEntry, target: str) -> Work
 
 
 def _read(path: Path, descriptor: int, start: int, offset_bytes: int, buffer: memoryview) -> None:
-    done = 0
     with os_errors(f"read {path}"):
-        while done < len(buffer):
-            count = os.preadv(descriptor, [buffer[done:]], start + offset_bytes + done)
-            if count == 0:
-                raise ModelFileError(f"{path} became shorter while it was read")
-            done += count
+        count = read_at(descriptor, start + offset_bytes, buffer)
+    if count < len(buffer):
+        raise ModelFileError(f"{path} became shorter while it was read", hint="run the command again")
 
 
 def _facts(header: GGUFHeader) -> ArchFacts:
