@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgellm.devices.fit import Choice, FitRequest, choose
+from edgellm.devices.fit import Choice, FitRequest, choose, fit_table
+from edgellm.errors import DoesNotFitError
 
 if TYPE_CHECKING:
     from edgellm.devices.load import LoadedProfile
-
+    from edgellm.devices.model import ModelShape
     from edgellm_converters.pack.model_input import ModelInput
     from edgellm_converters.pack.request import PackRequest
 
@@ -23,20 +25,24 @@ class Target:
     device: LoadedProfile
     choice: Choice
 
-    @property
-    def is_other_size(self) -> bool:
-        """True when --memory asked for another size than the profile's default."""
-        return self.device.is_other_size
-
 
 def choose_targets(request: PackRequest, model: ModelInput) -> list[Target]:
     """Choose for every device. Raises DoesNotFitError, UnsupportedError for a recipe that the source cannot give."""
     recipe = None if request.recipe == "auto" else request.recipe
     candidates = {name: model.shape(name) for name in ([recipe] if recipe else model.recipes())}
-    targets = []
-    for device in request.devices:
-        fit_request = FitRequest(
-            context=request.context, sequences=request.sequences, min_speed=request.min_speed, recipe=recipe
-        )
-        targets.append(Target(device, choose(candidates, device.profile, fit_request, force=request.force)))
-    return targets
+    fit_request = FitRequest(
+        context=request.context, sequences=request.sequences, min_speed=request.min_speed, recipe=recipe
+    )
+    return [Target(device, _choose(candidates, device, fit_request, request.force)) for device in request.devices]
+
+
+def _choose(candidates: Mapping[str, ModelShape], device: LoadedProfile, request: FitRequest, force: bool) -> Choice:
+    try:
+        return choose(candidates, device.profile, request)
+    except DoesNotFitError as misfit:
+        if not force:
+            raise
+        rows = [row for row in fit_table(candidates, device.profile, request) if request.recipe in (None, row.recipe)]
+        row = min(rows, key=lambda row: row.memory_bytes)
+        why = f"{misfit.message}. Packed all the same, because --force was given."
+        return Choice(recipe=row.recipe, settings=row.settings, estimate=row.estimate, why=why, table=tuple(rows))

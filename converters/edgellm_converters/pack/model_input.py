@@ -44,7 +44,9 @@ class SourceFacts:
 class ModelInput(Protocol):
     """A source that was opened: headers only, no weights."""
 
-    facts: SourceFacts
+    @property
+    def facts(self) -> SourceFacts:
+        """What it says about itself."""
 
     def recipes(self) -> tuple[str, ...]:
         """The recipes that it can be packed to, best quality first."""

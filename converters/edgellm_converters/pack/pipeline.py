@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edgellm.bundle.contents import BundleContents, FileLayer, created_at
-from edgellm.bundle.names import BundleName, default_name, parse_name, sanitize_tag
+from edgellm.bundle.names import BundleName, default_name, parse_name
 from edgellm.errors import UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.pack.choose import Target, choose_targets
@@ -86,21 +86,13 @@ def _names(request: PackRequest, targets: Sequence[Target]) -> list[BundleName]:
     names = []
     for target in targets:
         default = default_name(request.source.name, target.device.profile.id, target.choice.recipe)
-        tag = default.tag + (f"-{_memory_tag(target)}" if target.is_other_size else "")
-        if request.name is None:
-            names.append(BundleName(default.name, sanitize_tag(tag)))
-        else:
-            names.append(parse_name(request.name, default_tag=tag))
+        names.append(default if request.name is None else parse_name(request.name, default_tag=default.tag))
     if len(set(names)) != len(names):
         raise UsageError(
             f"two of the devices would get the same name {names[0]}",
             hint="give --name without a tag, or pack them one by one",
         )
     return names
-
-
-def _memory_tag(target: Target) -> str:
-    return f"{target.device.profile.memory.size_bytes / 2**30:g}g"
 
 
 def _write_weights(

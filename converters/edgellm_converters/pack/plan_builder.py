@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgellm.bundle.digest import sha256_digest
+from edgellm.bundle.digest import sha256_bytes
 from edgellm.bundle.manifest import Capabilities, ModelDescriptor, ModelFacts
 from edgellm.bundle.plan import PLAN_FORMAT_VERSION, ModelSource, Plan, RuntimeNeeds, TargetDevice
 from edgellm.units import format_count
@@ -12,7 +12,6 @@ from edgellm.units import format_count
 if TYPE_CHECKING:
     from edgellm.devices.fit import Choice
     from edgellm.devices.load import LoadedProfile
-
     from edgellm.devices.model import ModelShape
     from edgellm_converters.pack.model_input import SourceFacts
 
@@ -51,7 +50,7 @@ def build_plan(device: LoadedProfile, choice: Choice, facts: SourceFacts, digest
         mmap=settings.mmap,
         repack=settings.repack,
         sampling=facts.sampling,
-        chat_template_digest=sha256_digest(template.encode("utf-8", "surrogatepass")) if template else "",
+        chat_template_digest=sha256_bytes(template.encode("utf-8", "surrogatepass")) if template else "",
         predicted_memory=choice.estimate.memory,
         predicted_decode=choice.estimate.decode,
         predicted_prefill=choice.estimate.prefill,

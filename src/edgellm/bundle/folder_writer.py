@@ -79,6 +79,18 @@ class FolderWriter(BundleWriter):
             stream.close()
             os.close(file_descriptor)
 
+    def require_space(self, needed_bytes: int) -> None:
+        """See BundleWriter."""
+        require_free_space(self._staging.path, needed_bytes, self._destination)
+
+    @contextmanager
+    def readable(self, blob: Descriptor) -> Iterator[Path]:
+        """See BundleWriter: the staged file itself."""
+        path = self._blobs / digest_hex(blob.digest)
+        if not path.is_file():
+            raise EdgeLLMError(f"the blob {blob.digest} was not written by this writer")
+        yield path
+
     def close(self) -> None:
         """See BundleWriter."""
         self._staging.close()

@@ -24,6 +24,8 @@ from edgellm.files import fsync_directory, os_errors, require_free_space
 
 __all__ = ["TarWriter", "tar_writer"]
 
+_COPY_BYTES = 4 << 20
+
 
 class TarWriter(BundleWriter):
     """Appends members to a temporary file beside the target.
@@ -45,7 +47,7 @@ class TarWriter(BundleWriter):
             self._fd = os.open(self._temporary, flags, 0o644)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         self._end = 0
-        self._members: set[str] = set()
+        self._members: dict[str, tuple[int, int]] = {}  # name -> offset and size of its content
         self._open = False
 
     @contextmanager
@@ -72,6 +74,30 @@ class TarWriter(BundleWriter):
         finally:
             self._open = False
 
+    def require_space(self, needed_bytes: int) -> None:
+        """See BundleWriter. Twice the bytes: ``readable`` makes a copy for a while."""
+        require_free_space(self._target.parent, 2 * needed_bytes, f"{self._target} with a copy for its test")
+
+    @contextmanager
+    def readable(self, blob: Descriptor) -> Iterator[Path]:
+        """See BundleWriter: a copy beside the archive, because no program can map a file inside a file."""
+        offset, size_bytes = self._members[f"blobs/sha256/{digest_hex(blob.digest)}"]
+        copy = self._temporary.with_name(f"{self._temporary.name}.copy")
+        try:
+            with os_errors(self._what), copy.open("wb") as file:
+                # The same lock as the archive's tells a dead writer's copy.
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+                os.lseek(self._fd, offset, os.SEEK_SET)
+                left = size_bytes
+                while left:
+                    part = os.read(self._fd, min(left, _COPY_BYTES))
+                    file.write(part)
+                    left -= len(part)
+                file.flush()
+                yield copy
+        finally:
+            copy.unlink(missing_ok=True)
+
     def close(self) -> None:
         """See BundleWriter."""
         if self._fd >= 0:
@@ -82,7 +108,7 @@ class TarWriter(BundleWriter):
 
     def _publish(self, manifest: Descriptor, blobs: list[Descriptor], name: BundleName) -> None:
         wanted = {f"blobs/sha256/{digest_hex(blob.digest)}" for blob in blobs}
-        if wanted != self._members:
+        if wanted != set(self._members):
             raise BundleError("the archive has other blobs than the bundle: write every blob once, for one bundle")
         self._append(LAYOUT_FILE, OCI_LAYOUT)
         self._append("index.json", encode_index([named_entry(manifest, name)]))
@@ -108,7 +134,7 @@ class TarWriter(BundleWriter):
                 return
             _write_all(self._fd, bytes(padding_bytes(size_bytes)))
             os.pwrite(self._fd, tar_header(name, size_bytes), self._end)
-        self._members.add(name)
+        self._members[name] = (self._end + BLOCK_BYTES, size_bytes)
         self._end += BLOCK_BYTES + size_bytes + padding_bytes(size_bytes)
 
     def _remove_dead(self) -> None:

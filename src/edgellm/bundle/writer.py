@@ -85,6 +85,14 @@ class BundleWriter(ABC):
         """A new blob. ``expected_bytes`` lets a full disk show before the work starts. Raises NoSpaceError."""
 
     @abstractmethod
+    def require_space(self, needed_bytes: int) -> None:
+        """Raise NoSpaceError when all blobs together, ``needed_bytes``, would not fit where they go."""
+
+    @abstractmethod
+    def readable(self, blob: Descriptor) -> AbstractContextManager[Path]:
+        """A file with the bytes of a finished blob while the block runs, before anything is committed."""
+
+    @abstractmethod
     def close(self) -> None:
         """Remove whatever was written and not committed."""
 

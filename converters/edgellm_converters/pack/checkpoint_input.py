@@ -1,0 +1,115 @@
+"""A checkpoint folder as the source of a pack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from edgellm.devices.model import ModelShape
+from edgellm.errors import UsageError
+from edgellm.progress import CancelToken, Progress
+from edgellm.sources.local import LocalSource
+from edgellm_converters.arch import get_family
+from edgellm_converters.checkpoint import open_checkpoint
+from edgellm_converters.gguf.general import GeneralMetadata
+from edgellm_converters.pack.model_input import Sink, SourceFacts
+from edgellm_converters.pack.sampling import sampling_defaults
+from edgellm_converters.recipes import RECIPES, get_recipe
+from edgellm_converters.shape import shape_of
+from edgellm_converters.source_docs import find_documents, license_ids, model_card_front_matter
+from edgellm_converters.tokenizer import Vocabulary, load_vocabulary
+
+__all__ = ["CheckpointInput"]
+
+_CARD = "README.md"
+
+
+class CheckpointInput:
+    """See ModelInput."""
+
+    def __init__(self, source: LocalSource, license_id: str | None, revision: str) -> None:
+        self._source = source
+        self._license_id = license_id
+        self._revision = revision
+        self._checkpoint = open_checkpoint(source.path)
+        self._hyper = get_family(self._checkpoint.config).parse(self._checkpoint.config)
+        self._general = GeneralMetadata(name=source.name)
+
+    def close(self) -> None:
+        """Close the checkpoint's files."""
+        self._checkpoint.close()
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Read on first use: a fit table does without."""
+        return load_vocabulary(self._source.path, self._checkpoint.config)
+
+    @cached_property
+    def facts(self) -> SourceFacts:
+        """See ModelInput."""
+        documents = tuple(find_documents(self._source.path))
+        card = next((doc.path for doc in documents if doc.name == _CARD), None)
+        fields = model_card_front_matter(card.read_text("utf-8", "replace")) if card else {}
+        given = license_ids({"license": self._license_id}) if self._license_id else ()
+        notes = list(self.vocabulary.notes)
+        window = self._hyper.sliding_window
+        if window is not None and window < self._hyper.context_length:
+            notes.append(
+                f"the model was trained with a sliding window of {window} tokens, which llama.cpp does not apply: the "
+                f"context is at most {window}"
+            )
+        return SourceFacts(
+            kind="checkpoint",
+            name=self._source.name,
+            architecture=self._hyper.architecture,
+            licenses=license_ids(fields) or given,
+            documents=documents,
+            files=tuple(self._checkpoint.files()),
+            sampling=sampling_defaults(self._checkpoint.generation_config),
+            chat_template=self.vocabulary.chat_template,
+            eos_token_ids=self.vocabulary.eos_token_ids,
+            text_normalization=self.vocabulary.normalization or "",
+            notes=tuple(notes),
+            revision=self._revision,
+        )
+
+    def recipes(self) -> tuple[str, ...]:
+        """All of them: best quality first."""
+        return tuple(RECIPES)
+
+    def shape(self, recipe: str) -> ModelShape:
+        """See ModelInput."""
+        return shape_of(self._checkpoint, get_recipe(recipe))
+
+    def prove_tokenizer(self, progress: Progress, cancel: CancelToken) -> None:
+        """See ModelInput."""
+        from edgellm_converters.tokenizer import prove
+
+        progress.phase("prove the tokenizer")
+        result = prove(self._source.path, self.vocabulary)
+        for limitation in result.limitations:
+            progress.message(f"note: {limitation}")
+        cancel.check()
+
+    def file_bytes(self, recipe: str) -> int:
+        """See ModelInput."""
+        from edgellm_converters.gguf import gguf_size
+
+        return gguf_size(self._checkpoint, self.vocabulary, get_recipe(recipe), self._general)
+
+    def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
+        """See ModelInput."""
+        from edgellm_converters.gguf import write_ggufs
+
+        if not sinks:
+            raise UsageError("nothing to write: no recipe was chosen")
+        targets = [(get_recipe(recipe), sink) for recipe, sink in sinks.items()]
+        write_ggufs(
+            self._checkpoint,
+            self.vocabulary,
+            targets,
+            threads=threads,
+            progress=progress,
+            cancel=cancel,
+            general=self._general,
+        )

@@ -1,0 +1,122 @@
+"""A GGUF file as the source of a pack: taken as it is, or requantized when its weights are floats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from edgellm.devices.gguf_shape import shape_from_gguf
+
+from edgellm.bundle.plan import SamplingDefaults
+from edgellm.devices.model import ModelShape
+from edgellm.files import os_errors
+from edgellm.formats.gguf import read_header
+from edgellm.progress import CancelToken, Progress
+from edgellm.sources.local import LocalSource
+from edgellm_converters.gguf import adopt, recipe_of, requantize, requantized_size
+from edgellm_converters.pack.model_input import Sink, SourceFacts
+from edgellm_converters.pack.sampling import sampling_defaults
+from edgellm_converters.recipes import RECIPES, get_recipe
+from edgellm_converters.shape import shape_of_gguf
+from edgellm_converters.source_docs import SourceDocument, find_documents, license_ids, model_card_front_matter
+
+__all__ = ["AS_IS", "GGUFInput"]
+
+AS_IS = "AS_IS"
+"""The recipe's name of a file whose own recipe is none of ours."""
+
+_FLOATS = ("F32", "F16", "BF16")
+_SAMPLING_KEYS = {"temp": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p",
+                  "penalty_repeat": "repetition_penalty"}  # fmt: skip
+
+
+class GGUFInput:
+    """See ModelInput."""
+
+    def __init__(self, source: LocalSource, license_id: str | None, revision: str) -> None:
+        self._path = source.path
+        self._header = read_header(source.path, skip_arrays=True)
+        self._own_recipe = recipe_of(self._header) or AS_IS
+        self._is_float = all(tensor.type in _FLOATS for tensor in self._header.tensors)
+        metadata = self._header.metadata
+        documents = _repository_documents(source)
+        fields = _card_fields(documents) | _license_fields(metadata)
+        template = metadata.get("tokenizer.chat_template")
+        self.facts = SourceFacts(
+            kind="gguf",
+            name=source.name,
+            architecture=self._header.architecture,
+            licenses=license_ids(fields) or (license_ids({"license": license_id}) if license_id else ()),
+            documents=documents,
+            files=(source.path,),
+            sampling=self._sampling(),
+            chat_template=template if isinstance(template, str) else None,
+            revision=revision,
+            url=_text(metadata, "general.source.url"),
+        )
+
+    @cached_property
+    def _recipes(self) -> tuple[str, ...]:
+        if not self._is_float:
+            return (self._own_recipe,)
+        return tuple(RECIPES) if self._own_recipe in RECIPES else (self._own_recipe, *RECIPES)
+
+    def recipes(self) -> tuple[str, ...]:
+        """The file's own, and all others when its weights are floats."""
+        return self._recipes
+
+    def shape(self, recipe: str) -> ModelShape:
+        """See ModelInput."""
+        if recipe == self._own_recipe:
+            import msgspec
+
+            return msgspec.structs.replace(shape_from_gguf(self._header), recipe=recipe)
+        return shape_of_gguf(self._header, get_recipe(recipe))
+
+    def prove_tokenizer(self, progress: Progress, cancel: CancelToken) -> None:
+        """Nothing to compare with: the file's vocabulary is the only one there is."""
+
+    def file_bytes(self, recipe: str) -> int:
+        """See ModelInput."""
+        if recipe == self._own_recipe:
+            return self._header.file_bytes
+        return requantized_size(self._path, get_recipe(recipe))
+
+    def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
+        """See ModelInput."""
+        for recipe, sink in sinks.items():
+            if recipe == self._own_recipe:
+                adopt(self._path, sink, progress=progress, cancel=cancel)
+            else:
+                requantize(self._path, get_recipe(recipe), sink, threads=threads, progress=progress, cancel=cancel)
+
+    def _sampling(self) -> SamplingDefaults:
+        metadata = self._header.metadata
+        return sampling_defaults(
+            {ours: metadata.get(f"general.sampling.{key}") for key, ours in _SAMPLING_KEYS.items()}
+        )
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _repository_documents(source: LocalSource) -> tuple[SourceDocument, ...]:
+    """The papers beside the file, when its folder is a model's own: when a model card lies there."""
+    documents = tuple(find_documents(source.path.absolute().parent))
+    return documents if _card_fields(documents) else ()
+
+
+def _card_fields(documents: tuple[SourceDocument, ...]) -> dict[str, str]:
+    card = next((document.path for document in documents if document.name == "README.md"), None)
+    if card is None:
+        return {}
+    with os_errors(f"read {card}"):
+        return model_card_front_matter(card.read_text("utf-8", "replace"))
+
+
+def _license_fields(metadata: Mapping[str, Any]) -> dict[str, str]:
+    named = {"license": _text(metadata, "general.license"), "license_name": _text(metadata, "general.license.name")}
+    return {key: value for key, value in named.items() if value}

@@ -1,0 +1,33 @@
+"""From a local source to a ModelInput."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgellm.sources.local import LocalSource
+    from edgellm_converters.pack.model_input import ModelInput
+
+__all__ = ["open_input"]
+
+
+@contextlib.contextmanager
+def open_input(source: LocalSource, license_id: str | None = None, revision: str = "") -> Iterator[ModelInput]:
+    """Open a checkpoint or a GGUF file; headers only. ``license_id`` counts where the source names none.
+
+    Raises CheckpointError, ModelFileError, UnsupportedError, NotFoundError, AccessError.
+    """
+    if source.kind == "gguf":
+        from edgellm_converters.pack.gguf_input import GGUFInput
+
+        yield GGUFInput(source, license_id, revision)
+        return
+    from edgellm_converters.pack.checkpoint_input import CheckpointInput
+
+    model = CheckpointInput(source, license_id, revision)
+    try:
+        yield model
+    finally:
+        model.close()

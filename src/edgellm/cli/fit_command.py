@@ -1,0 +1,165 @@
+"""What `edgellm fit` does: a table of every sensible recipe on one device, and what `pack` would take."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgellm.cli.console import print_json, print_message, print_table
+from edgellm.cli.context import open_store, user_settings
+from edgellm.cli.pack_command import load_devices
+from edgellm.errors import DoesNotFitError, UsageError
+from edgellm.units import format_bytes
+
+if TYPE_CHECKING:
+    from edgellm.devices.fit import Choice, FitRow
+    from edgellm.devices.model import ModelShape
+    from edgellm.settings import SettingsWithOrigin
+
+__all__ = ["FitOptions", "fit"]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """The command line of `edgellm fit`."""
+
+    model: str
+    device: str | None
+    memory: str | None
+    context: int | None
+    sequences: int | None
+    min_speed: float | None
+    as_json: bool
+
+
+def fit(options: FitOptions) -> None:
+    """Print the table. Raises DoesNotFitError, after the table, when nothing fits."""
+    from edgellm.devices.fit import FitRequest, choose, fit_table
+    from edgellm_runtimes.accelerators import installed_accelerators
+
+    if options.min_speed is not None and not options.min_speed > 0:
+        raise UsageError(f"--min-speed is {options.min_speed}; it must be above 0")
+    settings = user_settings()
+    device = load_devices((options.device,) if options.device else (), options.memory, settings)[0]
+    candidates = _candidates(options.model, settings)
+    request = FitRequest(
+        context=options.context,
+        sequences=options.sequences,
+        min_speed=options.min_speed or settings.values.min_speed,
+        accelerators=installed_accelerators(),
+    )
+    choice: Choice | None = None
+    misfit: DoesNotFitError | None = None
+    try:
+        choice = choose(candidates, device.profile, request)
+    except DoesNotFitError as error:
+        misfit = error
+    rows = choice.table if choice else fit_table(candidates, device.profile, request)
+    if options.as_json:
+        print_json(_record(device.profile.id, device.profile.memory.size_bytes, rows, choice, misfit))
+    else:
+        _print(options.model, device.profile.name, device.profile.memory.size_bytes, rows, choice)
+    if misfit is not None:
+        raise misfit
+
+
+def _candidates(model: str, settings: SettingsWithOrigin) -> Mapping[str, ModelShape]:
+    """Recipe -> shape: all that a source can be packed to, or the one that a bundle is."""
+    from edgellm.sources.local import is_source_text, open_source
+
+    if is_source_text(model):
+        from edgellm_converters.pack.open_input import open_input
+
+        with open_input(open_source(model)) as source:
+            return {recipe: source.shape(recipe) for recipe in source.recipes()}
+    import msgspec
+
+    from edgellm.devices.gguf_shape import shape_from_gguf
+    from edgellm.formats.gguf import read_header
+
+    bundle = open_store(settings).resolve(model, device_id=settings.values.device)
+    shape = shape_from_gguf(read_header(bundle.weights_path, skip_arrays=True))
+    return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}
+
+
+def _print(model: str, device: str, memory_bytes: int, rows: tuple[FitRow, ...], choice: Choice | None) -> None:
+    from edgellm.devices.fit import format_speed
+
+    first = rows[0].settings
+    users = f", {first.sequences} conversations at once" if first.sequences > 1 else ""
+    sys.stdout.write(f"{model} on {device}, {format_bytes(memory_bytes)}; context {first.context} tokens{users}\n\n")
+    headers = ["", "RECIPE", "SIZE", "MEMORY", "FITS", "DECODE tok/s", "PREFILL tok/s", "NOTE"]
+    if first.sequences > 1:
+        headers.insert(6, "EACH USER")
+    cells = []
+    for row in rows:
+        line = [
+            "*" if row.chosen else "",
+            row.recipe,
+            format_bytes(row.size_bytes),
+            format_bytes(row.memory_bytes),
+            {"fits": "yes", "tight": "tight", "does not fit": "no"}[row.verdict],
+            format_speed(row.decode),
+            format_speed(row.prefill),
+            _short(row.note),
+        ]
+        if first.sequences > 1:
+            line.insert(6, format_speed(row.decode_per_user))
+        cells.append(line)
+    print_table(headers, cells, right=(2, 3))
+    _print_common_notes(rows)
+    if choice is not None:
+        sys.stdout.write("\n" + textwrap.fill(f"* {choice.why}", 100) + "\n")
+        if choice.estimate.decode is not None:
+            print_message(textwrap.fill(f"decode: {choice.estimate.decode.basis}", 100))
+        if choice.estimate.prefill is not None:
+            print_message(textwrap.fill(f"prefill: {choice.estimate.prefill.basis}", 100))
+
+
+def _short(note: str) -> str:
+    return note if len(note) <= 60 else note[:57] + "..."
+
+
+def _print_common_notes(rows: tuple[FitRow, ...]) -> None:
+    """What holds for every row is said once, in full."""
+    common = [note for note in rows[0].estimate.notes if all(note in row.estimate.notes for row in rows)]
+    for note in common:
+        sys.stdout.write("\n" + textwrap.fill(note, 100) + "\n")
+
+
+def _record(
+    device: str,
+    memory_bytes: int,
+    rows: tuple[FitRow, ...],
+    choice: Choice | None,
+    misfit: DoesNotFitError | None,
+) -> dict[str, Any]:
+    return {
+        "device": device,
+        "memory_bytes": memory_bytes,
+        "choice": choice.recipe if choice else None,
+        "context": choice.settings.context if choice else None,
+        "sequences": choice.settings.sequences if choice else None,
+        "why": choice.why if choice else None,
+        "problem": misfit.message if misfit else None,
+        "hint": misfit.hint if misfit else None,
+        "rows": [
+            {
+                "recipe": row.recipe,
+                "size_bytes": row.size_bytes,
+                "verdict": row.verdict,
+                "memory": row.estimate.memory,
+                "memory_available_bytes": row.estimate.memory_available_bytes,
+                "decode": row.decode,
+                "decode_per_user": row.decode_per_user,
+                "prefill": row.prefill,
+                "settings": row.settings,
+                "note": row.note,
+                "chosen": row.chosen,
+            }
+            for row in rows
+        ],
+    }
