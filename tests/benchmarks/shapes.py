@@ -92,7 +92,7 @@ def encode(values: np.ndarray, dtype: str) -> bytes:
         return values.astype("<f2").tobytes()
     bits = np.ascontiguousarray(values, dtype="<f4").view("<u4")
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return rounded.astype("<u2").tobytes()
+    return bytes(rounded.astype("<u2").tobytes())
 
 
 def random_values(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[np.ndarray]:

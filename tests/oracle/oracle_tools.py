@@ -1,0 +1,82 @@
+"""Where llama.cpp's own tools and converter lie: build_tools.py makes them once, from what llama-cpp-python vendors.
+
+The cache is $EDGELLM_ORACLE_CACHE, else $XDG_CACHE_HOME/edgellm-oracle, else ~/.cache/edgellm-oracle; it has one folder
+per version of llama-cpp-python. It is read when this module is imported: the tests themselves run with an empty HOME.
+Where the tools are missing a test is skipped, or fails under EDGELLM_REQUIRE_ORACLE=1 (`make oracle` sets it).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+__all__ = ["TOOLS", "cache_folder", "convert_script", "is_built", "llama_source", "llama_tool", "run_convert"]
+
+TOOLS = ("llama-quantize", "llama-perplexity", "llama-bench", "llama-tokenize", "llama-completion")
+DONE = "built"  # written last: a folder without it is not used
+
+
+def cache_folder() -> Path:
+    """The folder of the tools for the installed llama-cpp-python; it exists only after build_tools.py has run."""
+    return _CACHE / version("llama-cpp-python")
+
+
+def _cache() -> Path:
+    if chosen := os.environ.get("EDGELLM_ORACLE_CACHE"):
+        return Path(chosen).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "edgellm-oracle"
+
+
+_CACHE = _cache()
+_REQUIRED = os.environ.get("EDGELLM_REQUIRE_ORACLE") == "1"
+
+
+def is_built() -> bool:
+    """True when build_tools.py has finished for the installed llama-cpp-python."""
+    return (cache_folder() / DONE).exists()
+
+
+def llama_source() -> Path:
+    """llama.cpp's source tree: convert_hf_to_gguf.py, conversion/ and gguf-py/. Skips the test when it is not there."""
+    _need_tools()
+    return cache_folder() / "source"
+
+
+def llama_tool(name: str) -> Path:
+    """The program `name`, for instance llama-quantize. Skips the test when it is not built."""
+    _need_tools()
+    return cache_folder() / "bin" / name
+
+
+def convert_script() -> Path:
+    """convert_hf_to_gguf.py in its source tree. Skips the test when it is not there."""
+    return llama_source() / "convert_hf_to_gguf.py"
+
+
+def convert_command(checkpoint: Path, out: Path, outtype: str, model_name: str) -> list[str]:
+    """The command that runs the reference converter (see convert_wrapper.py) on `checkpoint`."""
+    wrapper = Path(__file__).with_name("convert_wrapper.py")
+    options = ["--outfile", str(out), "--outtype", outtype, "--model-name", model_name]
+    return [sys.executable, str(wrapper), str(llama_source()), str(checkpoint), *options]
+
+
+def run_convert(checkpoint: Path, out: Path, outtype: str, model_name: str) -> None:
+    """Convert `checkpoint` with llama.cpp's own script; raises AssertionError with the end of its output."""
+    command = convert_command(checkpoint, out, outtype, model_name)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, f"convert_hf_to_gguf.py failed:\n{done.stderr[-3000:]}"
+
+
+def _need_tools() -> None:
+    if is_built():
+        return
+    message = "llama.cpp's tools are not built: run `python tests/oracle/build_tools.py` (about 5 minutes, once)"
+    if _REQUIRED:
+        pytest.fail(message)
+    pytest.skip(message)
