@@ -1,4 +1,4 @@
-"""Quantizes rows to the K types with our own kernels, byte for byte as ggml does, and with ggml where they do not apply.
+"""Quantizes rows to the K types with our own kernels, byte for byte as ggml does, and with ggml where those end.
 
 ggml is the definition of these formats, its rounding included: before a kernel is used for the first time in a process
 it must reproduce ggml's bytes on a few thousand values, and is not used when it does not (another compiler may have
@@ -71,7 +71,7 @@ def _sample() -> NDArray[np.float32]:
     gaussian[4, :] = np.float32(-0.375)
     gaussian[5] = np.round(gaussian[5])
     gaussian[6, :] = 0
-    scales = np.float32([0.02, 0.01, 1.0, 0.05, 1.0, 0.125, 1.0])
+    scales = np.array([0.02, 0.01, 1.0, 0.05, 1.0, 0.125, 1.0], np.float32)
     return np.ascontiguousarray((gaussian * scales[:, None]).reshape(-1))
 
 
