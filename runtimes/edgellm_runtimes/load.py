@@ -13,7 +13,6 @@ from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
-from edgellm_runtimes.threads import usable_threads
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape
@@ -80,16 +79,15 @@ def load_backend(
 def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, progress: Progress) -> BackendSettings:
     """The settings for this machine: what was asked for, then the plan's, then the machine's own.
 
-    Threads of the plan are cut to the CPUs that this process may use; a message says so. Raises UsageError for a
+    Threads of the plan are cut to the fast cores that this process may use; a message says so. Raises UsageError for a
     context that the model was not trained for, unless forced.
     """
     plan, policy = request.plan, machine.policy
-    usable = usable_threads()
-    threads = request.threads or _fitting_threads(plan.threads if plan else 0, machine.threads, usable, progress)
+    threads = request.threads or _fitting_threads(plan.threads if plan else 0, machine.threads, progress)
     if request.batch_threads or request.threads:
         batch_threads = request.batch_threads or threads
     else:
-        batch_threads = min((plan.batch_threads if plan else 0) or machine.batch_threads, usable)
+        batch_threads = min((plan.batch_threads if plan else 0) or machine.batch_threads, machine.batch_threads)
     planned = msgspec.structs.asdict(plan) if plan is not None else msgspec.structs.asdict(policy)
 
     def choose(name: str) -> object:
@@ -131,11 +129,11 @@ def _context(request: LoadRequest, shape: ModelShape) -> int:
     return asked
 
 
-def _fitting_threads(planned: int, machine_threads: int, usable: int, progress: Progress) -> int:
-    wanted = planned or machine_threads
-    if planned > usable:
-        progress.message(f"the plan wants {planned} threads, this process may use {usable}: using {usable}")
-    return max(1, min(wanted, usable))
+def _fitting_threads(planned: int, here: int, progress: Progress) -> int:
+    """``here`` already respects the affinity and the CPU quota of this process."""
+    if planned > here:
+        progress.message(f"this bundle was planned for {planned} threads; {here} suit this machine")
+    return min(planned or here, here)
 
 
 def _check_plan(plan: Plan, machine: Profile, progress: Progress) -> None:
@@ -177,7 +175,7 @@ def _check_memory(
     request: LoadRequest, settings: BackendSettings, shape: ModelShape, machine: Profile, progress: Progress
 ) -> None:
     from edgellm.devices.fit import RunSettings, estimate
-    from edgellm.devices.local import available_memory
+    from edgellm.devices.local import available_memory_bytes
 
     run = RunSettings(
         context=settings.context,
@@ -191,7 +189,10 @@ def _check_memory(
         n_outputs=max(settings.outputs, settings.sequences),
     )
     needed = estimate(shape, machine, run).memory.total_bytes
-    available = available_memory()
+    available = available_memory_bytes()
+    if available is None:
+        progress.message("how much memory is free cannot be read here: whether the model fits was not checked")
+        return
     if needed <= available:
         return
     message = (

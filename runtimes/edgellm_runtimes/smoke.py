@@ -137,15 +137,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=0, help="0: every core that this process may use")
+    parser.add_argument("--threads", type=int, default=0, help="0: what this machine's cores suggest")
     parser.add_argument("--json", action="store_true", help="one JSON line instead of the text alone")
     options = parser.parse_args(arguments)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
-        from edgellm_runtimes.threads import usable_threads
+        from edgellm.devices.local import decode_threads
 
         result = generate_greedily(
-            options.model, options.context, max(2, options.tokens), options.threads or usable_threads()
+            options.model, options.context, max(2, options.tokens), options.threads or decode_threads()
         )
     except EdgeLLMError as error:
         fields = {"type": type(error).__name__, "message": error.message, "hint": error.hint}

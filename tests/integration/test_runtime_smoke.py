@@ -102,5 +102,5 @@ def test_a_real_crash_in_native_code_does_not_reach_the_parent(
         "BatchArrays.fill = lie\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(BackendError, match="SIGSEGV|SIGABRT"):
+    with pytest.raises(BackendError, match=r"SIGSEGV|SIGABRT"):
         run_smoke(tiny_gguf)

@@ -20,6 +20,7 @@ from edgellm_runtimes.backend import (
     DecodeAbortedError,
     ModelFacts,
     TokenSlice,
+    Vocabulary,
 )
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
@@ -56,7 +57,9 @@ class LlamaBackend:
         self._model = load_model(lib, path, settings, progress or SilentProgress(), cancel or CancelToken())
         try:
             self._context = create_context(lib, self._model, settings, self.abort_flag)
-            self.vocabulary = LlamaVocabulary(lib, lib.llama_model_get_vocab(self._model), extra_ends, normalization)
+            self.vocabulary: Vocabulary = LlamaVocabulary(
+                lib, lib.llama_model_get_vocab(self._model), extra_ends, normalization
+            )
         except BaseException:
             self.close()
             raise
