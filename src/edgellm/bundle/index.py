@@ -54,9 +54,10 @@ def decode_index(data: bytes, where: str) -> Index:
 def index_damage(data: bytes, index: Index) -> str | None:
     """What is wrong with the bytes of an index that decodes; None when they are as written.
 
-    An index without any annotation of ours was written by another OCI tool and has no checksum to compare.
+    An index without any annotation of ours, on itself or on an entry, was written by another OCI tool and has no
+    checksum to compare.
     """
-    if not any(key.startswith("vnd.edgellm.") for key in index.annotations):
+    if not any(key.startswith("vnd.edgellm.") for part in (index, *index.manifests) for key in part.annotations):
         return None
     if ANNOTATION_INDEX_DIGEST not in index.annotations:
         return "its checksum is missing"

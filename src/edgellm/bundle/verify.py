@@ -59,23 +59,23 @@ def verify_layout(
     layout: Layout,
     entries: list[Descriptor] | None = None,
     *,
-    unlisted_allowed: bool = False,
+    is_store: bool = False,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> VerifyReport:
     """Check ``entries`` of the index, or all of it with every blob that is there.
 
-    ``unlisted_allowed``: blobs that no manifest names are fine when their bytes match their names (a store has them
-    until the next gc). Damage is reported, not raised; raised are only Interrupted and what keeps the layout as a whole
-    from being read (UnsupportedError for a newer format, AccessError).
+    ``is_store``: the index must be one of ours, and blobs that no manifest names are fine when their bytes match their
+    names (a store has them until the next gc). Damage is reported, not raised; raised are only Interrupted and what
+    keeps the layout as a whole from being read (UnsupportedError for a newer format, AccessError).
     """
-    return _Verification(layout, unlisted_allowed, progress or SilentProgress(), cancel or CancelToken()).run(entries)
+    return _Verification(layout, is_store, progress or SilentProgress(), cancel or CancelToken()).run(entries)
 
 
 class _Verification:
-    def __init__(self, layout: Layout, unlisted_allowed: bool, progress: Progress, cancel: CancelToken) -> None:
+    def __init__(self, layout: Layout, is_store: bool, progress: Progress, cancel: CancelToken) -> None:
         self._layout = layout
-        self._unlisted_allowed = unlisted_allowed
+        self._is_store = is_store
         self._progress = progress
         self._cancel = cancel
         self._report = VerifyReport()
@@ -100,9 +100,11 @@ class _Verification:
     def _check_index(self) -> list[Descriptor]:
         index = read_index(self._layout)
         damage = index_damage(self._layout.read_file("index.json", JSON_LIMIT_BYTES), index)
+        if self._is_store and not index.annotations:
+            damage = "its checksum is missing"
         if damage and read_index(self._layout) == index:  # else it was replaced between the two reads
             self._find("", f"{self._layout.where}/index.json is damaged or was edited: {damage}")
-        if "vnd.edgellm.format" in index.annotations and self._layout.read_file(LAYOUT_FILE, 4096) != OCI_LAYOUT:
+        if index.annotations and self._layout.read_file(LAYOUT_FILE, 4096) != OCI_LAYOUT:
             self._find("", f"{self._layout.where}/{LAYOUT_FILE} is damaged")
         return index.manifests
 
@@ -160,7 +162,7 @@ class _Verification:
             self._find("", error.message)
             return
         for digest in sorted(unlisted):
-            if not self._unlisted_allowed:
+            if not self._is_store:
                 self._find("", f"{self._layout.where} has the blob {digest}, which no manifest lists")
                 continue
             size_bytes = self._layout.blob_size(digest)

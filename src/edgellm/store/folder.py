@@ -71,7 +71,7 @@ class StoreFolder:
         """
         data = self.layout.read_file(INDEX_FILE, JSON_LIMIT_BYTES)
         index = decode_index(data, str(self.root / INDEX_FILE))
-        damage = index_damage(data, index)
+        damage = index_damage(data, index) if index.annotations else None
         if damage:
             raise BundleError(
                 f"{self.root / INDEX_FILE} is damaged or was edited: {damage}",

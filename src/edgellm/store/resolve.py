@@ -13,7 +13,10 @@ __all__ = ["resolve_entry"]
 
 
 def resolve_entry(
-    entries: Sequence[TagEntry], reference: Reference, device_id: str | None, device_of: Callable[[TagEntry], str | None]
+    entries: Sequence[TagEntry],
+    reference: Reference,
+    device_id: str | None,
+    device_of: Callable[[TagEntry], str | None],
 ) -> TagEntry:
     """The entry that ``reference`` means.
 

@@ -128,7 +128,7 @@ class Store:
         entries = None if reference is None else [self.find(reference).descriptor]
         if not self._folder.exists:
             return VerifyReport()
-        return verify_layout(self._folder.layout, entries, unlisted_allowed=True, progress=progress, cancel=cancel)
+        return verify_layout(self._folder.layout, entries, is_store=True, progress=progress, cancel=cancel)
 
     def gc(self, *, dry_run: bool = False) -> GcReport:
         """Remove blobs that no bundle uses and what killed processes left. Raises BundleError for a lost index."""
