@@ -33,3 +33,28 @@ def shared_dir() -> Path:
     if not (folder / "models").is_dir():
         pytest.skip("needs the extra models and tokenizers beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny-llm as an F16 GGUF with its vocabulary and chat template, made once per worker."""
+    from edgellm.progress import CancelToken, SilentProgress
+    from edgellm_converters.checkpoint import open_checkpoint
+    from edgellm_converters.gguf import GeneralMetadata, write_gguf
+    from edgellm_converters.recipes import RECIPES
+    from edgellm_converters.tokenizer import load_vocabulary
+
+    path = tmp_path_factory.mktemp("gguf") / "tiny-llm-f16.gguf"
+    checkpoint = open_checkpoint(tiny_llm)
+    with path.open("wb") as sink:
+        write_gguf(
+            checkpoint,
+            load_vocabulary(tiny_llm, checkpoint.config),
+            RECIPES["F16"],
+            sink,
+            threads=1,
+            progress=SilentProgress(),
+            cancel=CancelToken(),
+            general=GeneralMetadata(),
+        )
+    return path

@@ -80,8 +80,10 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
     """The settings for this machine: what was asked for, then the plan's, then the machine's own.
 
     Threads of the plan are cut to the fast cores that this process may use; a message says so. Raises UsageError for a
-    context that the model was not trained for, unless forced.
+    context that the model was not trained for, unless forced, and for impossible values.
     """
+    from edgellm_runtimes.llama_cpp.loading import check_settings
+
     plan, policy = request.plan, machine.policy
     threads = request.threads or _fitting_threads(plan.threads if plan else 0, machine.threads, progress)
     if request.batch_threads or request.threads:
@@ -95,7 +97,7 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
         return planned[name] if asked is None else asked
 
     ubatch = int(str(choose("ubatch")))
-    return BackendSettings(
+    settings = BackendSettings(
         context=_context(request, shape),
         sequences=_at_least_one("sequences", request.sequences) or (plan.sequences if plan else 1),
         batch=ubatch,
@@ -108,6 +110,8 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
         mmap=bool(choose("mmap")),
         repack=bool(choose("repack")),
     )
+    check_settings(settings)
+    return settings
 
 
 def _at_least_one(name: str, value: int | None) -> int | None:

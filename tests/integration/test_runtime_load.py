@@ -1,0 +1,189 @@
+"""Loading: the plan adjusted to this machine, and memory checked before a byte of weights is read."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edgellm.bundle.plan import (
+    PLAN_FORMAT_VERSION,
+    ModelSource,
+    Plan,
+    RuntimeNeeds,
+    SamplingDefaults,
+    TargetDevice,
+)
+from edgellm.devices.prediction import PredictedMemory
+from edgellm.errors import DoesNotFitError, Interrupted, ModelFileError, UnsupportedError, UsageError
+from edgellm.progress import CancelToken, SilentProgress
+from edgellm_runtimes.engine import Engine, EngineInfo
+from edgellm_runtimes.load import LoadRequest, load_backend
+from edgellm_runtimes.sampling import SamplingParams
+
+GIB = 2**30
+
+
+class Listener(SilentProgress):
+    """Progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.loaded_bytes = 0
+
+    def advance(self, size_bytes: int) -> None:
+        self.loaded_bytes += size_bytes
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def make_plan(**changes: Any) -> Plan:
+    plan = Plan(
+        format_version=PLAN_FORMAT_VERSION,
+        minimum_edgellm="0.1.0",
+        target=TargetDevice(id="board", name="A board", profile_digest="sha256:" + "0" * 64, memory_bytes=GIB),
+        runtime=RuntimeNeeds(minimum_version="0.3.36"),
+        recipe="F16",
+        context=256,
+        sequences=1,
+        threads=1,
+        batch_threads=1,
+        ubatch=128,
+        kv_type_k="q8_0",
+        kv_type_v="f16",
+        flash_attention=True,
+        mmap=True,
+        repack=False,
+        sampling=SamplingDefaults(temperature=0.25, top_p=0.5),
+        chat_template_digest="",
+        predicted_memory=PredictedMemory(0, 0, 0, 0, 0, 0, 0),
+        predicted_decode=None,
+        predicted_prefill=None,
+        source=ModelSource(kind="checkpoint", name="tiny-llm", architecture="llama", files={}),
+    )
+    return msgspec.structs.replace(plan, **changes)
+
+
+def load(path: Path, listener: Listener | None = None, **request: Any) -> EngineInfo:
+    backend, info = load_backend(LoadRequest(model_path=path, **request), progress=listener)
+    backend.close()
+    return info
+
+
+def test_the_plan_decides(tiny_gguf: Path) -> None:
+    listener = Listener()
+    info = load(tiny_gguf, listener, plan=make_plan())
+    assert (info.context, info.sequences, info.threads, info.batch_threads) == (256, 1, 1, 1)
+    assert (info.kv_type_k, info.kv_type_v, info.repack, info.flash_attention) == ("q8_0", "f16", False, True)
+    assert listener.messages == []
+    assert listener.loaded_bytes == tiny_gguf.stat().st_size
+    assert info.load_s > 0
+
+
+def test_what_is_asked_for_goes_before_the_plan(tiny_gguf: Path) -> None:
+    asked = {"context": 64, "sequences": 2, "threads": 2, "kv_type_k": "f32", "repack": True, "mmap": False}
+    info = load(tiny_gguf, plan=make_plan(), **asked)
+    assert {name: getattr(info, name) for name in asked} == asked
+    assert info.batch_threads == 2
+
+
+def test_without_a_plan_the_model_and_the_machine_decide(tiny_gguf: Path) -> None:
+    info = load(tiny_gguf)
+    assert info.context == info.trained_context == 512
+    assert info.threads >= 1
+
+
+def test_threads_that_are_not_here_are_not_used(tiny_gguf: Path) -> None:
+    listener = Listener()
+    info = load(tiny_gguf, listener, plan=make_plan(threads=500, batch_threads=500))
+    assert info.threads < 500
+    assert info.batch_threads < 500
+    assert any("500 threads" in message for message in listener.messages)
+
+
+def test_zero_threads_leaves_it_to_the_machine(tiny_gguf: Path) -> None:
+    assert load(tiny_gguf, plan=make_plan(threads=0, batch_threads=0)).threads == load(tiny_gguf).threads
+
+
+def test_a_bundle_for_more_memory_says_so(tiny_gguf: Path) -> None:
+    listener = Listener()
+    target = TargetDevice(id="big", name="A big one", profile_digest="", memory_bytes=2**60)
+    load(tiny_gguf, listener, plan=make_plan(target=target))
+    assert any("A big one" in message and "this machine has" in message for message in listener.messages)
+
+
+def test_a_missing_cpu_feature_is_named(tiny_gguf: Path) -> None:
+    plan = make_plan(runtime=RuntimeNeeds(cpu_features=("warp9",)))
+    with pytest.raises(UnsupportedError, match="warp9"):
+        load(tiny_gguf, plan=plan)
+
+
+def test_a_runtime_that_is_too_old_is_named(tiny_gguf: Path) -> None:
+    plan = make_plan(runtime=RuntimeNeeds(minimum_version="99.1"))
+    with pytest.raises(UnsupportedError, match=r"llama-cpp-python >= 99\.1") as caught:
+        load(tiny_gguf, plan=plan)
+    assert "upgrade" in (caught.value.hint or "")
+
+
+def test_what_does_not_fit_is_refused_with_numbers_and_ways_out(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgellm.devices.local.available_memory_bytes", lambda: 20 * 2**20)
+    with pytest.raises(DoesNotFitError) as caught:
+        load(tiny_gguf, context=512)
+    assert "20.0 MiB" in caught.value.message
+    hint = caught.value.hint or ""
+    assert "--context 256" in hint
+    assert "--force" in hint
+    listener = Listener()
+    assert load(tiny_gguf, listener, context=512, force=True).context == 512
+    assert any("--force" in message for message in listener.messages)
+
+
+def test_memory_that_cannot_be_read_is_said(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgellm.devices.local.available_memory_bytes", lambda: None)
+    listener = Listener()
+    load(tiny_gguf, listener)
+    assert any("not checked" in message for message in listener.messages)
+
+
+def test_a_context_beyond_the_trained_one_needs_force(tiny_gguf: Path) -> None:
+    with pytest.raises(UsageError, match="512"):
+        load(tiny_gguf, context=1024)
+    assert load(tiny_gguf, context=1024, force=True).context == 1024
+
+
+@pytest.mark.parametrize("request_", [{"context": 0}, {"sequences": 0}, {"threads": -1}, {"kv_type_v": "q9"}])
+def test_impossible_requests_are_refused(tiny_gguf: Path, request_: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        load(tiny_gguf, **request_)
+
+
+def test_a_torn_file_is_refused(tiny_gguf: Path, tmp_path: Path) -> None:
+    path = tmp_path / "torn.gguf"
+    path.write_bytes(tiny_gguf.read_bytes()[:100_000])
+    with pytest.raises(ModelFileError):
+        load(path)
+
+
+def test_loading_can_be_cancelled(tiny_gguf: Path) -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Interrupted):
+        load_backend(LoadRequest(model_path=tiny_gguf), cancel=cancel)
+
+
+def test_the_engine_takes_end_tokens_and_sampling_from_the_plan(tiny_gguf: Path) -> None:
+    async def ids(plan: Plan) -> list[int]:
+        async with await Engine.load(LoadRequest(model_path=tiny_gguf, plan=plan)) as engine:
+            assert engine.params() == SamplingParams(temperature=0.25, top_k=0, top_p=0.5, min_p=0.0)
+            params = SamplingParams(temperature=0, max_tokens=12)
+            return [token async for chunk in engine.generate("The king", params) for token in chunk.token_ids]
+
+    whole = asyncio.run(ids(make_plan()))
+    ended = asyncio.run(ids(make_plan(eos_token_ids=(whole[3],))))
+    assert ended == whole[: whole.index(whole[3]) + 1]
