@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import msgspec
 
+from edgellm.devices.prediction import PredictedMemory, SpeedRange
+
 __all__ = [
     "PLAN_FORMAT_VERSION",
     "PLAN_MEDIA_TYPE",
     "ModelSource",
     "Plan",
-    "PredictedMemory",
     "RuntimeNeeds",
     "SamplingDefaults",
-    "SpeedRange",
     "TargetDevice",
 ]
 
@@ -49,26 +49,6 @@ class SamplingDefaults(msgspec.Struct, frozen=True, omit_defaults=True):
     top_p: float | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
-
-
-class PredictedMemory(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Bytes at the planned context and sequences."""
-
-    total_bytes: int
-    weights_bytes: int
-    repack_bytes: int
-    kv_bytes: int
-    compute_bytes: int
-    overhead_bytes: int
-    reserve_bytes: int  # kept for the operating system; not part of the total
-
-
-class SpeedRange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens per second, low to high, and where the numbers come from."""
-
-    low: float
-    high: float
-    basis: str
 
 
 class ModelSource(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_json, print_message, print_table
+from edgellm.cli.console import print_json, print_table
 from edgellm.cli.context import open_store, user_settings
 from edgellm.cli.pack_command import load_devices
 from edgellm.errors import DoesNotFitError, UsageError
 from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
-    from edgellm.devices.fit import Choice, FitRow
+    from edgellm.devices.fit import Choice, FitRow, SpeedRange
     from edgellm.devices.model import ModelShape
     from edgellm.settings import SettingsWithOrigin
 
@@ -86,8 +86,6 @@ def _candidates(model: str, settings: SettingsWithOrigin) -> Mapping[str, ModelS
 
 
 def _print(model: str, device: str, memory_bytes: int, rows: tuple[FitRow, ...], choice: Choice | None) -> None:
-    from edgellm.devices.fit import format_speed
-
     first = rows[0].settings
     users = f", {first.sequences} conversations at once" if first.sequences > 1 else ""
     sys.stdout.write(f"{model} on {device}, {format_bytes(memory_bytes)}; context {first.context} tokens{users}\n\n")
@@ -102,21 +100,24 @@ def _print(model: str, device: str, memory_bytes: int, rows: tuple[FitRow, ...],
             format_bytes(row.size_bytes),
             format_bytes(row.memory_bytes),
             {"fits": "yes", "tight": "tight", "does not fit": "no"}[row.verdict],
-            format_speed(row.decode),
-            format_speed(row.prefill),
+            _speed(row.decode),
+            _speed(row.prefill),
             _short(row.note),
         ]
         if first.sequences > 1:
-            line.insert(6, format_speed(row.decode_per_user))
+            line.insert(6, _speed(row.decode_per_user))
         cells.append(line)
     print_table(headers, cells, right=(2, 3))
     _print_common_notes(rows)
     if choice is not None:
         sys.stdout.write("\n" + textwrap.fill(f"* {choice.why}", 100) + "\n")
-        if choice.estimate.decode is not None:
-            print_message(textwrap.fill(f"decode: {choice.estimate.decode.basis}", 100))
-        if choice.estimate.prefill is not None:
-            print_message(textwrap.fill(f"prefill: {choice.estimate.prefill.basis}", 100))
+        for label, speed in (("decode", choice.estimate.decode), ("prefill", choice.estimate.prefill)):
+            if speed is not None:
+                sys.stdout.write("\n" + textwrap.fill(f"{label} speed from {speed.basis}", 100) + "\n")
+
+
+def _speed(speed: SpeedRange | None) -> str:
+    return "unknown" if speed is None else f"{speed.low:g}-{speed.high:g}"
 
 
 def _short(note: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,9 @@ from edgellm.cli.progress import make_progress
 from edgellm.errors import EdgeLLMError, UsageError
 
 if TYPE_CHECKING:
-    from edgellm_runtimes.load import LoadRequest
-
     from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.generation import Chunk, GenerationStats
+    from edgellm_runtimes.load import LoadRequest
     from edgellm_runtimes.sampling import SamplingParams
 
 __all__ = ["RunOptions", "run_session"]
@@ -83,7 +82,7 @@ class Conversation:
         assert last is not None
         return "".join(parts), last
 
-    def _chunks(self, prompt: str) -> AsyncIterator[Chunk]:
+    def _chunks(self, prompt: str) -> AsyncGenerator[Chunk, None]:
         if self.options.raw:
             return self.engine.generate(prompt, self.params, stop=self.options.stop)
         return self.engine.chat(self.messages, self.params, stop=self.options.stop)
@@ -137,10 +136,9 @@ def _one_shot_prompt(options: RunOptions) -> str | None:
 
 
 def _load_request(options: RunOptions) -> LoadRequest:
-    from edgellm_runtimes.load import LoadRequest
-
     from edgellm.cli.context import open_store, user_settings
     from edgellm.sources.local import is_source_text, open_source
+    from edgellm_runtimes.load import LoadRequest
 
     settings = user_settings()
     threads = options.threads or settings.values.threads or None

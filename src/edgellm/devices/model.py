@@ -46,11 +46,18 @@ class ModelShape(msgspec.Struct, frozen=True):
     recipe: str = ""  # "Q4_K_M"; empty when unknown
     n_experts: int = 0
     n_experts_used: int = 0
+    state_bytes: int = 0  # recurrent state of one sequence; 0 for attention-only models
+    notes: tuple[str, ...] = ()  # what could not be read from the header and was assumed
 
     @property
     def n_parameters(self) -> int:
         """Number of weights in all tensors."""
         return sum(tensor.n_elements for tensor in self.tensors)
+
+    @property
+    def is_tied(self) -> bool:
+        """True when the embedding table also serves as the output matrix."""
+        return all(tensor.name != "output.weight" for tensor in self.tensors)
 
     @property
     def weights_bytes(self) -> int:
