@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from edgellm.errors import CheckpointError
+from edgellm.files import os_errors
 from edgellm_converters.arch.metadata import MetadataEntry
 
 __all__ = ["GeneralMetadata", "general_metadata"]
 
 _CARD_LIMIT_BYTES = 4 << 20
+_FRONT_MATTER_LIMIT_BYTES = 64 << 10
 _WANTED: dict[str, tuple[type, ...]] = {"str": (str,), "i32": (int,), "f32": (int, float)}
 _SAMPLING = (
     ("sequence", "sequence", "str"),
@@ -72,9 +74,9 @@ def _identity(folder: Path, general: GeneralMetadata, n_parameters: int) -> list
     yaml: Any = import_module("yaml")  # a dependency of gguf, without type stubs
 
     card = folder / "README.md"
-    if card.is_file() and card.stat().st_size > _CARD_LIMIT_BYTES:
-        raise CheckpointError(f"{card} is too large for a model card", hint="shorten or remove it")
     try:
+        if card.is_file():
+            _check_card(card, yaml)
         metadata = gguf.Metadata.load(None, folder.resolve(), general.name, n_parameters)
         metadata.name = metadata.name or folder.resolve().name
         metadata.size_label = metadata.size_label or gguf.size_label(n_parameters, n_parameters, 0, 0)
@@ -91,9 +93,27 @@ def _identity(folder: Path, general: GeneralMetadata, n_parameters: int) -> list
         yaml.YAMLError,
     ) as error:
         raise CheckpointError(
-            f"the front matter of {card} cannot be read ({type(error).__name__})",
+            f"the front matter of {card} or _name_or_path in config.json cannot be read ({type(error).__name__})",
             hint="correct or remove the lines between the two --- at its top",
         ) from error
+
+
+def _check_card(card: Path, yaml: Any) -> None:
+    """Raise ValueError or YAMLError for front matter that would take long to read or grow when it is read.
+
+    YAML aliases let a few lines stand for millions; model cards have no use for them.
+    """
+    with os_errors(f"read {card}"), card.open("rb") as file:
+        head = file.read(_FRONT_MATTER_LIMIT_BYTES)
+        size_bytes = file.seek(0, 2)
+    lines = head.decode("utf-8", "replace").splitlines()
+    if not lines or lines[0] != "---":
+        return
+    if size_bytes > _CARD_LIMIT_BYTES or "---" not in lines[1:]:
+        raise ValueError
+    front_matter = "\n".join(lines[1 : lines.index("---", 1)])
+    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(front_matter.replace("\t", "  "))):
+        raise ValueError
 
 
 def _is_identity(key: str) -> bool:

@@ -258,6 +258,16 @@ CARDS = {
     "broken YAML": ("---\nlicense: [mit\n---\n", False),
     "tags of the wrong kind": ("---\ntags: [[1, 2], {a: b}]\n---\n", False),
     "not UTF-8": ("---\nlicense: \udcff\n---\n", False),
+    "never closed": ("---\nlicense: mit\n", False),
+    "endless": ("---\n" + "a: b\n" * 50_000 + "---\n", False),
+    "alias bomb": (
+        "---\na: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(
+            f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+        )
+        + "base_model: [*i]\n---\n",
+        False,
+    ),
     "no object": ("---\n- a\n---\n", True),
 }
 
