@@ -14,13 +14,12 @@ from edgellm.bundle.plan import (
     PLAN_FORMAT_VERSION,
     ModelSource,
     Plan,
-    PredictedMemory,
     RuntimeNeeds,
     SamplingDefaults,
-    SpeedRange,
     TargetDevice,
 )
 from edgellm.bundle.writer import BundleWriter
+from edgellm.devices.prediction import PredictedMemory, SpeedRange
 
 GIB = 2**30
 

@@ -93,8 +93,8 @@ def run_session(options: RunOptions) -> None:
     if options.raw and options.system:
         raise UsageError("--raw gives the prompt as it is: --system has no place in it")
     prompt = _one_shot_prompt(options)
-    request = _load_request(options)
-    with asyncio.Runner() as runner:
+    with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
+        request = _load_request(options, stack)
         with _loading(options) as progress:
             from edgellm_runtimes.engine import Engine
 
@@ -135,24 +135,40 @@ def _one_shot_prompt(options: RunOptions) -> str | None:
     return text
 
 
-def _load_request(options: RunOptions) -> LoadRequest:
+def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadRequest:
+    """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
+    from edgellm.bundle.opened import is_layout, open_bundle
     from edgellm.cli.context import open_store, user_settings
     from edgellm.sources.local import is_source_text, open_source
     from edgellm_runtimes.load import LoadRequest
 
     settings = user_settings()
-    threads = options.threads or settings.values.threads or None
+    bundle = None
+    path: Path | None = None
     if is_source_text(options.model):
-        source = open_source(options.model)
-        if source.kind != "gguf":
-            raise UsageError(
-                f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
-            )
-        path, plan = Path(source.path), None
+        if is_layout(Path(options.model)):
+            bundle = open_bundle(Path(options.model))
+        else:
+            source = open_source(options.model)
+            if source.kind != "gguf":
+                raise UsageError(
+                    f"{options.model} is a checkpoint",
+                    hint=f"pack it first: edgellm pack {options.model} --device local",
+                )
+            path = source.path
     else:
         bundle = open_store(settings).resolve(options.model, device_id=settings.values.device)
-        path, plan = bundle.weights_path, bundle.plan
-    return LoadRequest(model_path=path, plan=plan, context=options.context, threads=threads, force=options.force)
+    if bundle is not None:
+        stack.enter_context(bundle.hold())
+        path = bundle.weights_path
+    assert path is not None
+    return LoadRequest(
+        model_path=path,
+        plan=bundle.plan if bundle is not None else None,
+        context=options.context,
+        threads=options.threads or settings.values.threads or None,
+        force=options.force,
+    )
 
 
 def _finish(engine: Engine, options: RunOptions, text: str, last: Chunk) -> None:
