@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "EngineInfo"]
 
+_CHARACTERS_PER_TOKEN = 64  # on average over a whole prompt; real text has 1 to 6
+
 
 class EngineInfo(msgspec.Struct, frozen=True):
     """How a model was loaded."""
@@ -98,7 +100,7 @@ class Engine:
         Raises UsageError when the prompt is empty, malformed or does not fit the context; BackendError.
         """
         if isinstance(prompt, str):
-            tokens = await asyncio.to_thread(self.tokenize, prompt)
+            tokens = await self._prompt_tokens(prompt, add_special=True)
         else:
             tokens = self._check_ids(prompt)
         async with contextlib.aclosing(self._run(tokens, params, stop)) as chunks:
@@ -117,7 +119,7 @@ class Engine:
         """Answer ``messages`` (objects with role and content) through the model's chat template; see ``generate``."""
         prompt = await self.render(messages, tools=tools, template_variables=template_variables)
         # the template writes bos itself where the model wants it
-        tokens = await asyncio.to_thread(self.tokenize, prompt, add_special=False)
+        tokens = await self._prompt_tokens(prompt, add_special=False)
         async with contextlib.aclosing(self._run(tokens, params, stop)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -170,6 +172,17 @@ class Engine:
                     return
         finally:
             self._scheduler.cancel(request)
+
+    async def _prompt_tokens(self, text: str, *, add_special: bool) -> list[int]:
+        """Tokenize in a thread. Text far beyond the context is refused first: llama.cpp takes quadratic time over many
+        special tokens."""
+        limit_characters = self.info.context * _CHARACTERS_PER_TOKEN
+        if len(text) > limit_characters:
+            raise UsageError(
+                f"the prompt has {len(text)} characters; a context of {self.info.context} tokens cannot hold it",
+                hint="shorten the prompt, or load the model with a larger --context",
+            )
+        return await asyncio.to_thread(self.tokenize, text, add_special=add_special)
 
     def _check_length(self, tokens: Sequence[int]) -> None:
         if not tokens:

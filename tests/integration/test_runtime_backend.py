@@ -13,6 +13,7 @@ import pytest
 from edgellm.errors import BackendError, ModelFileError, NotFoundError, UnsupportedError, UsageError
 from edgellm.formats.gguf import read_header
 from edgellm_runtimes.backend import BackendSettings, CacheFullError, DecodeAbortedError, TokenSlice
+from edgellm_runtimes.llama_cpp.deep_stack import LONGEST_RUN
 from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
 SETTINGS = BackendSettings(context=256, sequences=3, batch=64, ubatch=32, outputs=40, kv_type_k="f32", kv_type_v="f32")
@@ -170,6 +171,29 @@ def test_what_is_no_text_or_no_token_is_refused(backend: LlamaBackend) -> None:
     for token in (-1, backend.limits.n_vocab):
         with pytest.raises(BackendError):
             backend.vocabulary.piece(token)
+
+
+@pytest.mark.parametrize("character", [" ", "a", "7", "!", "\n", "世", "é"])
+def test_a_long_run_of_one_kind_does_not_end_the_process(backend: LlamaBackend, character: str) -> None:
+    text = character * LONGEST_RUN
+    tokens = backend.vocabulary.tokenize(text, add_special=False, parse_special=False)
+    assert b"".join(backend.vocabulary.piece(token) for token in tokens).decode() == text
+    with pytest.raises(UsageError, match="run of"):
+        backend.vocabulary.tokenize(text + character, add_special=False, parse_special=False)
+
+
+def test_a_run_is_safe_where_the_pre_tokenizer_recurses(tiny_gguf: Path, tmp_path: Path) -> None:
+    data = tiny_gguf.read_bytes()
+    assert data.count(b"\x05\0\0\0\0\0\0\0gpt-2") == 1
+    path = tmp_path / "bloom.gguf"  # a pre-tokenizer for which llama.cpp has nothing but std::wregex
+    path.write_bytes(data.replace(b"\x05\0\0\0\0\0\0\0gpt-2", b"\x05\0\0\0\0\0\0\0bloom"))
+    backend = LlamaBackend(path, BackendSettings(context=64))
+    try:
+        text = "a" * LONGEST_RUN
+        tokens = backend.vocabulary.tokenize(text, add_special=False, parse_special=False)
+        assert b"".join(backend.vocabulary.piece(token) for token in tokens).decode() == text
+    finally:
+        backend.close()
 
 
 def test_text_is_normalized_as_the_tokenizer_does(tiny_gguf: Path) -> None:

@@ -187,6 +187,11 @@ def test_a_prompt_beyond_the_context_is_refused_with_numbers(tiny_gguf: Path, le
     assert "--context" in (caught.value.hint or "")
 
 
+def test_text_far_beyond_the_context_is_refused_before_it_is_tokenized(tiny_gguf: Path) -> None:
+    with pytest.raises(UsageError, match="characters"):
+        with_engine(tiny_gguf, lambda engine: collect(engine, "<|im_start|>" * 10_000))
+
+
 @pytest.mark.parametrize("prompt", ["", [], [-1], [8192], [True], ["x"], "\ud800"])
 def test_a_prompt_that_is_none_is_refused(tiny_gguf: Path, prompt: Any) -> None:
     with pytest.raises(UsageError):

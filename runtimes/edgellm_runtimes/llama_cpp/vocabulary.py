@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from edgellm.errors import BackendError, UnsupportedError, UsageError
 from edgellm.units import format_bytes
+from edgellm_runtimes.llama_cpp.deep_stack import call_deep
 
 __all__ = ["LlamaVocabulary"]
 
@@ -59,6 +60,9 @@ class LlamaVocabulary:
                 f"the text has {format_bytes(len(raw))}, at most {format_bytes(_LONGEST_TEXT_BYTES)} are accepted"
             )
         add_special = add_special and self._can_add_special
+        return call_deep(text, lambda: self._tokenize(raw, add_special, parse_special))
+
+    def _tokenize(self, raw: bytes, add_special: bool, parse_special: bool) -> list[int]:
         room = len(raw) + 8  # no token is shorter than a byte, the special ones apart
         for _attempt in range(2):
             tokens = (ctypes.c_int32 * room)()
