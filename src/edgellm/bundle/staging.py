@@ -31,10 +31,13 @@ class StagingFolder:
             for _ in range(_ATTEMPTS):
                 self.path = parent / f"{prefix}{secrets.token_hex(8)}"
                 self.path.mkdir()
-                self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                # Until it is locked, a cleaner may take the folder for garbage: then let it have that one.
+                try:
+                    self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    continue
                 if _lock(self._fd) and _same_folder(self.path, self._fd):
                     return
-                # A cleaner took the folder for garbage between mkdir and flock: leave it that one.
                 os.close(self._fd)
         raise BusyError(f"cannot lock a new folder in {parent}", hint="run it again")
 

@@ -40,12 +40,16 @@ class TarWriter(BundleWriter):
         if self._target.is_symlink() or (self._target.exists() and not self._target.is_file()):
             raise UsageError(f"{target} exists and is not a regular file", hint="give --output another place")
         self._remove_dead()
-        self._temporary = self._target.with_name(f".{self._target.name}.partial-{secrets.token_hex(8)}")
         with os_errors(self._what):
             self._target.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._fd = os.open(self._temporary, flags, 0o644)
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            while True:
+                self._temporary = self._target.with_name(f".{self._target.name}.partial-{secrets.token_hex(8)}")
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                self._fd = os.open(self._temporary, flags, 0o644)
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                if os.fstat(self._fd).st_nlink > 0:
+                    break
+                os.close(self._fd)  # another writer took it for garbage before it was locked
         self._end = 0
         self._members: dict[str, tuple[int, int]] = {}  # name -> offset and size of its content
         self._open = False

@@ -42,7 +42,11 @@ class Store:
 
     def list(self) -> list[StoredBundle]:
         """All bundles by name. A damaged one is listed with its ``problem``. Raises BundleError for a lost index."""
-        return list_bundles(self._folder.layout, self._tags())
+        while True:
+            entries = self._tags()
+            rows = list_bundles(self._folder.layout, entries)
+            if all(row.problem is None for row in rows) or self._tags() == entries:
+                return rows  # else a bundle was removed while we read it: that is no damage
 
     def find(self, reference: str | Reference, device_id: str | None = None) -> TagEntry:
         """The entry that a reference means, without opening it. Raises UsageError, NotFoundError."""
