@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# `make oracle ORACLE_MARKS=` adds the comparisons on a model of a billion parameters: half an hour.
+ORACLE_MARKS ?= not slow
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
@@ -20,7 +22,7 @@ demo: $(STAMPS)/pack
 	@$(BIN)/python tests/demo/demo.py
 
 test: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto -rs
 
 check: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
@@ -34,7 +36,7 @@ docs: $(STAMPS)/dev
 
 oracle: $(STAMPS)/oracle
 	$(BIN)/python tests/oracle/build_tools.py
-	EDGELLM_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n 2
+	EDGELLM_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n 2 -rs -m "$(ORACLE_MARKS)"
 
 $(STAMPS)/venv:
 	@$(PYTHON) tests/demo/prerequisites.py

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from edgellm.settings import SettingsWithOrigin
     from edgellm.store.store import Store
 
-__all__ = ["json_option", "open_store", "quiet_option", "size_option_value", "user_settings", "yes_option"]
+__all__ = [
+    "json_option",
+    "open_store",
+    "quiet_option",
+    "size_option_value",
+    "this_device_id",
+    "user_settings",
+    "yes_option",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -48,6 +56,15 @@ def open_store(settings: SettingsWithOrigin | None = None) -> Store:
 
     settings = settings or user_settings()
     return Store(settings.paths.store, settings.paths.state)
+
+
+def this_device_id(settings: SettingsWithOrigin) -> str:
+    """The profile id that a name without a tag prefers: the configured device, else this machine."""
+    if settings.values.device is None:
+        return "local"
+    from edgellm.devices.load import load_profile
+
+    return load_profile(settings.values.device).profile.id
 
 
 def size_option_value(text: str | None) -> int | None:

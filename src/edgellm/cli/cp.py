@@ -20,13 +20,13 @@ def command(source: str, target: str, as_json: bool) -> None:
     """
     from edgellm.bundle.names import parse_name
     from edgellm.cli.console import print_json, print_message
-    from edgellm.cli.context import open_store, user_settings
+    from edgellm.cli.context import open_store, this_device_id, user_settings
 
     settings = user_settings()
     store = open_store(settings)
-    entry = store.find(source, settings.values.device)
+    entry = store.find(source, this_device_id(settings))
     name = parse_name(target, default_tag=entry.name.tag)
-    digest = store.copy(source, name, settings.values.device)
+    digest = store.copy(source, name, this_device_id(settings))
     if as_json:
         print_json({"name": str(name), "digest": digest})
     else:

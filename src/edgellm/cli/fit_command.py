@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_json, print_table
-from edgellm.cli.context import open_store, user_settings
+from edgellm.cli.context import open_store, this_device_id, user_settings
 from edgellm.cli.pack_command import load_devices
 from edgellm.errors import DoesNotFitError, UsageError
 from edgellm.units import format_bytes
@@ -80,7 +80,7 @@ def _candidates(model: str, settings: SettingsWithOrigin) -> Mapping[str, ModelS
     from edgellm.devices.gguf_shape import shape_from_gguf
     from edgellm.formats.gguf import read_header
 
-    bundle = open_store(settings).resolve(model, device_id=settings.values.device)
+    bundle = open_store(settings).resolve(model, device_id=this_device_id(settings))
     shape = shape_from_gguf(read_header(bundle.weights_path, skip_arrays=True))
     return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}
 

@@ -138,7 +138,7 @@ def _one_shot_prompt(options: RunOptions) -> str | None:
 def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadRequest:
     """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
     from edgellm.bundle.opened import is_layout, open_bundle
-    from edgellm.cli.context import open_store, user_settings
+    from edgellm.cli.context import open_store, this_device_id, user_settings
     from edgellm.sources.local import is_source_text, open_source
     from edgellm_runtimes.load import LoadRequest
 
@@ -157,7 +157,7 @@ def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadReque
                 )
             path = source.path
     else:
-        bundle = open_store(settings).resolve(options.model, device_id=settings.values.device)
+        bundle = open_store(settings).resolve(options.model, device_id=this_device_id(settings))
     if bundle is not None:
         stack.enter_context(bundle.hold())
         path = bundle.weights_path

@@ -16,11 +16,11 @@ __all__ = ["command"]
 def command(name: str, license_only: bool, as_json: bool) -> None:
     """Show one bundle: plan, memory, speed, source, licence."""
     from edgellm.cli.console import print_json
-    from edgellm.cli.context import open_store, user_settings
+    from edgellm.cli.context import open_store, this_device_id, user_settings
 
     settings = user_settings()
     store = open_store(settings)
-    bundle = store.resolve(name, device_id=settings.values.device)
+    bundle = store.resolve(name, device_id=this_device_id(settings))
     if license_only:
         from edgellm.cli.bundle_view import license_record, print_license
 
