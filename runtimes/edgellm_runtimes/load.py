@@ -70,6 +70,7 @@ def load_backend(
         settings,
         extra_ends=request.plan.eos_token_ids if request.plan is not None else (),
         normalization=request.plan.text_normalization if request.plan is not None else "",
+        space_prefix=request.plan is not None and request.plan.text_space_prefix,
         progress=progress,
         cancel=cancel,
     )

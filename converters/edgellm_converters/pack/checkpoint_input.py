@@ -69,6 +69,7 @@ class CheckpointInput:
             chat_template=self.vocabulary.chat_template,
             eos_token_ids=self.vocabulary.eos_token_ids,
             text_normalization=self.vocabulary.normalization or "",
+            text_space_prefix=self.vocabulary.space_prefix == "start only",
             notes=tuple(notes),
             revision=self._revision,
         )

@@ -36,6 +36,7 @@ class SourceFacts:
     chat_template: str | None = None
     eos_token_ids: tuple[int, ...] = ()
     text_normalization: str = ""
+    text_space_prefix: bool = False
     notes: tuple[str, ...] = ()  # sentences for the user
     revision: str = ""
     url: str = ""

@@ -66,6 +66,7 @@ def build_plan(device: LoadedProfile, choice: Choice, facts: SourceFacts, digest
         licenses=facts.licenses,
         eos_token_ids=facts.eos_token_ids,
         text_normalization=facts.text_normalization,
+        text_space_prefix=facts.text_space_prefix,
     )
 
 

@@ -158,8 +158,8 @@ def _limitations(vocabulary: Vocabulary, llama: LlamaVocab) -> tuple[str, ...]:
             )
     if vocabulary.space_prefix == "start only":
         limits.append(
-            "the tokenizer puts a space before the start of a text only, llama.cpp cannot: a prompt that begins "
-            "with plain text, and not with a special token as chat templates do, has to begin with a space"
+            "the tokenizer puts a space before the start of a text only, llama.cpp cannot: edgellm puts it there; "
+            "other programs get other tokens for prompts that start with plain text"
         )
     if vocabulary.strips_spaces:
         names = ", ".join(repr(vocabulary.table.tokens[token_id]) for token_id in sorted(vocabulary.strips_spaces)[:4])

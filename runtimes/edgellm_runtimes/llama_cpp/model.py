@@ -36,7 +36,7 @@ class LlamaBackend:
     """A GGUF model loaded by llama.cpp, memory-mapped where it lies; see ``backend.Backend``.
 
     ``extra_ends`` are token ids that end a generation besides those that the file names; ``normalization`` is the
-    Unicode form that the model's tokenizer brings text into.
+    Unicode form that the model's tokenizer brings text into, ``space_prefix`` says that it puts a space before a text.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class LlamaBackend:
         *,
         extra_ends: Iterable[int] = (),
         normalization: str = "",
+        space_prefix: bool = False,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> None:
@@ -58,7 +59,7 @@ class LlamaBackend:
         try:
             self._context = create_context(lib, self._model, settings, self.abort_flag)
             self.vocabulary: Vocabulary = LlamaVocabulary(
-                lib, lib.llama_model_get_vocab(self._model), extra_ends, normalization
+                lib, lib.llama_model_get_vocab(self._model), extra_ends, normalization, space_prefix
             )
         except BaseException:
             self.close()

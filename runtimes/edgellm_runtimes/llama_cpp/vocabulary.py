@@ -16,20 +16,31 @@ __all__ = ["LlamaVocabulary"]
 _Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 _LONGEST_TEXT_BYTES = 16 * 2**20
+_LONGEST_SPECIAL = 128  # characters
+_SPECIAL_ATTRIBUTES = 1 | 8 | 16  # enum llama_token_attr: unknown, control, user-defined
 
 
 class LlamaVocabulary:
     """The vocabulary of a loaded llama.cpp model.
 
     ``extra_ends`` are ids that end a generation besides the file's. ``normalization`` is the Unicode form ("NFC", ...)
-    that the model's tokenizer brings text into; llama.cpp does not, so it happens here. Raises UnsupportedError for
-    another form.
+    that the model's tokenizer brings text into; llama.cpp does not, so it happens here. ``space_prefix``: its tokenizer
+    puts a space before the start of a text, unless a space or a special token stands there; the same holds. Raises
+    UnsupportedError for another form.
     """
 
-    def __init__(self, lib: Any, vocab: Any, extra_ends: Iterable[int] = (), normalization: str = "") -> None:
+    def __init__(
+        self,
+        lib: Any,
+        vocab: Any,
+        extra_ends: Iterable[int] = (),
+        normalization: str = "",
+        space_prefix: bool = False,
+    ) -> None:
         if normalization and normalization not in _FORMS:
             raise UnsupportedError(f"text normalization {normalization!r} is unknown here", hint="update edgellm")
         self._normalization = cast(_Form, normalization) if normalization else None
+        self._space_prefix = space_prefix
         self._lib = lib
         self._vocab = vocab
         self.n_tokens = int(lib.llama_vocab_n_tokens(vocab))
@@ -51,6 +62,8 @@ class LlamaVocabulary:
         """Token ids of ``text``. Raises UsageError for text that is not Unicode or far beyond any context."""
         if self._normalization is not None:
             text = unicodedata.normalize(self._normalization, text)
+        if self._space_prefix and text and not self._starts_apart(text, parse_special):
+            text = f" {text}"
         try:
             raw = text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -61,6 +74,14 @@ class LlamaVocabulary:
             )
         add_special = add_special and self._can_add_special
         return call_deep(text, lambda: self._tokenize(raw, add_special, parse_special))
+
+    def _starts_apart(self, text: str, parse_special: bool) -> bool:
+        """True when ``text`` starts with a space or a special token, before which no space belongs."""
+        if text[0] in " \u2581":
+            return True
+        start = text[:_LONGEST_SPECIAL].encode("utf-8", "replace")
+        first = self._tokenize(start, False, parse_special)[:1]
+        return bool(first) and bool(self._lib.llama_vocab_get_attr(self._vocab, first[0]) & _SPECIAL_ATTRIBUTES)
 
     def _tokenize(self, raw: bytes, add_special: bool, parse_special: bool) -> list[int]:
         room = len(raw) + 8  # no token is shorter than a byte, the special ones apart

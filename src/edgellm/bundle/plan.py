@@ -90,3 +90,4 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     licenses: tuple[str, ...] = ()  # SPDX ids or LicenseRef-...
     eos_token_ids: tuple[int, ...] = ()  # every token that ends a reply; GGUF itself holds one
     text_normalization: str = ""  # "NFC", ...: what the tokenizer does to text and llama.cpp does not
+    text_space_prefix: bool = False  # the tokenizer puts a space before the start of a text, and llama.cpp does not

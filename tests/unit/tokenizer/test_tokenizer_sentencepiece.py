@@ -106,6 +106,29 @@ def test_a_space_at_the_start_only_is_left_to_the_caller(model: bytes, tmp_path:
     assert "start of a text only" in prove(folder, vocabulary).limitations[0]
 
 
+@pytest.mark.parametrize(
+    "text", ["Hello world", " Hello", "\u2581Hello", "<s>Hello</s> world", "</s>", "", "\n", "日本"]
+)
+def test_the_runtime_puts_the_space_at_the_start(text: str, model: bytes, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    from edgellm_converters.tokenizer import write_vocab_gguf
+    from edgellm_converters.tokenizer.llama_vocab import LlamaVocab
+    from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
+
+    tokenizer = byte_fallback_json(model)
+    tokenizer["normalizer"] = None
+    tokenizer["pre_tokenizer"] = {
+        "type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False
+    }  # fmt: skip
+    folder = saved(tmp_path, model, tokenizer=tokenizer)
+    write_vocab_gguf(tmp_path / "v.gguf", load_vocabulary(folder, CONFIG))
+    expected = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text, add_special_tokens=False).ids
+    with LlamaVocab(tmp_path / "v.gguf") as vocab:
+        ours = LlamaVocabulary(vocab._library, vocab._vocab, space_prefix=True)
+        assert ours.tokenize(text, add_special=False, parse_special=True) == expected
+
+
 def test_a_byte_level_tokenizer_json_wins_over_a_model_file_that_is_something_else(
     trained: dict[str, Any], tmp_path: Path
 ) -> None:
