@@ -57,7 +57,8 @@ def index_damage(data: bytes, index: Index) -> str | None:
     An index without any annotation of ours, on itself or on an entry, was written by another OCI tool and has no
     checksum to compare.
     """
-    if not any(key.startswith("vnd.edgellm.") for part in (index, *index.manifests) for key in part.annotations):
+    keys = [*index.annotations, *(key for entry in index.manifests for key in entry.annotations)]
+    if not any(key.startswith("vnd.edgellm.") for key in keys):
         return None
     if ANNOTATION_INDEX_DIGEST not in index.annotations:
         return "its checksum is missing"
