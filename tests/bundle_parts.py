@@ -20,7 +20,6 @@ from edgellm.bundle.plan import (
 )
 from edgellm.bundle.writer import BundleWriter
 from edgellm.devices.prediction import PredictedMemory, SpeedRange
-from edgellm.devices.prediction import PredictedMemory, SpeedRange
 
 GIB = 2**30
 
