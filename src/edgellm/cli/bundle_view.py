@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from edgellm.cli.console import printable
 from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
@@ -111,4 +112,4 @@ def print_license(record: dict[str, Any]) -> None:
     """The identifier alone on the first line, then the texts that travelled along."""
     sys.stdout.write((" AND ".join(record["licenses"]) or "not stated by the source") + "\n")
     for document in record["documents"]:
-        sys.stdout.write(f"\n--- {document['path']} ---\n{document['text'].rstrip()}\n")
+        sys.stdout.write(f"\n--- {document['path']} ---\n{printable(document['text']).rstrip()}\n")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-__all__ = ["print_error", "print_json", "print_message", "print_table", "print_warning", "styled"]
+__all__ = ["print_error", "print_json", "print_message", "print_table", "print_warning", "printable", "styled"]
 
 
 def styled(text: str, code: str, stream: TextIO) -> str:
@@ -32,6 +33,11 @@ def print_warning(message: str) -> None:
 def print_message(message: str) -> None:
     """A line on stderr."""
     sys.stderr.write(f"{message}\n")
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters but line ends and tabs: what others wrote must not steer a terminal."""
+    return "".join(letter for letter in text if letter in "\n\t" or not unicodedata.category(letter).startswith("Cc"))
 
 
 def print_json(value: Any) -> None:

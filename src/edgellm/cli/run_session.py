@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_error, print_json, print_message
+from edgellm.cli.console import print_error, print_json, print_message, printable
 from edgellm.cli.progress import make_progress
 from edgellm.errors import EdgeLLMError, UsageError
 
@@ -74,7 +74,7 @@ class Conversation:
                 async for chunk in chunks:
                     parts.append(chunk.text)
                     if not self.options.as_json:
-                        sys.stdout.write(chunk.text)
+                        sys.stdout.write(printable(chunk.text) if sys.stdout.isatty() else chunk.text)
                         sys.stdout.flush()
                     last = chunk
         finally:
