@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.chat import Message, render_chat_async
+from edgellm_runtimes.engine_info import EngineInfo
 from edgellm_runtimes.generation import Chunk, Request
 from edgellm_runtimes.sampling import SamplingParams, sampling_params
 
@@ -23,28 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "EngineInfo"]
 
 _CHARACTERS_PER_TOKEN = 64  # on average over a whole prompt; real text has 1 to 6
-
-
-class EngineInfo(msgspec.Struct, frozen=True):
-    """How a model was loaded."""
-
-    path: str
-    architecture: str
-    description: str
-    n_parameters: int
-    size_bytes: int  # of the weights
-    context: int  # tokens of one sequence
-    trained_context: int
-    sequences: int
-    threads: int
-    batch_threads: int
-    kv_type_k: str
-    kv_type_v: str
-    flash_attention: bool
-    mmap: bool
-    repack: bool
-    has_chat_template: bool
-    load_s: float
 
 
 class Engine:

@@ -13,11 +13,11 @@ from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.engine_info import EngineInfo
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape
     from edgellm.devices.profile import Profile
-    from edgellm_runtimes.engine import EngineInfo
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
 __all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
@@ -216,7 +216,6 @@ def _check_memory(
 
 def info_of(backend: LlamaBackend, load_s: float) -> EngineInfo:
     """How ``backend`` was loaded, in ``load_s`` seconds."""
-    from edgellm_runtimes.engine import EngineInfo
 
     facts, settings = backend.facts, backend.settings
     return EngineInfo(

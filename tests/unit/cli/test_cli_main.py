@@ -27,7 +27,8 @@ def test_help_imports_no_heavy_module_and_no_command() -> None:
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("devices", "config")])
 def test_the_help_of_a_command_imports_nothing_heavy(command: str) -> None:
-    loaded = modules_after(f"from edgellm.cli.main import cli\ntry: cli([{command!r}, '--help'])\nexcept SystemExit: pass")
+    script = f"from edgellm.cli.main import cli\ntry: cli([{command!r}, '--help'])\nexcept SystemExit: pass"
+    loaded = modules_after(script)
     assert not loaded & set(HEAVY)
 
 
