@@ -147,12 +147,12 @@ class _Planner:
         best = row
         if self.request.context is None and row.verdict == "fits":
             for context in _halvings(self.limit, row.settings.context):
-                wider = self._row(row.recipe, msgspec.structs.replace(self._base(row), context=context))
+                wider = self._row(row.recipe, msgspec.structs.replace(self._base(row.settings), context=context))
                 if wider.verdict == "fits":
                     best = wider
                     break
         if self.request.sequences is None:
-            more = self._row(row.recipe, msgspec.structs.replace(self._base(best), sequences=_SEQUENCES))
+            more = self._row(row.recipe, msgspec.structs.replace(self._base(best.settings), sequences=_SEQUENCES))
             if 2 * more.memory_bytes <= more.estimate.memory_available_bytes:
                 best = more
         return best
@@ -167,8 +167,7 @@ class _Planner:
         shown = [r for r, shape in self.candidates.items() if is_sensible(r, shape.n_parameters)]
         if self.request.recipe is not None and self.request.recipe not in shown:
             shown.append(self.request.recipe)
-        base = msgspec.structs.replace(settings, mmap=self.profile.policy.mmap, repack=self.profile.policy.repack)
-        return self._rows(best_first(shown), base)
+        return self._rows(best_first(shown), self._base(settings))
 
     def settings(self, context: int) -> RunSettings:
         """The profile's way to run, at ``context``."""
@@ -181,7 +180,7 @@ class _Planner:
             kv_type_v=policy.kv_type_v,
             flash_attention=policy.flash_attention,
             mmap=policy.mmap,
-            repack=policy.repack,
+            repack=policy.repack and not self._accelerated(),
         )
 
     def contexts(self) -> list[int]:
@@ -191,8 +190,15 @@ class _Planner:
         wanted = min(_WANTED_CONTEXT, self.limit)
         return [wanted, *(context for context in _LEAST_CONTEXTS if context < wanted)]
 
-    def _base(self, row: FitRow) -> RunSettings:
-        return msgspec.structs.replace(row.settings, mmap=self.profile.policy.mmap, repack=self.profile.policy.repack)
+    def _base(self, settings: RunSettings) -> RunSettings:
+        """Mapped and repacked, as the profile wants it."""
+        wanted = self.settings(settings.context)
+        return msgspec.structs.replace(settings, mmap=wanted.mmap, repack=wanted.repack)
+
+    def _accelerated(self) -> bool:
+        """Only the CPU keeps rearranged weights."""
+        accelerator = self.profile.accelerator
+        return accelerator is not None and accelerator.kind in self.request.accelerators
 
     def _recipes(self) -> list[str]:
         if self.request.recipe is not None:

@@ -48,7 +48,8 @@ def estimate(
         per_user = predict_decode(shape, settings, profile, users=settings.sequences, accelerator=accelerator)
     prefill = predict_prefill(shape, settings, profile, accelerator=accelerator)
     if decode is None:
-        notes.append(f"no published memory bandwidth for {profile.name}: speed unknown")
+        where = f" with {accelerator.name}" if accelerator is not None else ""
+        notes.append(f"no published speed for {profile.name}{where}: speed unknown")
     elif settings.context > 2 * SHORT_TOKENS:
         full = predict_decode(shape, settings, profile, filled=settings.context, accelerator=accelerator)
         if full is not None and full.middle < 0.85 * decode.middle:

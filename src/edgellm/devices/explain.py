@@ -23,7 +23,9 @@ __all__ = ["explain_choice", "explain_misfit", "format_speed"]
 
 def format_speed(speed: SpeedRange | None) -> str:
     """``4.6-5.6 tokens/s``, or ``speed unknown``."""
-    return "speed unknown" if speed is None else f"{speed.low:g}-{speed.high:g} tokens/s"
+    if speed is None:
+        return "speed unknown"
+    return f"{speed.low:g} tokens/s" if speed.low == speed.high else f"{speed.low:g}-{speed.high:g} tokens/s"
 
 
 def explain_choice(shape: ModelShape, profile: Profile, row: FitRow, request: FitRequest) -> str:
@@ -46,7 +48,7 @@ def explain_choice(shape: ModelShape, profile: Profile, row: FitRow, request: Fi
         parts.append(f"llama.cpp keeps {kept} of the weights ({format_bytes(memory.repack_bytes)}) for faster prompts.")
     elif not settings.repack and profile.policy.repack and row_multiples(profile.cpu.features):
         parts.append("Repacking is off: the second copy of the weights would not fit, so prompts are read more slowly.")
-    if settings.sequences > 1:
+    if settings.sequences > 1 and row.decode_per_user is not None:
         parts.append(f"{settings.sequences} users at once get {format_speed(row.decode_per_user)} each.")
     return " ".join(parts)
 

@@ -40,7 +40,7 @@ _KV_BYTES = {
 }
 # Measured here: Python with numpy, llama.cpp's libraries and our runtime loaded, no model; and what the vocabulary adds
 # per token (text, score, hash tables, merges: 150 bytes with few merges, 250 with as many as tokens).
-_PROCESS_BYTES = 66 * _MIB
+_PROCESS_BYTES = 58 * _MIB
 _VOCABULARY_BYTES = 200
 # (size of RAM in bytes, kept for the system) by kind of machine; between the points a straight line.
 _HEADLESS_RESERVE = (

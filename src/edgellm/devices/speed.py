@@ -59,6 +59,9 @@ def predict_decode(
         return _three_digits(1 / (max(reading, computing) + cache / (gb_s * 1e9) + len(shape.layers) * layer_seconds))
 
     low = speed(bandwidth.low, compute.minimum if compute else None, _LAYER_SECONDS[1])
+    if users > 1 and compute is None:  # how much arithmetic costs is unknown: at worst one user after the other
+        alone = predict_decode(shape, settings, profile, filled=filled, accelerator=accelerator)
+        low = min(low, _three_digits(alone.low / users)) if alone is not None else low
     high = speed(bandwidth.high, compute.maximum if compute else None, _LAYER_SECONDS[0])
     return SpeedRange(low=low, high=high, basis=basis)
 
@@ -151,7 +154,7 @@ def _decode_compute(profile: Profile, accelerator: Accelerator | None, users: in
         return accelerator.prefill_gops
     if profile.perf.decode_gops is not None:
         return profile.perf.decode_gops
-    return profile.perf.prefill_gops if users > 1 else None
+    return (profile.perf.prefill_gops or profile.perf.prefill_gops_repacked) if users > 1 else None
 
 
 def _text(figure: Figure) -> str:
