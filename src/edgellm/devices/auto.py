@@ -20,79 +20,21 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from edgellm.devices.estimate import Estimate, Verdict, estimate
+from edgellm.devices.choice import Choice, FitRequest, FitRow
+from edgellm.devices.estimate import Estimate, estimate
 from edgellm.devices.explain import explain_choice, explain_misfit
 from edgellm.devices.model import ModelShape
 from edgellm.devices.profile import Profile
 from edgellm.devices.quality import FOUR_BIT_LOSS, best_first, is_sensible, quality_loss
 from edgellm.devices.settings import RunSettings
-from edgellm.devices.speed import SpeedRange
 from edgellm.errors import UsageError
 
-__all__ = ["DEFAULT_MIN_SPEED", "Choice", "FitRequest", "FitRow", "choose", "fit_table"]
+__all__ = ["choose", "fit_table"]
 
-DEFAULT_MIN_SPEED = 5.0  # tokens per second: a comfortable reading speed
 _WANTED_CONTEXT = 4096
 _LEAST_CONTEXTS = (2048, 1024, 512)
 _SEQUENCES = 4
 _NEAR_FASTEST = 0.9
-
-
-class FitRequest(msgspec.Struct, frozen=True):
-    """What the user asks for; None leaves the choice to `auto`."""
-
-    context: int | None = None
-    sequences: int | None = None
-    min_speed: float = DEFAULT_MIN_SPEED
-    recipe: str | None = None
-    accelerators: tuple[str, ...] = ()  # kinds that the installed runtime was built for
-
-
-class FitRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row of the fit table: a recipe in the best way to run it at the chosen context and sequences."""
-
-    recipe: str
-    size_bytes: int  # of the tensor data
-    settings: RunSettings
-    estimate: Estimate
-    quality_loss: float  # rise in perplexity, see edgellm.devices.quality
-    note: str = ""
-    chosen: bool = False
-
-    @property
-    def memory_bytes(self) -> int:
-        """Predicted resident set."""
-        return self.estimate.memory.total_bytes
-
-    @property
-    def verdict(self) -> Verdict:
-        """fits, tight, does not fit."""
-        return self.estimate.verdict
-
-    @property
-    def decode(self) -> SpeedRange | None:
-        """Tokens per second of one user alone."""
-        return self.estimate.decode
-
-    @property
-    def decode_per_user(self) -> SpeedRange | None:
-        """Tokens per second of each user when all sequences decode."""
-        return self.estimate.decode_per_user
-
-    @property
-    def prefill(self) -> SpeedRange | None:
-        """Prompt tokens per second."""
-        return self.estimate.prefill
-
-
-class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to pack, how to run it, and why."""
-
-    recipe: str
-    settings: RunSettings
-    estimate: Estimate
-    why: str
-    table: tuple[FitRow, ...]
 
 
 def choose(candidates: Mapping[str, ModelShape], profile: Profile, request: FitRequest | None = None) -> Choice:

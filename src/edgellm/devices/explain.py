@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgellm.devices.choice import FitRequest, FitRow
 from edgellm.devices.memory import os_reserve_bytes
 from edgellm.devices.model import ModelShape
 from edgellm.devices.profile import Memory, Profile
@@ -14,9 +14,6 @@ from edgellm.devices.repack import row_multiples
 from edgellm.devices.speed import SpeedRange
 from edgellm.errors import DoesNotFitError
 from edgellm.units import format_bytes, format_count, parse_bytes
-
-if TYPE_CHECKING:
-    from edgellm.devices.auto import FitRequest, FitRow
 
 __all__ = ["explain_choice", "explain_misfit", "format_speed"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgellm.devices.auto import DEFAULT_MIN_SPEED, Choice, FitRequest, FitRow, choose, fit_table
+from edgellm.devices.auto import choose, fit_table
+from edgellm.devices.choice import DEFAULT_MIN_SPEED, Choice, FitRequest, FitRow
 from edgellm.devices.estimate import Estimate, Verdict, estimate, verdict_of
 from edgellm.devices.explain import format_speed
 from edgellm.devices.memory import PredictedMemory
