@@ -92,6 +92,7 @@ def _print(model: str, device: str, memory_bytes: int, rows: tuple[FitRow, ...],
     headers = ["", "RECIPE", "SIZE", "MEMORY", "FITS", "DECODE tok/s", "PREFILL tok/s", "NOTE"]
     if first.sequences > 1:
         headers.insert(6, "EACH USER")
+    common = [note for note in rows[0].estimate.notes if all(note in row.estimate.notes for row in rows)]
     cells = []
     for row in rows:
         line = [
@@ -102,13 +103,14 @@ def _print(model: str, device: str, memory_bytes: int, rows: tuple[FitRow, ...],
             {"fits": "yes", "tight": "tight", "does not fit": "no"}[row.verdict],
             _speed(row.decode),
             _speed(row.prefill),
-            _short(row.note),
+            _own_note(row, common),
         ]
         if first.sequences > 1:
             line.insert(6, _speed(row.decode_per_user))
         cells.append(line)
     print_table(headers, cells, right=(2, 3))
-    _print_common_notes(rows)
+    for note in common:
+        sys.stdout.write("\n" + textwrap.fill(note, 100) + "\n")
     if choice is not None:
         sys.stdout.write("\n" + textwrap.fill(f"* {choice.why}", 100) + "\n")
         for label, speed in (("decode", choice.estimate.decode), ("prefill", choice.estimate.prefill)):
@@ -120,15 +122,10 @@ def _speed(speed: SpeedRange | None) -> str:
     return "unknown" if speed is None else f"{speed.low:g}-{speed.high:g}"
 
 
-def _short(note: str) -> str:
-    return note if len(note) <= 60 else note[:57] + "..."
-
-
-def _print_common_notes(rows: tuple[FitRow, ...]) -> None:
-    """What holds for every row is said once, in full."""
-    common = [note for note in rows[0].estimate.notes if all(note in row.estimate.notes for row in rows)]
-    for note in common:
-        sys.stdout.write("\n" + textwrap.fill(note, 100) + "\n")
+def _own_note(row: FitRow, common: list[str]) -> str:
+    """What holds for this row and not for all."""
+    note = "; ".join(part for part in row.note.split("; ") if part not in common)
+    return note if len(note) <= 90 else note[:87] + "..."
 
 
 def _record(
