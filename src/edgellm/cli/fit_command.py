@@ -124,7 +124,9 @@ def _speed(speed: SpeedRange | None) -> str:
 
 def _own_note(row: FitRow, common: list[str]) -> str:
     """What holds for this row and not for all."""
-    note = "; ".join(part for part in row.note.split("; ") if part not in common)
+    note = row.note
+    for said in common:
+        note = note.replace(said, "").replace("; ; ", "; ").strip("; ")
     return note if len(note) <= 90 else note[:87] + "..."
 
 
