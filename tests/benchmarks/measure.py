@@ -23,7 +23,7 @@ class Run:
     peak_rss_bytes: int = 0  # the kernel's own high-water mark
     peak_anonymous_bytes: int = 0  # sampled
     peak_file_bytes: int = 0  # sampled: pages of mapped files
-    written_bytes: int = 0  # handed to write() and its kin
+    written_bytes: int = 0  # that reached the disk
     output: str = ""
 
 
@@ -71,7 +71,7 @@ def _written(pid: int, result: Run) -> None:
     except OSError:
         return
     for line in counters.splitlines():
-        if line.startswith("wchar:"):
+        if line.startswith("write_bytes:"):
             result.written_bytes = max(result.written_bytes, int(line.split()[1]))
 
 

@@ -34,6 +34,7 @@ class CheckpointInput:
         self._checkpoint = open_checkpoint(source.path)
         self._hyper = get_family(self._checkpoint.config).parse(self._checkpoint.config)
         self._general = GeneralMetadata(name=source.name)
+        self._sizes: dict[str, int] = {}
 
     def close(self) -> None:
         """Close the checkpoint's files."""
@@ -93,10 +94,13 @@ class CheckpointInput:
         cancel.check()
 
     def file_bytes(self, recipe: str) -> int:
-        """See ModelInput."""
+        """See ModelInput. Counted once: it takes encoding the vocabulary."""
         from edgellm_converters.gguf import gguf_size
 
-        return gguf_size(self._checkpoint, self.vocabulary, get_recipe(recipe), self._general)
+        if recipe not in self._sizes:
+            size = gguf_size(self._checkpoint, self.vocabulary, get_recipe(recipe), self._general)
+            self._sizes[recipe] = size
+        return self._sizes[recipe]
 
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
         """See ModelInput."""

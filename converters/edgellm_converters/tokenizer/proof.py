@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -44,10 +46,23 @@ def prove(folder: Path, vocabulary: Vocabulary, gguf_path: Path | None = None) -
     reference = open_reference(folder)
     if gguf_path is not None:
         return _prove(vocabulary, reference, gguf_path)
-    with os_errors("write a temporary vocabulary"), tempfile.TemporaryDirectory(prefix="edgellm-") as temporary:
-        path = Path(temporary) / "vocabulary.gguf"
+    with os_errors("write a temporary vocabulary"), _temporary_file() as path:
         write_vocab_gguf(path, vocabulary)
         return _prove(vocabulary, reference, path)
+
+
+@contextlib.contextmanager
+def _temporary_file() -> Iterator[Path]:
+    """A file for llama.cpp to read: in memory where the system can, so that nothing is written to the disk."""
+    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
+        descriptor = os.memfd_create("vocabulary.gguf")
+        try:
+            yield Path(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.TemporaryDirectory(prefix="edgellm-") as temporary:
+        yield Path(temporary) / "vocabulary.gguf"
 
 
 def _prove(vocabulary: Vocabulary, reference: Reference, path: Path) -> ProofResult:
