@@ -46,7 +46,7 @@ def pack(
         targets = choose_targets(request, model)
         names = _names(request, targets)
         for target in targets:
-            progress.message(f"{target.device.profile.name}: {target.choice.why}")
+            progress.message(target.choice.why)
         cancel.check()
         model.prove_tokenizer(progress, cancel)
         writer = stack.enter_context(open_writer())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import printable
@@ -87,13 +88,14 @@ def print_record(record: dict[str, Any]) -> None:
             )
         )
     for label, text in rows:
-        sys.stdout.write(f"{label:<11}{text}\n")
+        lines = textwrap.wrap(printable(text), 100, break_long_words=False, break_on_hyphens=False)
+        sys.stdout.write(f"{label:<11}" + f"\n{'':<11}".join(lines) + "\n")
 
 
 def _speed(value: dict[str, Any] | None) -> str:
     if value is None:
         return "not known for this device"
-    return f"{value['low']:.1f} to {value['high']:.1f} tokens/s predicted ({value['basis']})"
+    return f"{value['low']:g} to {value['high']:g} tokens/s predicted ({value['basis']})"
 
 
 def license_record(bundle: OpenBundle) -> dict[str, Any]:

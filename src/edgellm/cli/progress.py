@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -63,10 +64,11 @@ class TerminalProgress:
                 self._stream.flush()
 
     def message(self, text: str) -> None:
-        """A line that stays."""
+        """A line that stays; a long one is wrapped."""
+        width = min(shutil.get_terminal_size((100, 24)).columns, 100)
         with self._lock:
             self._clear()
-            self._stream.write(text + "\n")
+            self._stream.write(textwrap.fill(text, width, break_on_hyphens=False) + "\n")
             self._stream.flush()
             if self._live and self._name:
                 self._draw()
