@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path, request: py
             elif model == "llama3.2-1b":
                 folder, recipe = root / model, "BF16"
                 shape = Path(__file__).parent.parent / "benchmarks" / "shapes.py"
-                subprocess.run(["python", str(shape), model, str(folder)], check=True, capture_output=True)
+                subprocess.run([sys.executable, str(shape), model, str(folder)], check=True, capture_output=True)
             else:
                 folder, recipe = root / model, "BF16"
                 make_checkpoint(model, folder, dtype="bfloat16")
