@@ -6,13 +6,9 @@ Rules of llama.cpp's ``llama_tensor_get_type_impl`` for the recipes we offer, wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from edgellm.formats.ggml_types import TYPES
-from edgellm_converters.recipe_names import Category
-
-if TYPE_CHECKING:
-    from edgellm_converters.recipes import HasRows
+from edgellm_converters.recipe_names import Category, HasRows
 
 __all__ = ["ArchFacts", "Counts", "mixed_type"]
 

@@ -6,8 +6,21 @@ Names are GGUF's, of any architecture that llama.cpp knows; the rules are those 
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Protocol
 
-__all__ = ["Category", "category_of", "may_quantize"]
+__all__ = ["Category", "HasRows", "category_of", "may_quantize"]
+
+
+class HasRows(Protocol):
+    """A tensor as recipes see it."""
+
+    @property
+    def name(self) -> str:
+        """GGUF name."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """ggml order: the row length first."""
 
 
 class Category(Enum):

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
 
 from edgellm.errors import UnsupportedError, UsageError
 from edgellm.formats.ggml_types import TYPES, is_quantized
 from edgellm_converters.recipe_mix import ArchFacts, Counts, mixed_type
-from edgellm_converters.recipe_names import Category, category_of, may_quantize
+from edgellm_converters.recipe_names import Category, HasRows, category_of, may_quantize
 
-__all__ = ["RECIPES", "ArchFacts", "HasRows", "Recipe", "get_recipe", "tensor_types"]
+__all__ = ["RECIPES", "ArchFacts", "Recipe", "get_recipe", "tensor_types"]
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,6 @@ _TABLE = (
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _TABLE})
 
 _NARROWER = {"IQ4_XS": "IQ4_NL", "Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
-
-
-class HasRows(Protocol):
-    """A tensor as recipes see it."""
-
-    @property
-    def name(self) -> str:
-        """GGUF name."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """ggml order: the row length first."""
 
 
 def get_recipe(name: str) -> Recipe:

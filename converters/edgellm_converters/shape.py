@@ -39,7 +39,7 @@ def shape_of(checkpoint: Checkpoint, recipe: Recipe) -> ModelShape:
 def shape_of_gguf(header: GGUFHeader, recipe: Recipe) -> ModelShape:
     """The shape of a GGUF after requantization to ``recipe``. Raises UnsupportedError when that cannot be done."""
     from edgellm.devices.gguf_shape import shape_from_gguf
-    from edgellm_converters.gguf.reuse import requantized_header
+    from edgellm_converters.retype import requantized_header
 
     shape = shape_from_gguf(requantized_header(header, recipe))
     return ModelShape(**{field: getattr(shape, field) for field in shape.__struct_fields__} | {"recipe": recipe.name})

@@ -41,7 +41,8 @@ def main() -> int:
     print(
         f"Setting up edgellm in {Path.cwd() / '.venv'} (nothing outside this folder but pip's cache is written):\n"
         f"  download  about {DOWNLOAD_MB} MB from the Python package index, less where pip has it cached\n"
-        f"  disk      about {DISK_MB / 1000:.1f} GB while it builds, {KEPT_MB / 1000:.1f} GB afterwards; {free_mb / 1000:.0f} GB are free\n"
+        f"  disk      about {DISK_MB / 1000:.1f} GB while it builds, {KEPT_MB / 1000:.1f} GB afterwards; "
+        f"{free_mb / 1000:.0f} GB are free\n"
         f"  time      about {minutes} minutes on {cores} core{'s' if cores > 1 else ''}: llama.cpp is compiled for this"
         " CPU, once",
         flush=True,

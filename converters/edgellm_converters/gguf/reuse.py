@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,18 +16,17 @@ from edgellm.files import os_errors
 from edgellm.formats.ggml_types import row_bytes
 from edgellm.formats.gguf import GGUFHeader, TensorEntry, read_header
 from edgellm.progress import CancelToken, Progress
-from edgellm_converters.arch.plan import layer_order
 from edgellm_converters.gguf.encode import Layout, encode_entry, make_layout
 from edgellm_converters.gguf.pipeline import Work, run
 from edgellm_converters.gguf.writer import Sink, TensorWriter, WrittenGGUF
 from edgellm_converters.pread import read_at
-from edgellm_converters.recipes import RECIPES, ArchFacts, Recipe, tensor_types
+from edgellm_converters.recipes import RECIPES, Recipe
+from edgellm_converters.retype import requantized_header
 
-__all__ = ["adopt", "check_requantizable", "recipe_of", "requantize", "requantized_header", "requantized_size"]
+__all__ = ["adopt", "check_requantizable", "recipe_of", "requantize", "requantized_size"]
 
 _COPY_BYTES = 4 << 20
 _REPLACED = ("general.file_type", "general.quantization_version")
-_FROM = ("F32", "F16", "BF16")
 
 
 def recipe_of(header: GGUFHeader) -> str:
@@ -61,59 +60,49 @@ def check_requantizable(header: GGUFHeader, recipe: Recipe) -> None:
     requantized_header(header, recipe)
 
 
-def requantized_header(header: GGUFHeader, recipe: Recipe) -> GGUFHeader:
-    """``header`` with the tensors in llama.cpp's order and in the types of ``recipe``; offsets are not meaningful.
-
-    Raises UnsupportedError for a tensor that is already quantized and would need another type: its errors would add up.
-    """
-    ordered = sorted(header.tensors, key=lambda tensor: layer_order(tensor.name))
-    kept = {tensor.name: tensor.type for tensor in ordered}
-    types = tensor_types(recipe, [t for t in ordered if t.shape], _facts(header), kept_types=kept)
-    tensors = []
-    for tensor in ordered:
-        wanted = types.get(tensor.name, tensor.type)
-        if wanted != tensor.type and tensor.type not in _FROM:
-            raise UnsupportedError(
-                f"the tensor {tensor.name} is {tensor.type}, which cannot become {wanted} without adding up errors",
-                hint="pack the file as it is (leave out --quant), or start from its F16, BF16 or F32 version",
-            )
-        row_length = tensor.shape[0] if tensor.shape else 1
-        n_elements = int(np.prod(tensor.shape, dtype=object)) if tensor.shape else 1
-        size = row_bytes(wanted, row_length) * (n_elements // row_length)
-        tensors.append(replace(tensor, type=wanted, size_bytes=size))
-    metadata = header.metadata | {"general.file_type": recipe.ftype}
-    return replace(header, tensors=tuple(tensors), metadata=metadata)
-
-
 def requantized_size(path: Path, recipe: Recipe) -> int:
     """The exact size in bytes of what ``requantize`` will write."""
     return _layout(path, read_header(path, skip_arrays=True), recipe).total_bytes
 
 
 def requantize(
-    path: Path, recipe: Recipe, sink: Sink, *, threads: int, progress: Progress, cancel: CancelToken
-) -> WrittenGGUF:
-    """Write the GGUF at ``path`` into ``sink`` with its F32, F16 and BF16 tensors in the types of ``recipe``.
+    path: Path,
+    targets: Sequence[tuple[Recipe, Sink]],
+    *,
+    threads: int,
+    progress: Progress,
+    cancel: CancelToken,
+) -> list[WrittenGGUF]:
+    """Write the GGUF at ``path`` with its F32, F16 and BF16 tensors in the types of each recipe, each into its sink.
 
-    Everything else of its header is kept. Raises UnsupportedError, ModelFileError, CheckpointError, Interrupted.
+    The file is read once; everything else of its header is kept. Raises UnsupportedError, ModelFileError,
+    CheckpointError, Interrupted.
     """
     header = read_header(path, skip_arrays=True)
-    layout = _layout(path, header, recipe)
+    layouts = [_layout(path, header, recipe) for recipe, _ in targets]
+    types = [{tensor.name: tensor.type for tensor in layout.tensors} for layout in layouts]
     sources = {tensor.name: tensor for tensor in header.tensors}
     with os_errors(f"read {path}"):
         descriptor = os.open(path, os.O_RDONLY)
     try:
-        works = [_work(path, descriptor, sources[tensor.name], tensor.type) for tensor in layout.tensors]
+        works = [
+            _work(path, descriptor, sources[name], tuple(dict.fromkeys(by_name[name] for by_name in types)))
+            for name in types[0]
+        ]
         progress.phase("quantize", sum(work.source_bytes for work in works))
-        writer = TensorWriter(layout, sink)
+        writers = [TensorWriter(layout, sink) for layout, (_, sink) in zip(layouts, targets, strict=True)]
 
         def write(work: Work, data: dict[str, NDArray[np.uint8]], is_last: bool) -> None:
-            writer.write(work.name, data, is_last)
+            for writer in writers:
+                writer.write(work.name, data, is_last)
 
         run(works, write, threads=threads, progress=progress, cancel=cancel)
     finally:
         os.close(descriptor)
-    return WrittenGGUF(writer.finish(), recipe.name, layout.tensors)
+    return [
+        WrittenGGUF(writer.finish(), recipe.name, layout.tensors)
+        for writer, layout, (recipe, _) in zip(writers, layouts, targets, strict=True)
+    ]
 
 
 def _refuse_parts(path: Path, header: GGUFHeader) -> None:
@@ -141,11 +130,11 @@ def _layout(path: Path, header: GGUFHeader, recipe: Recipe) -> Layout:
     return make_layout(keys, [(t.name, t.type, t.shape or (1,)) for t in target.tensors], header.alignment)
 
 
-def _work(path: Path, descriptor: int, tensor: TensorEntry, target: str) -> Work:
+def _work(path: Path, descriptor: int, tensor: TensorEntry, targets: tuple[str, ...]) -> Work:
     row_length = tensor.shape[0] if tensor.shape else 1
     n_rows = tensor.size_bytes // row_bytes(tensor.type, row_length)
     read = partial(_read, path, descriptor, tensor.offset_bytes)
-    return Work(tensor.name, tensor.type, row_length, n_rows, (target,), read)
+    return Work(tensor.name, tensor.type, row_length, n_rows, targets, read)
 
 
 def _read(path: Path, descriptor: int, start: int, offset_bytes: int, buffer: memoryview) -> None:
@@ -153,25 +142,3 @@ def _read(path: Path, descriptor: int, start: int, offset_bytes: int, buffer: me
         count = read_at(descriptor, start + offset_bytes, buffer)
     if count < len(buffer):
         raise ModelFileError(f"{path} became shorter while it was read", hint="run the command again")
-
-
-def _facts(header: GGUFHeader) -> ArchFacts:
-    architecture = header.architecture
-    if not architecture:
-        raise ModelFileError("the file does not say its general.architecture", hint="convert the model again")
-    heads = _number(header, f"{architecture}.attention.head_count")
-    return ArchFacts(
-        architecture=architecture,
-        n_layers=_number(header, f"{architecture}.block_count"),
-        n_heads=heads,
-        n_kv_heads=_number(header, f"{architecture}.attention.head_count_kv", heads),
-        n_experts=_number(header, f"{architecture}.expert_count"),
-    )
-
-
-def _number(header: GGUFHeader, key: str, default: int = 0) -> int:
-    """An integer key; of a list (one value per layer) the first."""
-    value = header.metadata.get(key, default)
-    if isinstance(value, list):
-        value = value[0] if value else default
-    return value if isinstance(value, int) else default

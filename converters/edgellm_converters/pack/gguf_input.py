@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from edgellm.devices.gguf_shape import shape_from_gguf
-
 from edgellm.bundle.plan import SamplingDefaults
+from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.model import ModelShape
 from edgellm.files import os_errors
 from edgellm.formats.gguf import read_header
@@ -85,11 +84,11 @@ class GGUFInput:
 
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
         """See ModelInput."""
-        for recipe, sink in sinks.items():
-            if recipe == self._own_recipe:
-                adopt(self._path, sink, progress=progress, cancel=cancel)
-            else:
-                requantize(self._path, get_recipe(recipe), sink, threads=threads, progress=progress, cancel=cancel)
+        targets = [(get_recipe(recipe), sink) for recipe, sink in sinks.items() if recipe != self._own_recipe]
+        if self._own_recipe in sinks:
+            adopt(self._path, sinks[self._own_recipe], progress=progress, cancel=cancel)
+        if targets:
+            requantize(self._path, targets, threads=threads, progress=progress, cancel=cancel)
 
     def _sampling(self) -> SamplingDefaults:
         metadata = self._header.metadata

@@ -67,9 +67,10 @@ def library() -> Any:
             os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # a failed assertion would start a debugger
             module = _import_low_level()
             _log_callback = module.llama_log_callback(_ring.write)
-            module.llama_log_set(_log_callback, None)
             module.llama_backend_init()
             _library = module
+        # Each time: importing the whole llama_cpp package meanwhile has put its own log function in this place.
+        _library.llama_log_set(_log_callback, None)
         return _library
 
 

@@ -35,7 +35,9 @@ def written(tmp_path: Path, recipe: str) -> Path:
 
 def requantized(path: Path, recipe: str) -> bytes:
     sink = io.BytesIO()
-    result = requantize(path, get_recipe(recipe), sink, threads=2, progress=SilentProgress(), cancel=CancelToken())
+    [result] = requantize(
+        path, [(get_recipe(recipe), sink)], threads=2, progress=SilentProgress(), cancel=CancelToken()
+    )
     assert result.size_bytes == len(sink.getvalue()) == requantized_size(path, get_recipe(recipe))
     return sink.getvalue()
 
