@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from edgellm.bundle.plan import Plan
 
 if TYPE_CHECKING:
+    from edgellm.bundle.names import BundleName
     from edgellm.devices.fit import Choice
     from edgellm.devices.load import LoadedProfile
-
-    from edgellm.bundle.names import BundleName
     from edgellm.sources.local import LocalSource
 
 __all__ = ["PackRequest", "PackedBundle", "SmokeTest"]
