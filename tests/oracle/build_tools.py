@@ -29,7 +29,7 @@ from oracle_tools import DONE, TOOLS, cache_folder, is_built
 DISTRIBUTION = "llama-cpp-python"
 MINUTES = 5
 DISK_MB = 700  # while it builds
-KEPT_SOURCE = ("convert_hf_to_gguf.py", "conversion", "gguf-py", "models/templates", "LICENSE")
+KEPT_SOURCE = ("convert_hf_to_gguf.py", "conversion", "gguf-py", "models", "LICENSE")
 OPTIONS = {
     "CMAKE_BUILD_TYPE": "Release",
     "CMAKE_BUILD_RPATH_USE_ORIGIN": "ON",
