@@ -41,11 +41,30 @@ def generated_files() -> dict[str, str]:
         "project-schema.json": _json(project_schema()),
         "profile-schema.json": _json(profile_schema()),
         "devices.md": devices_markdown(),
+        "gguf-metadata.md": _metadata_markdown(),
     }
 
 
 def _json(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2).decode() + "\n"
+
+
+def _metadata_markdown() -> str:
+    from edgellm_converters.gguf.differences import JUSTIFIED_DIFFERENCES
+
+    lines = [
+        "# GGUF metadata",
+        "",
+        "The keys of a packed checkpoint, their values and types are those that llama.cpp's `convert_hf_to_gguf.py` and",
+        "`llama-quantize` write; `make oracle` compares them for every family. The differences:",
+        "",
+        *(f"- `{key}`: {reason}" for key, reason in JUSTIFIED_DIFFERENCES.items()),
+        "",
+        "The plan of the bundle holds what GGUF has no key for: every token that ends a reply, the tokenizer's text",
+        "normalization, and where it puts a space before a text.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _cli_markdown() -> str:
