@@ -55,8 +55,8 @@ def _metadata_markdown() -> str:
     lines = [
         "# GGUF metadata",
         "",
-        "The keys of a packed checkpoint, their values and types are those that llama.cpp's `convert_hf_to_gguf.py` and",
-        "`llama-quantize` write; `make oracle` compares them for every family. The differences:",
+        "The keys of a packed checkpoint, their values and types are those of llama.cpp's `convert_hf_to_gguf.py` and",
+        "`llama-quantize`; `make oracle` compares them for every family. The differences:",
         "",
         *(f"- `{key}`: {reason}" for key, reason in JUSTIFIED_DIFFERENCES.items()),
         "",
