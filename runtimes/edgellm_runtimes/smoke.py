@@ -46,7 +46,7 @@ def run_smoke(
     Raises ModelFileError or UnsupportedError as loading does; BackendError when the child crashes, gives logits that
     are not finite or does not end within ``timeout_s`` seconds.
     """
-    command = [sys.executable, "-m", "edgellm_runtimes.smoke", "--model", str(path.absolute()), "--json"]
+    command = [sys.executable, "-P", "-m", "edgellm_runtimes.smoke", "--model", str(path.absolute()), "--json"]
     command += ["--context", str(context), "--tokens", str(tokens)]
     if threads is not None:
         command += ["--threads", str(threads)]

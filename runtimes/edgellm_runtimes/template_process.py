@@ -80,7 +80,8 @@ class TemplateProcess:
         debug = os.environ.get("EDGELLM_DEBUG") == "1"
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-m", "edgellm_runtimes.template_worker"],
+                # -P: a module in the working folder must not stand in for one of ours
+                [sys.executable, "-P", "-m", "edgellm_runtimes.template_worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=None if debug else subprocess.DEVNULL,
@@ -140,7 +141,8 @@ class TemplateProcess:
 def _verdict(status: int, timeout_s: float) -> dict[str, str]:
     if status in (-signal.SIGALRM, -signal.SIGKILL):
         return {"kind": "time", "error": f"it did not end within {timeout_s:g} s"}
-    return {"kind": "memory", "error": f"its process ended with status {status}, most likely for lack of memory"}
+    reason = "most likely for lack of memory; EDGELLM_DEBUG=1 shows its output"
+    return {"kind": "memory", "error": f"its process ended with status {status}, {reason}"}
 
 
 @functools.cache
