@@ -11,15 +11,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import msgspec
 
 from edgellm import errors
 from edgellm.errors import BackendError, EdgeLLMError
+from edgellm.progress import CancelToken
 
 __all__ = ["SmokeResult", "run_smoke"]
 
+_POLL_S = 0.1
 _SIGNAL_HINTS = {
     "SIGILL": "llama.cpp was built for another CPU: pip install --force-reinstall --no-cache-dir llama-cpp-python",
     "SIGKILL": "most likely memory ran out: close other programs, or choose a smaller recipe",
@@ -38,20 +42,27 @@ class SmokeResult(msgspec.Struct, frozen=True):
 
 
 def run_smoke(
-    path: Path, *, context: int = 256, tokens: int = 8, threads: int | None = None, timeout_s: float = 600.0
+    path: Path,
+    *,
+    context: int = 256,
+    tokens: int = 8,
+    threads: int | None = None,
+    timeout_s: float = 600.0,
+    cancel: CancelToken | None = None,
 ) -> SmokeResult:
     """Load ``path`` in a child process and generate ``tokens`` greedy tokens, every logit finite.
 
     The weights are memory-mapped and not repacked, so the cost is about one read of the file and ``tokens`` steps.
     Raises ModelFileError or UnsupportedError as loading does; BackendError when the child crashes, gives logits that
-    are not finite or does not end within ``timeout_s`` seconds.
+    are not finite or does not end within ``timeout_s`` seconds; Interrupted. The child ends with this process, however
+    that ends.
     """
     command = [sys.executable, "-P", "-m", "edgellm_runtimes.smoke", "--model", str(path.absolute()), "--json"]
     command += ["--context", str(context), "--tokens", str(tokens)]
     if threads is not None:
         command += ["--threads", str(threads)]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
+        done = _watched(command, timeout_s, cancel or CancelToken())
     except subprocess.TimeoutExpired as error:
         raise BackendError(f"the smoke test of {path} did not end within {timeout_s:g} s") from error
     except OSError as error:
@@ -68,6 +79,53 @@ def run_smoke(
         raise BackendError(
             f"the smoke test of {path} ended with status {done.returncode}: {detail or 'no output'}"
         ) from error
+
+
+def _watched(command: list[str], timeout_s: float, cancel: CancelToken) -> subprocess.CompletedProcess[bytes]:
+    """Run ``command`` until it ends, the time is over or somebody cancels.
+
+    It has a session of its own, so that Ctrl-C reaches it through us alone, and the reading end of a pipe whose writing
+    end only this process holds: when that closes, it ends itself.
+    """
+    parent_fd, alive_fd = os.pipe()
+    try:
+        child = subprocess.Popen(
+            [*command, "--parent-fd", str(parent_fd)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(parent_fd,),
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + timeout_s
+        try:
+            while True:
+                try:
+                    out, err = child.communicate(timeout=_POLL_S)
+                except subprocess.TimeoutExpired:
+                    cancel.check()
+                    if time.monotonic() > deadline:
+                        raise
+                else:
+                    return subprocess.CompletedProcess(command, child.returncode, out, err)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.communicate()
+    finally:
+        os.close(parent_fd)
+        os.close(alive_fd)
+
+
+def _end_with_parent(parent_fd: int) -> None:
+    """Wait, in a thread, until the parent's end of the pipe closes; then end this process at once."""
+
+    def wait() -> None:
+        while os.read(parent_fd, 1):
+            pass
+        os._exit(os.EX_TEMPFAIL)
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
 def _crash(path: Path, number: int) -> BackendError:
@@ -87,7 +145,6 @@ def _rebuild(fields: dict[str, str | None]) -> EdgeLLMError:
 def generate_greedily(path: Path, context: int, n_tokens: int, threads: int) -> SmokeResult:
     """The test itself, in this process."""
     import resource
-    import time
 
     import numpy as np
 
@@ -138,8 +195,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=8)
     parser.add_argument("--threads", type=int, default=0, help="0: what this machine's cores suggest")
+    parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
     parser.add_argument("--json", action="store_true", help="one JSON line instead of the text alone")
     options = parser.parse_args(arguments)
+    if options.parent_fd is not None:
+        _end_with_parent(options.parent_fd)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         from edgellm.devices.local import decode_threads

@@ -7,12 +7,15 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from edgellm.errors import BackendError, ModelFileError, NotFoundError
+from edgellm.errors import BackendError, Interrupted, ModelFileError, NotFoundError
 from edgellm.formats.gguf import read_header
+from edgellm.progress import CancelToken
 from edgellm_runtimes import smoke
 from edgellm_runtimes.smoke import run_smoke
 
@@ -104,3 +107,27 @@ def test_a_real_crash_in_native_code_does_not_reach_the_parent(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(BackendError, match=r"SIGSEGV|SIGABRT"):
         run_smoke(tiny_gguf)
+
+
+def test_a_cancelled_test_ends_its_child(tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead(tmp_path, monkeypatch, "exec sleep 60")
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Interrupted):
+        run_smoke(tiny_gguf, cancel=cancel)
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_the_child_ends_when_its_parent_is_killed(tiny_gguf: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from edgellm_runtimes.smoke import run_smoke\n"
+        "run_smoke(Path(sys.argv[1]), context=65536, tokens=65000)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tiny_gguf)]) as parent:
+        process = psutil.Process(parent.pid)
+        deadline = time.monotonic() + 30
+        while not process.children() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        [child] = process.children()
+        parent.kill()
+    child.wait(30)  # raises when it is still there

@@ -26,7 +26,7 @@ struct KernelSet {
 };
 
 const KernelSet &baseline_kernels();
-#if defined(__x86_64__)
+#if defined(EDGELLM_X86_KERNELS)  // CMakeLists.txt, where these are compiled
 const KernelSet &avx2_kernels();
 const KernelSet &avx512_kernels();
 #endif

@@ -5,6 +5,8 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -22,7 +24,7 @@ using ConstFloats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::devi
 const std::vector<const edgellm::KernelSet *> &usable_kernels() {
     static const std::vector<const edgellm::KernelSet *> usable = [] {
         std::vector<const edgellm::KernelSet *> sets;
-#if defined(__x86_64__)
+#if defined(EDGELLM_X86_KERNELS)
         __builtin_cpu_init();
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
@@ -63,6 +65,9 @@ size_t quantize(const std::string &kernels, const std::string &type, ConstFloats
     if (entry == std::end(entries)) throw std::invalid_argument("no kernel for the type " + type);
     const size_t count = values.shape(0) / edgellm::kSuperBlock;
     if (values.shape(0) % edgellm::kSuperBlock != 0) throw std::invalid_argument("values: not whole super-blocks of 256");
+    if (reinterpret_cast<std::uintptr_t>(values.data()) % alignof(float) != 0) {
+        throw std::invalid_argument("values: not aligned");
+    }
     if (blocks.shape(0) != count * entry->block_bytes) throw std::invalid_argument("blocks: wrong size");
     if (left_over.shape(0) != count) throw std::invalid_argument("left_over: wrong size");
     const nb::gil_scoped_release unlocked;
@@ -81,5 +86,5 @@ NB_MODULE(_quantize, m) {
           nb::arg("blocks").noconvert(), nb::arg("left_over").noconvert(),
           "Quantize whole super-blocks of 256 float32 values to Q4_K, Q5_K or Q6_K, without the interpreter lock.\n\n"
           "A super-block that the kernel does not cover is not written and marked 1 in `left_over` (others 0);\n"
-          "returns how many there are. Raises ValueError for an unknown name or a wrong size.");
+          "returns how many there are. Raises ValueError for an unknown name, a wrong size or values at an odd address.");
 }

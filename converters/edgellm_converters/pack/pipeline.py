@@ -58,7 +58,7 @@ def pack(
             cancel.check()
             progress.phase(f"smoke test {recipe}")
             with writer.readable(blob) as path:
-                smoke[recipe] = smoke_test(path)
+                smoke[recipe] = smoke_test(path, cancel)
         cancel.check()
         progress.phase("finish")
         docs = tuple(FileLayer(doc.name, writer.add_file(doc.path)) for doc in model.facts.documents)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgellm.bundle.plan import Plan
+from edgellm.progress import CancelToken
 
 if TYPE_CHECKING:
     from edgellm.bundle.names import BundleName
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PackRequest", "PackedBundle", "SmokeTest"]
 
-SmokeTest = Callable[[Path], Mapping[str, Any]]
+SmokeTest = Callable[[Path, CancelToken], Mapping[str, Any]]
 """Loads the model file and generates, in a child process; gives what it measured. Raises errors of our tree."""
 
 

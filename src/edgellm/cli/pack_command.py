@@ -14,6 +14,7 @@ from edgellm.errors import UsageError
 
 if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter
+    from edgellm.progress import CancelToken
     from edgellm.project import Project
     from edgellm.settings import SettingsWithOrigin
     from edgellm.store.store import Store
@@ -156,12 +157,12 @@ def _writer(options: PackOptions, request: PackRequest, store: Store | None) -> 
     return lambda: layout_writer(target)
 
 
-def _smoke(path: Path) -> dict[str, Any]:
+def _smoke(path: Path, cancel: CancelToken) -> dict[str, Any]:
     import msgspec
 
     from edgellm_runtimes.smoke import run_smoke
 
-    result = msgspec.to_builtins(run_smoke(path))
+    result = msgspec.to_builtins(run_smoke(path, cancel=cancel))
     assert isinstance(result, dict)
     return result
 
