@@ -11,7 +11,7 @@ namespace edgellm {
 
 std::vector<std::string> cpu_features() {
     std::vector<std::string> names;
-    const auto add = [&names](bool present, const char * name) {
+    [[maybe_unused]] const auto add = [&names](bool present, const char * name) {
         if (present) names.emplace_back(name);
     };
 #if defined(__x86_64__) || defined(__i386__)
