@@ -2,8 +2,10 @@ import ctypes
 import platform
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgellm_converters import _quantize
 from edgellm_runtimes import _native
 
 
@@ -21,3 +23,9 @@ def test_abort_flag_is_read_by_native_code() -> None:
     assert callback(flag.data) is True
     flag.clear()
     assert callback(flag.data) is False
+
+
+def test_values_at_an_odd_address_are_refused() -> None:
+    values = np.frombuffer(bytes(1 + 4 * 256), np.float32, offset=1)
+    with pytest.raises(ValueError, match="not aligned"):
+        _quantize.quantize("baseline", "Q4_K", values, np.zeros(144, np.uint8), np.zeros(1, np.uint8))
