@@ -15,6 +15,7 @@ import pytest
 __all__ = [
     "CONVERTERS",
     "HERE",
+    "REPOSITORY",
     "RUNTIMES",
     "SANITIZE",
     "WARNINGS",
@@ -35,17 +36,17 @@ RUNTIMES = REPOSITORY / "runtimes" / "edgellm_runtimes" / "native"
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
 SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 _INCLUDE = [f"-I{CONVERTERS}", f"-I{RUNTIMES}"]
+_FLAG_VARIABLES = {"CXX", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"}  # a builder's own, which CMake would take up
 _TIMEOUT_S = 300.0
 
 
 def run(command: Sequence[str | Path]) -> str:
     """Standard output of a command; AssertionError with its standard error when it fails."""
+    environment = {name: value for name, value in os.environ.items() if name not in _FLAG_VARIABLES}
     # The kernels allocate nothing, and the leak checker cannot work where processes may not be traced.
-    options = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    environment |= {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     words = [str(word) for word in command]
-    done = subprocess.run(
-        words, capture_output=True, text=True, timeout=_TIMEOUT_S, env={**os.environ, **options}, check=False
-    )
+    done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment, check=False)
     assert done.returncode == 0, f"{' '.join(words)}\nexit status {done.returncode}\n{done.stderr}"
     return done.stdout
 
