@@ -14,7 +14,7 @@ from native_build import REPOSITORY, kernel_sources, require_compiler, run
 
 
 def quantize_commands(compiler: str, folder: Path, processor: str) -> dict[str, list[str]]:
-    """Source of the module _quantize -> words of its compile command; `processor` is what CMake is told of the target."""
+    """Source of the module _quantize -> words of its compile command; `processor` is what CMake is told."""
     cmake, ninja = shutil.which("cmake"), shutil.which("ninja")
     if cmake is None or ninja is None:
         pytest.skip("needs cmake and ninja")
