@@ -1,4 +1,4 @@
-"""The papers of a model: licence, notices, model card; and the licence's identifier."""
+"""The papers of a model: licence, notices, model card; and the identifier of its licence."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgellm.files import os_errors
 
-__all__ = ["SourceDocument", "find_documents", "license_ids", "model_card_front_matter"]
+__all__ = ["SourceDocument", "find_documents", "license_ids"]
 
 _DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE[_-]?POLICY|README|COPYING)([._-][\w.-]*)?", re.IGNORECASE)
 _MAX_DOCUMENT_BYTES = 4 * 2**20
@@ -39,41 +40,43 @@ def find_documents(folder: Path) -> list[SourceDocument]:
     found = []
     with os_errors(f"read {folder}"):
         for path in sorted(folder.iterdir()):
-            if _DOCUMENT.fullmatch(path.name) and path.is_file():
+            if _DOCUMENT.fullmatch(path.name) and path.is_file() and _belongs(path, folder):
                 size_bytes = path.stat().st_size
                 if 0 < size_bytes <= _MAX_DOCUMENT_BYTES:
                     found.append(SourceDocument(path.name, path, size_bytes))
     return found
 
 
-def model_card_front_matter(text: str) -> dict[str, str]:
-    """The plain ``key: value`` lines of a model card's front matter; lists and nested values are left out."""
-    lines = text.removeprefix("\ufeff").splitlines()
-    if not lines or lines[0].strip() != "---":
-        return {}
-    fields: dict[str, str] = {}
-    for line in lines[1:500]:
-        if line.strip() in ("---", "..."):
-            return fields
-        match = re.fullmatch(r"([\w-]+):\s+(.*\S)\s*", line)
-        if match:
-            fields[match.group(1)] = match.group(2).strip("\"'")
-    return {}
+def _belongs(path: Path, folder: Path) -> bool:
+    """True unless ``path`` is a link that leaves the model: a bundle is published, other files must not be.
+
+    The hub's cache links from ``snapshots/<revision>/`` to ``blobs/``.
+    """
+    target, root = path.resolve(), folder.resolve()
+    return target.is_relative_to(root) or (
+        root.parent.name == "snapshots" and target.is_relative_to(root.parent.parent / "blobs")
+    )
 
 
-def license_ids(fields: Mapping[str, str]) -> tuple[str, ...]:
+def license_ids(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """SPDX ids, or LicenseRef-<name> for what SPDX does not list; empty when nothing is said.
 
-    ``fields``: ``license`` and ``license_name`` of a model card, or of a GGUF's general.* metadata.
+    ``fields``: ``license`` (a text or a list) and ``license_name`` of a model card, or of a GGUF's general.* metadata.
     """
-    name = fields.get("license", "").strip().strip("[]").strip("\"' ")
+    said = fields.get("license")
+    names = said if isinstance(said, list) else [said]
+    found = [_license_id(name, fields) for name in names if isinstance(name, str)]
+    return tuple(dict.fromkeys(identifier for identifier in found if identifier))
+
+
+def _license_id(name: str, fields: Mapping[str, Any]) -> str:
+    name = name.strip()
     if not name or name.lower() in ("unknown", "none"):
-        return ()
+        return ""
     if name.lower() == "other":
-        name = fields.get("license_name", "") or "other"
-    known = _SPDX.get(name.lower())
-    if known:
-        return (known,)
+        name = str(fields.get("license_name") or "other")
+    if name.lower() in _SPDX:
+        return _SPDX[name.lower()]
     if name.startswith("LicenseRef-"):
-        return (name,)
-    return ("LicenseRef-" + (re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-") or "other"),)
+        name = name.removeprefix("LicenseRef-")
+    return "LicenseRef-" + (re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-") or "other")

@@ -166,9 +166,12 @@ class Engine:
             raise UsageError("the prompt is empty")
         context = self.info.context
         if len(tokens) >= context:
+            wanted = _next_context(len(tokens) + 1)
+            larger = min(wanted, self.info.trained_context or wanted)
+            more = f", or load the model with --context {larger}" if larger > len(tokens) else ""
             raise UsageError(
                 f"the prompt has {len(tokens)} tokens; the context of {context} must hold it and a new token",
-                hint=f"shorten the prompt, or load the model with --context {_next_context(len(tokens) + 1)}",
+                hint=f"shorten the prompt or begin a new conversation{more}",
             )
 
     def _check_ids(self, ids: Sequence[int]) -> list[int]:

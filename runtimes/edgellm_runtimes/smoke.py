@@ -20,6 +20,7 @@ import msgspec
 from edgellm import errors
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm.progress import CancelToken
+from edgellm_runtimes.backend import BackendSettings
 
 __all__ = ["SmokeResult", "run_smoke"]
 
@@ -47,6 +48,9 @@ def run_smoke(
     context: int = 256,
     tokens: int = 8,
     threads: int | None = None,
+    kv_type_k: str = "f16",
+    kv_type_v: str = "f16",
+    flash_attention: bool = True,
     timeout_s: float = 600.0,
     cancel: CancelToken | None = None,
 ) -> SmokeResult:
@@ -59,6 +63,9 @@ def run_smoke(
     """
     command = [sys.executable, "-P", "-m", "edgellm_runtimes.smoke", "--model", str(path.absolute()), "--json"]
     command += ["--context", str(context), "--tokens", str(tokens)]
+    command += ["--kv-type-k", kv_type_k, "--kv-type-v", kv_type_v]
+    if not flash_attention:
+        command.append("--no-flash-attention")
     if threads is not None:
         command += ["--threads", str(threads)]
     try:
@@ -142,20 +149,17 @@ def _rebuild(fields: dict[str, str | None]) -> EdgeLLMError:
     return kind(fields["message"] or "", hint=fields["hint"])
 
 
-def generate_greedily(path: Path, context: int, n_tokens: int, threads: int) -> SmokeResult:
+def generate_greedily(path: Path, settings: BackendSettings, n_tokens: int) -> SmokeResult:
     """The test itself, in this process."""
     import resource
 
     import numpy as np
 
-    from edgellm_runtimes.backend import BackendSettings, TokenSlice
+    from edgellm_runtimes.backend import TokenSlice
     from edgellm_runtimes.detokenizer import IncrementalDetokenizer
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
     started = time.monotonic()
-    settings = BackendSettings(
-        context=context, batch=64, ubatch=64, threads=threads, batch_threads=threads, repack=False
-    )
     backend = LlamaBackend(path, settings)
     try:
         load_s = time.monotonic() - started
@@ -179,7 +183,7 @@ def generate_greedily(path: Path, context: int, n_tokens: int, threads: int) -> 
             tokens_per_s=(n_tokens - 1) / decode_s if decode_s > 0 else 0.0,
             load_s=load_s,
             peak_rss_bytes=peak,
-            threads=threads,
+            threads=settings.threads,
         )
     finally:
         backend.close()
@@ -194,6 +198,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=8)
+    parser.add_argument("--kv-type-k", default="f16")
+    parser.add_argument("--kv-type-v", default="f16")
+    parser.add_argument("--no-flash-attention", action="store_true")
     parser.add_argument("--threads", type=int, default=0, help="0: what this machine's cores suggest")
     parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
     parser.add_argument("--json", action="store_true", help="one JSON line instead of the text alone")
@@ -204,9 +211,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from edgellm.devices.local import decode_threads
 
-        result = generate_greedily(
-            options.model, options.context, max(2, options.tokens), options.threads or decode_threads()
+        threads = options.threads or decode_threads()
+        settings = BackendSettings(
+            context=options.context,
+            batch=64,
+            ubatch=64,
+            threads=threads,
+            batch_threads=threads,
+            kv_type_k=options.kv_type_k,
+            kv_type_v=options.kv_type_v,
+            flash_attention=not options.no_flash_attention,
+            repack=False,
         )
+        result = generate_greedily(options.model, settings, max(2, options.tokens))
     except EdgeLLMError as error:
         fields = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
         sys.stdout.write(json.dumps({"error": fields}) + "\n")

@@ -19,7 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Paths", "user_paths"]
+from edgellm.errors import UsageError
+
+__all__ = ["Paths", "user_path", "user_paths"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,21 @@ class Paths:
     cache: Path
 
 
+def user_path(text: str) -> Path:
+    """A path as a user typed it, ``~`` expanded. Raises UsageError for what cannot be a path."""
+    if "\0" in text:
+        raise UsageError("a path cannot hold a NUL character")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text!a}: there is no such home folder", hint="write the path without ~") from error
+
+
 def user_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     """The folders for this environment. Relative XDG values are ignored, as the XDG specification demands."""
     home = environ.get("EDGELLM_HOME")
     if home:
-        root = Path(home).expanduser().absolute()
+        root = user_path(home).absolute()
         return Paths(config=root / "config", store=root / "store", state=root / "state", cache=root / "cache")
 
     def xdg(variable: str, fallback: str) -> Path:

@@ -22,11 +22,12 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What `edgellm pack` does when it is called without a model."""
 
     source: Annotated[str, Meta(min_length=1, description="Checkpoint folder or GGUF file, relative to this file.")]
-    name: Annotated[str | None, Meta(description="Name of the bundle; default: the folder's name.")] = None
+    name: Annotated[str | None, Meta(description="Name of the bundle; default: the name of the source.")] = None
     revision: Annotated[str | None, Meta(description="Revision of the source, written into the bundle.")] = None
     devices: Annotated[
-        list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, description="Device profiles: one bundle each.")
-    ] = msgspec.field(default_factory=lambda: ["raspberrypi"])
+        Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1)] | None,
+        Meta(description="Device profiles: one bundle each."),
+    ] = None
     recipe: Annotated[str, Meta(description="Quantization recipe such as Q4_K_M, or auto.")] = "auto"
     context: Annotated[
         Annotated[int, Meta(ge=16, le=16777216)] | None, Meta(description="Tokens of one conversation.")
@@ -67,15 +68,14 @@ def project_schema() -> dict[str, Any]:
 
 def project_template(source: str, device: str) -> str:
     """A commented edgellm.toml."""
-    quoted = msgspec.json.encode(source).decode()
-    return f"""\
+    text = f"""\
 # What `edgellm pack` does in this folder when it is called without a model.
 
 # A checkpoint folder (config.json, *.safetensors, tokenizer) or a GGUF file, relative to this file.
-source = {quoted}
+source = {_toml_string(source)}
 
 # One bundle for each device; `edgellm devices` lists them.
-devices = ["{device}"]
+devices = [{_toml_string(device)}]
 
 # "auto" takes the best quality that fits and is fast enough; `edgellm fit` shows the choice.
 recipe = "auto"
@@ -89,3 +89,16 @@ recipe = "auto"
 # min_speed = 5.0              # tokens per second that "auto" wants at least
 # license = "Apache-2.0"       # SPDX id or LicenseRef-..., when the source does not say it
 """
+    if tomllib.loads(text)["source"] != source:
+        raise AssertionError("the template does not read back")
+    return text
+
+
+def _toml_string(text: str) -> str:
+    """A TOML basic string. Raises UsageError for what a text file cannot hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{text!a} is not Unicode: it cannot stand in {PROJECT_FILE}") from error
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(letter if letter.isprintable() else f"\\U{ord(letter):08X}" for letter in escaped) + '"'

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from edgellm.errors import UsageError
 from edgellm.files import os_errors
-from edgellm.paths import Paths, user_paths
+from edgellm.paths import Paths, user_path, user_paths
 
 __all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings"]
 
@@ -63,7 +63,7 @@ def load_settings(
     origin = dict.fromkeys(Settings.__struct_fields__, "default")
     layers = [(system_config, False), (paths.config / "config.toml", False)]
     if config_file is not None:
-        layers.append((Path(config_file), True))
+        layers.append((user_path(config_file), True))
     for path, required in layers:
         for name, value in _read_file(path, required).items():
             merged[name] = value
@@ -79,8 +79,8 @@ def load_settings(
         origin=origin,
         paths=Paths(
             config=paths.config,
-            store=Path(values.store).expanduser().absolute() if values.store else paths.store,
-            state=Path(values.state).expanduser().absolute() if values.state else paths.state,
+            store=user_path(values.store).absolute() if values.store else paths.store,
+            state=user_path(values.state).absolute() if values.state else paths.state,
             cache=paths.cache,
         ),
     )

@@ -51,7 +51,8 @@ def main() -> int:
         return 1
     print(
         textwrap.dedent(f"""
-        Done. Now with a real model, on this machine (a checkpoint folder, or any GGUF file):
+        Done. The demo keeps its bundle apart: EDGELLM_HOME={HOME} edgellm list
+        Now with a real model, on this machine (a checkpoint folder, or any GGUF file):
 
           source {Path(sys.executable).parent / "activate"}
           pip install 'huggingface_hub>=1.0'
@@ -60,7 +61,10 @@ def main() -> int:
           edgellm pack SmolLM2-360M-Instruct --device local
           edgellm run  smollm2-360m-instruct "Why is the sky blue?"
 
-        For a Raspberry Pi:  edgellm pack SmolLM2-360M-Instruct --device raspberrypi --output smollm2-pi.tar
+        For a Raspberry Pi, pack here and copy the bundle over:
+
+          edgellm pack SmolLM2-360M-Instruct --device raspberrypi --output smollm2-pi
+          scp -r smollm2-pi pi:          # there, with edgellm installed: edgellm run ./smollm2-pi "Hello"
         """),
         flush=True,
     )

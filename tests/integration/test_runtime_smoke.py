@@ -113,9 +113,10 @@ def test_a_cancelled_test_ends_its_child(tiny_gguf: Path, tmp_path: Path, monkey
     run_instead(tmp_path, monkeypatch, "exec sleep 60")
     cancel = CancelToken()
     cancel.cancel()
+    before = set(psutil.Process().children(recursive=True))
     with pytest.raises(Interrupted):
         run_smoke(tiny_gguf, cancel=cancel)
-    assert not psutil.Process().children(recursive=True)
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 def test_the_child_ends_when_its_parent_is_killed(tiny_gguf: Path) -> None:

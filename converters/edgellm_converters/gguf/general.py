@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edgellm.errors import CheckpointError
-from edgellm.files import os_errors
 from edgellm_converters.arch.metadata import MetadataEntry
+from edgellm_converters.model_card import front_matter
 
 __all__ = ["GeneralMetadata", "general_metadata"]
 
-_CARD_LIMIT_BYTES = 4 << 20
-_FRONT_MATTER_LIMIT_BYTES = 64 << 10
 _WANTED: dict[str, tuple[type, ...]] = {"str": (str,), "i32": (int,), "f32": (int, float)}
 _SAMPLING = (
     ("sequence", "sequence", "str"),
@@ -76,7 +74,7 @@ def _identity(folder: Path, general: GeneralMetadata, n_parameters: int) -> list
     card = folder / "README.md"
     try:
         if card.is_file():
-            _check_card(card, yaml)
+            front_matter(card)  # what gguf would choke on is refused first
         metadata = gguf.Metadata.load(None, folder.resolve(), general.name, n_parameters)
         metadata.name = metadata.name or folder.resolve().name
         metadata.size_label = metadata.size_label or gguf.size_label(n_parameters, n_parameters, 0, 0)
@@ -96,24 +94,6 @@ def _identity(folder: Path, general: GeneralMetadata, n_parameters: int) -> list
             f"the front matter of {card} or _name_or_path in config.json cannot be read ({type(error).__name__})",
             hint="correct or remove the lines between the two --- at its top",
         ) from error
-
-
-def _check_card(card: Path, yaml: Any) -> None:
-    """Raise ValueError or YAMLError for front matter that would take long to read or grow when it is read.
-
-    YAML aliases let a few lines stand for millions; model cards have no use for them.
-    """
-    with os_errors(f"read {card}"), card.open("rb") as file:
-        head = file.read(_FRONT_MATTER_LIMIT_BYTES)
-        size_bytes = file.seek(0, 2)
-    lines = head.decode("utf-8", "replace").splitlines()
-    if not lines or lines[0] != "---":
-        return
-    if size_bytes > _CARD_LIMIT_BYTES or "---" not in lines[1:]:
-        raise ValueError
-    front_matter = "\n".join(lines[1 : lines.index("---", 1)])
-    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(front_matter.replace("\t", "  "))):
-        raise ValueError
 
 
 def _is_identity(key: str) -> bool:

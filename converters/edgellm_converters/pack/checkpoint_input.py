@@ -12,11 +12,12 @@ from edgellm.sources.local import LocalSource
 from edgellm_converters.arch import get_family
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf.general import GeneralMetadata
+from edgellm_converters.model_card import front_matter
 from edgellm_converters.pack.model_input import Sink, SourceFacts
 from edgellm_converters.pack.sampling import sampling_defaults
 from edgellm_converters.recipes import RECIPES, get_recipe
 from edgellm_converters.shape import shape_of
-from edgellm_converters.source_docs import find_documents, license_ids, model_card_front_matter
+from edgellm_converters.source_docs import find_documents, license_ids
 from edgellm_converters.tokenizer import Vocabulary, load_vocabulary
 
 __all__ = ["CheckpointInput"]
@@ -50,7 +51,7 @@ class CheckpointInput:
         """See ModelInput."""
         documents = tuple(find_documents(self._source.path))
         card = next((doc.path for doc in documents if doc.name == _CARD), None)
-        fields = model_card_front_matter(card.read_text("utf-8", "replace")) if card else {}
+        fields = front_matter(card) if card else {}
         given = license_ids({"license": self._license_id}) if self._license_id else ()
         notes = list(self.vocabulary.notes)
         window = self._hyper.sliding_window

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgellm.devices.fit import Choice, FitRequest, choose, fit_table
 from edgellm.errors import DoesNotFitError
+from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
     from edgellm.devices.load import LoadedProfile
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from edgellm_converters.pack.request import PackRequest
 
 __all__ = ["Target", "choose_targets"]
+
+
+_FORCED_CONTEXT = 512  # what is packed although it does not fit gets no more than this by itself
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,49 @@ def choose_targets(request: PackRequest, model: ModelInput) -> list[Target]:
     recipe = None if request.recipe == "auto" else request.recipe
     candidates = {name: model.shape(name) for name in ([recipe] if recipe else model.recipes())}
     fit_request = FitRequest(
-        context=request.context, sequences=request.sequences, min_speed=request.min_speed, recipe=recipe
+        context=request.context,
+        sequences=request.sequences,
+        min_speed=request.min_speed,
+        recipe=recipe,
+        accelerators=request.accelerators,
     )
-    return [Target(device, _choose(candidates, device, fit_request, request.force)) for device in request.devices]
+    return [
+        Target(device, _choose(model, candidates, device, fit_request, request.force)) for device in request.devices
+    ]
 
 
-def _choose(candidates: Mapping[str, ModelShape], device: LoadedProfile, request: FitRequest, force: bool) -> Choice:
+def _choose(
+    model: ModelInput,
+    candidates: Mapping[str, ModelShape],
+    device: LoadedProfile,
+    request: FitRequest,
+    force: bool,
+) -> Choice:
     try:
         return choose(candidates, device.profile, request)
     except DoesNotFitError as misfit:
         if not force:
-            raise
-        rows = [row for row in fit_table(candidates, device.profile, request) if request.recipe in (None, row.recipe)]
+            raise _with_fitting_recipe(misfit, model, device, request) from misfit
+        least = min([_FORCED_CONTEXT, *(shape.context_length or _FORCED_CONTEXT for shape in candidates.values())])
+        small = msgspec.structs.replace(request, context=request.context or least)
+        rows = [row for row in fit_table(candidates, device.profile, small) if request.recipe in (None, row.recipe)]
         row = min(rows, key=lambda row: row.memory_bytes)
         why = f"{misfit.message}. Packed all the same, because --force was given."
         return Choice(recipe=row.recipe, settings=row.settings, estimate=row.estimate, why=why, table=tuple(rows))
+
+
+def _with_fitting_recipe(
+    misfit: DoesNotFitError, model: ModelInput, device: LoadedProfile, request: FitRequest
+) -> DoesNotFitError:
+    """The refusal of a given recipe, with the one that would fit."""
+    if request.recipe is None:
+        return misfit
+    try:
+        shapes = {recipe: model.shape(recipe) for recipe in model.recipes()}
+        other = choose(shapes, device.profile, msgspec.structs.replace(request, recipe=None))
+    except DoesNotFitError:
+        return misfit
+    memory = format_bytes(other.estimate.memory.total_bytes)
+    return DoesNotFitError(
+        misfit.message, hint=f"--quant {other.recipe} fits with {memory}; or {misfit.hint or 'take another device'}"
+    )

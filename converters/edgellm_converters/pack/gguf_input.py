@@ -9,16 +9,17 @@ from typing import Any
 from edgellm.bundle.plan import SamplingDefaults
 from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.model import ModelShape
-from edgellm.files import os_errors
+from edgellm.errors import CheckpointError
 from edgellm.formats.gguf import read_header
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
 from edgellm_converters.gguf import adopt, recipe_of, requantize, requantized_size
+from edgellm_converters.model_card import front_matter
 from edgellm_converters.pack.model_input import Sink, SourceFacts
 from edgellm_converters.pack.sampling import sampling_defaults
 from edgellm_converters.recipes import RECIPES, get_recipe
 from edgellm_converters.shape import shape_of_gguf
-from edgellm_converters.source_docs import SourceDocument, find_documents, license_ids, model_card_front_matter
+from edgellm_converters.source_docs import SourceDocument, find_documents, license_ids
 
 __all__ = ["AS_IS", "GGUFInput"]
 
@@ -108,12 +109,15 @@ def _repository_documents(source: LocalSource) -> tuple[SourceDocument, ...]:
     return documents if _card_fields(documents) else ()
 
 
-def _card_fields(documents: tuple[SourceDocument, ...]) -> dict[str, str]:
+def _card_fields(documents: tuple[SourceDocument, ...]) -> dict[str, Any]:
+    """The card beside the file; one that cannot be read says nothing: the file speaks for itself."""
     card = next((document.path for document in documents if document.name == "README.md"), None)
     if card is None:
         return {}
-    with os_errors(f"read {card}"):
-        return model_card_front_matter(card.read_text("utf-8", "replace"))
+    try:
+        return front_matter(card)
+    except CheckpointError:
+        return {}
 
 
 def _license_fields(metadata: Mapping[str, Any]) -> dict[str, str]:

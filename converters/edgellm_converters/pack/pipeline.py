@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from edgellm.bundle.contents import BundleContents, FileLayer, created_at
 from edgellm.bundle.names import BundleName, default_name, parse_name
-from edgellm.errors import UsageError
+from edgellm.bundle.plan_codec import encode_plan
+from edgellm.errors import BundleError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.pack.choose import Target, choose_targets
 from edgellm_converters.pack.digests import SourceDigests
@@ -20,7 +21,7 @@ from edgellm_converters.pack.request import PackedBundle, PackRequest, SmokeTest
 if TYPE_CHECKING:
     from edgellm.bundle.manifest import Descriptor
     from edgellm.bundle.writer import BundleWriter
-    from edgellm_converters.pack.model_input import ModelInput
+    from edgellm_converters.pack.model_input import ModelInput, SourceFacts
 
 __all__ = ["pack"]
 
@@ -31,54 +32,94 @@ def pack(
     request: PackRequest,
     open_writer: Callable[[], BundleWriter],
     smoke_test: SmokeTest,
+    committed: Callable[[PackedBundle], None],
     progress: Progress,
     cancel: CancelToken,
 ) -> list[PackedBundle]:
-    """Make one bundle for each device of ``request``.
+    """Make one bundle for each device of ``request``; ``committed`` hears of each as soon as it is visible.
 
     The weights are read once, whatever the number of devices; bundles with the same recipe share their model file.
-    Raises errors of our tree; then nothing of what was written stays.
+    Raises errors of our tree; what was not committed by then leaves nothing.
     """
     with contextlib.ExitStack() as stack:
         model = stack.enter_context(open_input(request.source, request.license, request.revision))
-        for note in model.facts.notes:
-            progress.message(f"note: {note}")
         targets = choose_targets(request, model)
         names = _names(request, targets)
-        for target in targets:
-            progress.message(target.choice.why)
+        _check_texts(model.facts, targets)
+        _announce(model.facts, targets, progress)
         cancel.check()
         model.prove_tokenizer(progress, cancel)
         writer = stack.enter_context(open_writer())
         recipes = list(dict.fromkeys(target.choice.recipe for target in targets))
         digests = stack.enter_context(SourceDigests(model.facts.files, cancel))
         weights = _write_weights(model, writer, recipes, request.threads, progress, cancel)
-        smoke = {}
-        for recipe, blob in weights.items():
-            cancel.check()
-            progress.phase(f"smoke test {recipe}")
-            with writer.readable(blob) as path:
-                smoke[recipe] = smoke_test(path, cancel)
+        smoke = _smoke_results(targets, weights, writer, smoke_test, progress, cancel)
         cancel.check()
         progress.phase("finish")
         docs = tuple(FileLayer(doc.name, writer.add_file(doc.path)) for doc in model.facts.documents)
         packed = []
         for target, name in zip(targets, names, strict=True):
-            recipe = target.choice.recipe
             plan = build_plan(target.device, target.choice, model.facts, digests.result())
+            blob = weights[target.choice.recipe]
             contents = BundleContents(
-                weights=(FileLayer(WEIGHTS_PATH, weights[recipe]),),
+                weights=(FileLayer(WEIGHTS_PATH, blob),),
                 docs=docs,
                 plan=plan,
                 about=build_about(model.facts, created_at()),
-                facts=build_facts(model.shape(recipe), recipe),
+                facts=build_facts(model.shape(target.choice.recipe), target.choice.recipe),
             )
             digest = writer.commit(contents, name)
-            size_bytes = weights[recipe].size + sum(layer.blob.size for layer in docs)
-            packed.append(
-                PackedBundle(name, digest, size_bytes, weights[recipe].size, plan, target.choice, smoke[recipe])
-            )
+            size_bytes = blob.size + sum(layer.blob.size for layer in docs)
+            result = smoke[_smoke_key(target)]
+            packed.append(PackedBundle(name, digest, size_bytes, blob.size, plan, target.choice, result))
+            committed(packed[-1])
         return packed
+
+
+def _check_texts(facts: SourceFacts, targets: Sequence[Target]) -> None:
+    """Refuse, before any work, texts that no reader of the plan would accept."""
+    nothing = {path.name: f"sha256:{'0' * 64}" for path in facts.files}
+    for target in targets:
+        try:
+            encode_plan(build_plan(target.device, target.choice, facts, nothing))
+        except BundleError as error:
+            raise UsageError(
+                error.message, hint="check the name of the model's folder, the revision and the device profile"
+            ) from error
+
+
+def _announce(facts: SourceFacts, targets: Sequence[Target], progress: Progress) -> None:
+    for note in facts.notes:
+        progress.message(f"note: {note}")
+    for target in targets:
+        progress.message(target.choice.why)
+        for note in target.choice.estimate.notes:
+            progress.message(f"note: {note}")
+
+
+def _smoke_key(target: Target) -> tuple[str, str, str, bool]:
+    settings = target.choice.settings
+    return target.choice.recipe, settings.kv_type_k, settings.kv_type_v, settings.flash_attention
+
+
+def _smoke_results(
+    targets: Sequence[Target],
+    weights: Mapping[str, Descriptor],
+    writer: BundleWriter,
+    smoke_test: SmokeTest,
+    progress: Progress,
+    cancel: CancelToken,
+) -> dict[tuple[str, str, str, bool], Mapping[str, Any]]:
+    """One test for each model file and way to keep the KV cache."""
+    results: dict[tuple[str, str, str, bool], Mapping[str, Any]] = {}
+    for target in targets:
+        key, recipe = _smoke_key(target), target.choice.recipe
+        if key not in results:
+            cancel.check()
+            progress.phase(f"smoke test {recipe}")
+            with writer.readable(weights[recipe]) as path:
+                results[key] = smoke_test(path, target.choice.settings, cancel)
+    return results
 
 
 def _names(request: PackRequest, targets: Sequence[Target]) -> list[BundleName]:
@@ -90,7 +131,7 @@ def _names(request: PackRequest, targets: Sequence[Target]) -> list[BundleName]:
     if len(set(names)) != len(names):
         raise UsageError(
             f"two of the devices would get the same name {names[0]}",
-            hint="give --name without a tag, or pack them one by one",
+            hint="pack them one by one, each with its own --name NAME:TAG",
         )
     return names
 

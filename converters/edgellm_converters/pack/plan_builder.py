@@ -37,6 +37,7 @@ def build_plan(device: LoadedProfile, choice: Choice, facts: SourceFacts, digest
             profile_digest=device.digest,
             memory_bytes=profile.memory.size_bytes,
         ),
+        # A GGUF runs on any CPU that the device's own llama.cpp was built for: no features are required here.
         runtime=RuntimeNeeds(minimum_version=_MINIMUM_RUNTIME),
         recipe=choice.recipe,
         context=settings.context,

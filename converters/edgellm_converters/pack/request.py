@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,17 @@ from edgellm.progress import CancelToken
 
 if TYPE_CHECKING:
     from edgellm.bundle.names import BundleName
-    from edgellm.devices.fit import Choice
+    from edgellm.devices.fit import Choice, RunSettings
     from edgellm.devices.load import LoadedProfile
     from edgellm.sources.local import LocalSource
 
 __all__ = ["PackRequest", "PackedBundle", "SmokeTest"]
 
-SmokeTest = Callable[[Path, CancelToken], Mapping[str, Any]]
-"""Loads the model file and generates, in a child process; gives what it measured. Raises errors of our tree."""
+SmokeTest = Callable[[Path, "RunSettings", CancelToken], Mapping[str, Any]]
+"""Loads the model file under the plan's settings and generates, in a child process; gives what it measured.
+
+Raises errors of our tree.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class PackRequest:
     name: str | None = None  # NAME[:TAG]; default: <model>:<device>-<recipe>
     revision: str = ""
     license: str | None = None
+    accelerators: tuple[str, ...] = ()  # kinds that the installed runtime was built for
     threads: int = 0  # 0: every core of this process
     force: bool = False  # pack although it does not fit
 
@@ -50,4 +54,3 @@ class PackedBundle:
     plan: Plan
     choice: Choice
     smoke: Mapping[str, Any]
-    notes: tuple[str, ...] = field(default_factory=tuple)

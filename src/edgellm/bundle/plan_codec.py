@@ -24,8 +24,10 @@ class _PlanVersion(msgspec.Struct):
 
 
 def encode_plan(plan: Plan) -> bytes:
-    """The bytes of the plan layer: canonical JSON."""
-    return canonical_json(plan)
+    """The bytes of the plan layer: canonical JSON. Raises BundleError for a plan that no reader would accept."""
+    data = canonical_json(plan)
+    decode_plan(data, "the plan")
+    return data
 
 
 def decode_plan(data: bytes, what: str) -> Plan:

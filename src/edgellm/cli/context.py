@@ -52,9 +52,13 @@ def user_settings() -> SettingsWithOrigin:
 
 def open_store(settings: SettingsWithOrigin | None = None) -> Store:
     """The user's store; nothing is created until something is written."""
+    from edgellm.errors import UsageError
     from edgellm.store.store import Store
 
     settings = settings or user_settings()
+    for folder in (settings.paths.store, settings.paths.state):
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder", hint="EDGELLM_STORE, EDGELLM_STATE or EDGELLM_HOME name it")
     return Store(settings.paths.store, settings.paths.state)
 
 

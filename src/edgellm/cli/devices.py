@@ -10,11 +10,12 @@ __all__ = ["command"]
 
 
 @click.group("devices", invoke_without_command=True)
+@json_option
 @click.pass_context
-def command(context: click.Context) -> None:
+def command(context: click.Context, as_json: bool) -> None:
     """List the device profiles, or show one."""
     if context.invoked_subcommand is None:
-        context.invoke(list_command, as_json=False)
+        context.invoke(list_command, as_json=as_json)
 
 
 @command.command("list")

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_json, print_table
-from edgellm.cli.context import open_store, this_device_id, user_settings
+from edgellm.cli.context import user_settings
 from edgellm.cli.pack_command import load_devices
+from edgellm.cli.target import find_bundle
 from edgellm.errors import DoesNotFitError, UsageError
 from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
+    from edgellm.bundle.plan import Plan
     from edgellm.devices.fit import Choice, FitRow, SpeedRange
     from edgellm.devices.model import ModelShape
     from edgellm.settings import SettingsWithOrigin
@@ -44,10 +46,11 @@ def fit(options: FitOptions) -> None:
         raise UsageError(f"--min-speed is {options.min_speed}; it must be above 0")
     settings = user_settings()
     device = load_devices((options.device,) if options.device else (), options.memory, settings)[0]
-    candidates = _candidates(options.model, settings)
+    candidates, plan = _candidates(options.model, settings)
     request = FitRequest(
-        context=options.context,
-        sequences=options.sequences,
+        context=options.context or (plan.context if plan else None),
+        sequences=options.sequences or (plan.sequences if plan else None),
+        recipe=plan.recipe if plan else None,
         min_speed=options.min_speed or settings.values.min_speed,
         accelerators=installed_accelerators(),
     )
@@ -66,23 +69,23 @@ def fit(options: FitOptions) -> None:
         raise misfit
 
 
-def _candidates(model: str, settings: SettingsWithOrigin) -> Mapping[str, ModelShape]:
-    """Recipe -> shape: all that a source can be packed to, or the one that a bundle is."""
-    from edgellm.sources.local import is_source_text, open_source
+def _candidates(model: str, settings: SettingsWithOrigin) -> tuple[Mapping[str, ModelShape], Plan | None]:
+    """Recipe -> shape: all that a source can be packed to, or the one that a bundle is, with its plan."""
+    from edgellm.sources.local import open_source
 
-    if is_source_text(model):
+    bundle = find_bundle(model, settings)
+    if bundle is None:
         from edgellm_converters.pack.open_input import open_input
 
         with open_input(open_source(model)) as source:
-            return {recipe: source.shape(recipe) for recipe in source.recipes()}
+            return {recipe: source.shape(recipe) for recipe in source.recipes()}, None
     import msgspec
 
     from edgellm.devices.gguf_shape import shape_from_gguf
     from edgellm.formats.gguf import read_header
 
-    bundle = open_store(settings).resolve(model, device_id=this_device_id(settings))
     shape = shape_from_gguf(read_header(bundle.weights_path, skip_arrays=True))
-    return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}
+    return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}, bundle.plan
 
 
 def _print(model: str, device: str, memory_bytes: int, rows: tuple[FitRow, ...], choice: Choice | None) -> None:

@@ -22,15 +22,17 @@ def command(source: str, device: str, force: bool) -> None:
     from edgellm.cli.console import print_message, print_warning
     from edgellm.devices.load import load_profile
     from edgellm.errors import UsageError
-    from edgellm.files import os_errors
+    from edgellm.files import os_errors, write_atomic
+    from edgellm.paths import user_path
     from edgellm.project import PROJECT_FILE, project_template
 
     load_profile(device)
     target = Path(PROJECT_FILE)
     if target.exists() and not force:
         raise UsageError(f"{PROJECT_FILE} is already here", hint="edit it, or overwrite it with --force")
+    text = project_template(source, device)
     with os_errors(f"write {PROJECT_FILE}"):
-        target.write_text(project_template(source, device), encoding="utf-8")
+        write_atomic(target, text.encode("utf-8"))
     print_message(f"wrote {PROJECT_FILE}; pack with: edgellm pack")
-    if not Path(source).expanduser().exists():
+    if not user_path(source).exists():
         print_warning(f"{source} is not here yet")

@@ -19,7 +19,7 @@ def command(as_json: bool) -> None:
     from edgellm.cli.bundle_view import list_row
     from edgellm.cli.console import print_json, print_message, print_table
     from edgellm.cli.context import open_store
-    from edgellm.units import format_bytes, format_count
+    from edgellm.units import format_bytes
 
     rows = [list_row(stored) for stored in open_store().list()]
     if as_json:
@@ -36,7 +36,7 @@ def command(as_json: bool) -> None:
                 row["device"] or "-",
                 row["recipe"] or "-",
                 row["parameters"] or "-",
-                format_count(row["context"]) if row["context"] else "-",
+                str(row["context"] or "-"),
                 "damaged" if row["problem"] else format_bytes(row["size_bytes"]),
                 format_bytes(row["shared_bytes"]),
                 row["digest"].removeprefix("sha256:")[:12],

@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. Errors of our tree become two lines on stderr."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a terminal that is not UTF-8 shows "?" rather than ending the program
@@ -119,6 +120,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _say(known.message, known.hint)
         return known.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """A stream that the caller closed (``>&-``) takes what is written and forgets it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  lives as long as we do
 
 
 def _say(message: str, hint: str | None) -> None:

@@ -22,7 +22,7 @@ __all__ = ["command"]
 @click.option("--name", metavar="NAME[:TAG]", help="Name of the bundle.  [default: MODEL:DEVICE-RECIPE]")
 @click.option("-o", "--output", metavar="DIR|FILE.tar", help="Write the bundle there instead of into the store.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads that quantize.  [default: all cores]")
-@click.option("--force", is_flag=True, help="Pack even if it does not fit the device.")
+@click.option("--force", is_flag=True, help="Pack even if it does not fit the device; replace FILE.tar.")
 @json_option
 @quiet_option
 def command(as_json: bool, quiet: bool, **options: Any) -> None:

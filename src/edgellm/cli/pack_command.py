@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_json, print_message
+from edgellm.cli.console import print_json, print_message, print_warning
 from edgellm.cli.context import open_store, size_option_value, user_settings
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
-from edgellm.errors import UsageError
+from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.files import os_errors
+from edgellm.paths import user_path
 
 if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter
+    from edgellm.devices.fit import RunSettings
     from edgellm.progress import CancelToken
     from edgellm.project import Project
     from edgellm.settings import SettingsWithOrigin
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from edgellm_converters.pack import PackedBundle, PackRequest
 
 __all__ = ["PackOptions", "load_devices", "pack"]
+
+
+_SMOKE_CONTEXT = 256
+_OTHER_FILES = (".gguf", ".gz", ".tgz", ".xz", ".zip", ".zst")
 
 
 @dataclass(frozen=True)
@@ -50,16 +57,25 @@ def pack(options: PackOptions) -> None:
     request = _request(options, settings)
     store = open_store(settings) if options.output is None else None
     open_writer = _writer(options, request, store)
-    with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
-        packed = run_pipeline(request, open_writer, _smoke, progress, cancel)
-    for bundle in packed:
+
+    def committed(bundle: PackedBundle) -> None:
         if store is not None:
-            store.save_smoke(bundle.digest, bundle.smoke)
+            _save_smoke(store, bundle)
+        if not options.as_json and not options.quiet:
+            _say(bundle, options)
+
+    with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
+        packed = run_pipeline(request, open_writer, _smoke, committed, progress, cancel)
     if options.as_json:
         print_json([_record(bundle, options) for bundle in packed])
-    elif not options.quiet:
-        for bundle in packed:
-            _say(bundle, options)
+
+
+def _save_smoke(store: Store, bundle: PackedBundle) -> None:
+    """The bundle stands by itself: what this machine measured is worth a warning, no more."""
+    try:
+        store.save_smoke(bundle.digest, bundle.smoke)
+    except EdgeLLMError as error:
+        print_warning(f"the smoke test's result was not kept: {error.message}")
 
 
 def load_devices(references: tuple[str, ...], memory: str | None, settings: SettingsWithOrigin) -> list[Any]:
@@ -86,13 +102,14 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> PackRequest:
     from edgellm.sources.local import open_source
     from edgellm_converters.pack import PackRequest
     from edgellm_converters.recipes import get_recipe
+    from edgellm_runtimes.accelerators import installed_accelerators
 
     project, source_text = _project(options.model)
     revision, license_id = "", None
     if project is not None:
         options = replace(
             options,
-            devices=options.devices or tuple(project.devices),
+            devices=options.devices or tuple(project.devices or ()),
             recipe=options.recipe or project.recipe,
             context=options.context or project.context,
             sequences=options.sequences or project.sequences,
@@ -115,6 +132,7 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> PackRequest:
         name=options.name,
         revision=revision,
         license=license_id,
+        accelerators=installed_accelerators(),
         threads=options.threads or 0,
         force=options.force,
     )
@@ -142,12 +160,13 @@ def _writer(options: PackOptions, request: PackRequest, store: Store | None) -> 
     if store is not None:
         return store.writer
     assert options.output is not None
-    target = Path(options.output).expanduser()
+    target = user_path(options.output)
     if len(request.devices) > 1:
         raise UsageError(
             "--output takes one bundle, and several devices are given",
             hint="pack into the store, where bundles share their files, or one device at a time",
         )
+    _check_output(target, options.force)
     if target.name.endswith(".tar"):
         from edgellm.bundle.tar_writer import tar_writer
 
@@ -157,12 +176,31 @@ def _writer(options: PackOptions, request: PackRequest, store: Store | None) -> 
     return lambda: layout_writer(target)
 
 
-def _smoke(path: Path, cancel: CancelToken) -> dict[str, Any]:
+def _check_output(target: Path, force: bool) -> None:
+    """Refuse, before any work, a place that cannot be written to."""
+    if target.suffix in _OTHER_FILES:
+        raise UsageError(f"--output takes a folder or FILE.tar, not {target.name}")
+    with os_errors(f"write {target}"):
+        if target.is_file() and not (force and target.suffix == ".tar"):
+            raise UsageError(f"{target} exists already", hint="give --output another place, or --force for a FILE.tar")
+        if target.is_dir() and any(target.iterdir()):
+            raise UsageError(f"{target} exists already and is not empty", hint="give --output another place")
+
+
+def _smoke(path: Path, settings: RunSettings, cancel: CancelToken) -> dict[str, Any]:
     import msgspec
 
     from edgellm_runtimes.smoke import run_smoke
 
-    result = msgspec.to_builtins(run_smoke(path, cancel=cancel))
+    measured = run_smoke(
+        path,
+        context=min(settings.context, _SMOKE_CONTEXT),
+        kv_type_k=settings.kv_type_k,
+        kv_type_v=settings.kv_type_v,
+        flash_attention=settings.flash_attention,
+        cancel=cancel,
+    )
+    result = msgspec.to_builtins(measured)
     assert isinstance(result, dict)
     return result
 
@@ -186,10 +224,12 @@ def _record(bundle: PackedBundle, options: PackOptions) -> dict[str, Any]:
 def _say(bundle: PackedBundle, options: PackOptions) -> None:
     from edgellm.units import format_bytes
 
-    where = options.output or bundle.name
+    where = options.output or str(bundle.name)
     print_message(
         f"packed {where}: {format_bytes(bundle.size_bytes)}, {bundle.plan.recipe}, context {bundle.plan.context}, "
-        f"smoke test {bundle.smoke['tokens_per_s']:.1f} tokens/s here\n  {bundle.digest}"
+        f"smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here\n  {bundle.digest}"
     )
-    if options.output is None:
-        print_message(f"  try it: edgellm run {bundle.name}")
+    if not where.endswith(".tar"):
+        folder = where if options.output is None or where.startswith(("/", ".", "~")) else f"./{where}"
+        raw = "" if bundle.plan.chat_template_digest else ' --raw "Once upon a time"'
+        print_message(f"  try it: edgellm run {folder}{raw}")

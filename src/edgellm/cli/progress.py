@@ -15,7 +15,7 @@ from types import FrameType
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes, format_duration
 
-__all__ = ["TerminalProgress", "cancel_on_interrupt", "make_progress"]
+__all__ = ["MessagesOnly", "TerminalProgress", "cancel_on_interrupt", "make_progress"]
 
 _REFRESH_S = 0.1
 _LOG_STEP = 0.1
@@ -108,6 +108,14 @@ class TerminalProgress:
             size = f"  {format_bytes(self._done)}" if self._done else ""
             self._stream.write(f"\r\x1b[K{self._name}{size}  {format_duration(elapsed)}\n")
             self._stream.flush()
+
+
+class MessagesOnly(SilentProgress):
+    """Progress of which only the messages are shown."""
+
+    def message(self, text: str) -> None:
+        """A line on stderr."""
+        sys.stderr.write(text + "\n")
 
 
 @contextlib.contextmanager

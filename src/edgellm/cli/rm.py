@@ -22,12 +22,17 @@ def command(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
 
     from edgellm.cli.console import print_json, print_message
     from edgellm.cli.context import open_store
+    from edgellm.errors import UsageError
 
     store = open_store()
-    found = [str(store.find(name)) for name in names]
-    if not yes and sys.stdin is not None and sys.stdin.isatty():
-        click.confirm(f"Remove {', '.join(found)}?", abort=True, err=True)
-    removed = [str(entry) for name in names for entry in store.remove(name)]
+    found = list(dict.fromkeys(str(store.find(name)) for name in names))
+    if not yes:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise UsageError("nobody can be asked here", hint="say --yes to remove without a question")
+        if not click.confirm(f"Remove {', '.join(found)}?", err=True):
+            print_message("kept")
+            return
+    removed = [str(entry) for name in found for entry in store.remove(name)]
     if as_json:
         print_json({"removed": removed})
     else:

@@ -12,7 +12,7 @@ __all__ = ["command"]
 
 
 @click.command("run")
-@click.argument("model", metavar="NAME|FILE.gguf")
+@click.argument("model", metavar="NAME|FILE.gguf|DIR")
 @click.argument("prompt", required=False)
 @click.option("--system", help="System prompt.")
 @click.option("--raw", is_flag=True, help="Give the prompt to the model as it is, without the chat template.")
@@ -32,8 +32,8 @@ __all__ = ["command"]
 def command(model: str, prompt: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Answer a prompt with a packed model, or talk to it.
 
-    The prompt is the argument, or standard input; without either, on a terminal, a conversation begins. The answer
-    goes to stdout, everything else to stderr.
+    NAME is a bundle of the store, DIR one that `pack --output` wrote. The prompt is the argument, or standard input;
+    without either, on a terminal, a conversation begins. The answer goes to stdout, everything else to stderr.
     """
     from edgellm.cli.run_session import RunOptions, run_session
 

@@ -7,14 +7,14 @@ import contextlib
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_error, print_json, print_message, printable
-from edgellm.cli.progress import make_progress
+from edgellm.cli.progress import MessagesOnly, make_progress
 from edgellm.errors import EdgeLLMError, UsageError
 
 if TYPE_CHECKING:
+    from edgellm.progress import Progress
     from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.generation import Chunk, GenerationStats
     from edgellm_runtimes.load import LoadRequest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunOptions", "run_session"]
 
+_HELP = "Talk to the model; Ctrl-C stops an answer, /clear forgets, /bye or Ctrl-D ends."
 _SAMPLING = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
 
@@ -61,6 +62,10 @@ class Conversation:
         if self.options.system:
             self.messages.append({"role": "system", "content": self.options.system})
 
+    def clear(self) -> None:
+        """Forget what was said; the system prompt stays."""
+        self.messages = [message for message in self.messages if message["role"] == "system"]
+
     async def answer(self, prompt: str) -> tuple[str, Chunk]:
         """Stream the answer to stdout (unless --json); returns it with the chunk that ended it.
 
@@ -92,7 +97,11 @@ def run_session(options: RunOptions) -> None:
     """Load the model and answer. Raises the errors of loading and generating."""
     if options.raw and options.system:
         raise UsageError("--raw gives the prompt as it is: --system has no place in it")
+    from edgellm_runtimes.sampling import sampling_params
+
     prompt = _one_shot_prompt(options)
+    chosen = {name: getattr(options, name) for name in _SAMPLING}
+    sampling_params(None, **chosen)  # what is wrong there is said before anything is loaded
     with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
         request = _load_request(options, stack)
         with _loading(options) as progress:
@@ -100,8 +109,13 @@ def run_session(options: RunOptions) -> None:
 
             engine = runner.run(Engine.load(request, progress=progress))
         try:
-            params = engine.params(**{name: getattr(options, name) for name in _SAMPLING})
+            params = engine.params(**chosen)
             conversation = Conversation(engine, params, options)
+            if not engine.info.has_chat_template and not options.raw:
+                raise UsageError(
+                    "this model has no chat template: it continues text and does not answer",
+                    hint=f"edgellm run {options.model} --raw",
+                )
             if prompt is None:
                 _talk(runner, conversation)
             else:
@@ -112,9 +126,13 @@ def run_session(options: RunOptions) -> None:
 
 
 @contextlib.contextmanager
-def _loading(options: RunOptions) -> Iterator[Any]:
-    with make_progress(options.quiet or not sys.stderr.isatty()) as progress:
-        yield progress
+def _loading(options: RunOptions) -> Iterator[Progress]:
+    """A moving line on a terminal; elsewhere what the user has to know and nothing else."""
+    if options.quiet or sys.stderr.isatty():
+        with make_progress(options.quiet) as progress:
+            yield progress
+    else:
+        yield MessagesOnly()
 
 
 def _one_shot_prompt(options: RunOptions) -> str | None:
@@ -137,31 +155,23 @@ def _one_shot_prompt(options: RunOptions) -> str | None:
 
 def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadRequest:
     """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
-    from edgellm.bundle.opened import is_layout, open_bundle
-    from edgellm.cli.context import open_store, this_device_id, user_settings
-    from edgellm.sources.local import is_source_text, open_source
+    from edgellm.cli.context import user_settings
+    from edgellm.cli.target import find_bundle
+    from edgellm.sources.local import open_source
     from edgellm_runtimes.load import LoadRequest
 
     settings = user_settings()
-    bundle = None
-    path: Path | None = None
-    if is_source_text(options.model):
-        if is_layout(Path(options.model)):
-            bundle = open_bundle(Path(options.model))
-        else:
-            source = open_source(options.model)
-            if source.kind != "gguf":
-                raise UsageError(
-                    f"{options.model} is a checkpoint",
-                    hint=f"pack it first: edgellm pack {options.model} --device local",
-                )
-            path = source.path
-    else:
-        bundle = open_store(settings).resolve(options.model, device_id=this_device_id(settings))
+    bundle = find_bundle(options.model, settings)
     if bundle is not None:
         stack.enter_context(bundle.hold())
         path = bundle.weights_path
-    assert path is not None
+    else:
+        source = open_source(options.model)
+        if source.kind != "gguf":
+            raise UsageError(
+                f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
+            )
+        path = source.path
     return LoadRequest(
         model_path=path,
         plan=bundle.plan if bundle is not None else None,
@@ -195,7 +205,7 @@ def _finish(engine: Engine, options: RunOptions, text: str, last: Chunk) -> None
     sys.stdout.write("\n")
     sys.stdout.flush()
     if not options.quiet and sys.stderr.isatty():
-        print_message(_summary(stats))
+        print_message(_summary(stats) + (" [cut off at the limit]" if last.finish_reason == "length" else ""))
 
 
 def _summary(stats: GenerationStats) -> str:
@@ -210,7 +220,7 @@ def _talk(runner: asyncio.Runner, conversation: Conversation) -> None:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  line editing and history for input()
 
-    print_message("Talk to the model; Ctrl-C stops an answer, /clear forgets, /bye or Ctrl-D ends.")
+    print_message(_HELP)
     while True:
         try:
             line = input(">>> ").strip()
@@ -220,18 +230,26 @@ def _talk(runner: asyncio.Runner, conversation: Conversation) -> None:
         except KeyboardInterrupt:
             sys.stdout.write("\n")
             continue
-        if line == "/bye":
+        if line in ("/bye", "/exit", "/quit", "exit", "quit"):
             return
-        if line == "/clear":
-            conversation.messages = [message for message in conversation.messages if message["role"] == "system"]
+        if line.startswith("/"):
+            if line == "/clear":
+                conversation.clear()
+            else:
+                print_message(_HELP)
             continue
-        if not line:
-            continue
-        try:
-            runner.run(conversation.answer(line))
-        except KeyboardInterrupt:
-            print_message("\n[stopped]")
-        except EdgeLLMError as error:
-            print_error(error.message, error.hint)
-            del conversation.messages[-2:]
+        if line:
+            _talk_once(runner, conversation, line)
+
+
+def _talk_once(runner: asyncio.Runner, conversation: Conversation, line: str) -> None:
+    try:
+        _, last = runner.run(conversation.answer(line))
         sys.stdout.write("\n")
+        if last.finish_reason == "length":
+            print_message("[cut off: the token limit or the end of the context; /clear begins anew]")
+    except KeyboardInterrupt:
+        print_message("\n[stopped]")
+    except EdgeLLMError as error:
+        print_error(error.message, f"{error.hint}; /clear begins anew" if error.hint else "/clear begins anew")
+        del conversation.messages[-2:]

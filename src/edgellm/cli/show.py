@@ -10,17 +10,21 @@ __all__ = ["command"]
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", metavar="NAME|DIR")
 @click.option("--license", "license_only", is_flag=True, help="Print the licence's SPDX id (or LicenseRef) and text.")
 @json_option
 def command(name: str, license_only: bool, as_json: bool) -> None:
     """Show one bundle: plan, memory, speed, source, licence."""
     from edgellm.cli.console import print_json
-    from edgellm.cli.context import open_store, this_device_id, user_settings
+    from edgellm.cli.context import open_store, user_settings
+    from edgellm.cli.target import find_bundle
+    from edgellm.errors import UsageError
 
     settings = user_settings()
     store = open_store(settings)
-    bundle = store.resolve(name, device_id=this_device_id(settings))
+    bundle = find_bundle(name, settings)
+    if bundle is None:
+        raise UsageError(f"{name} is not a bundle", hint="give a name of `edgellm list`, or the folder of a bundle")
     if license_only:
         from edgellm.cli.bundle_view import license_record, print_license
 

@@ -18,24 +18,23 @@ def command(name: str | None, as_json: bool, quiet: bool) -> None:
 
     Without a name everything in the store is read. Ends with status 5 when something is damaged.
     """
-    from pathlib import Path
-
     import msgspec
 
     from edgellm.bundle.layout import open_layout
     from edgellm.bundle.verify import verify_layout
     from edgellm.cli.console import print_json, print_message
-    from edgellm.cli.context import open_store, user_settings
+    from edgellm.cli.context import open_store, this_device_id, user_settings
     from edgellm.cli.progress import cancel_on_interrupt, make_progress
-    from edgellm.sources.local import is_source_text
+    from edgellm.cli.target import means_path
+    from edgellm.paths import user_path
     from edgellm.units import format_bytes
 
     settings = user_settings()
     with make_progress(quiet) as progress, cancel_on_interrupt() as cancel:
-        if name is not None and is_source_text(name):
-            report = verify_layout(open_layout(Path(name)), progress=progress, cancel=cancel)
+        if name is not None and means_path(name, settings):
+            report = verify_layout(open_layout(user_path(name)), progress=progress, cancel=cancel)
         else:
-            report = open_store(settings).verify(name, progress=progress, cancel=cancel)
+            report = open_store(settings).verify(name, this_device_id(settings), progress=progress, cancel=cancel)
     if as_json:
         print_json(msgspec.to_builtins(report))
     else:

@@ -9,8 +9,9 @@ from typing import Literal
 
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.files import os_errors
+from edgellm.paths import user_path
 
-__all__ = ["LocalSource", "is_source_text", "open_source"]
+__all__ = ["LocalSource", "hub_hint", "is_hub_id", "is_path_text", "open_source"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
@@ -24,26 +25,29 @@ class LocalSource:
     name: str  # the folder's or the file's name, without its suffix
 
 
-def is_source_text(text: str) -> bool:
-    """True when ``text`` names a path rather than a bundle: it exists, or is written like a path."""
-    return (
-        text.startswith(("/", "./", "../", "~")) or text.endswith(".gguf") or text in (".", "..") or Path(text).exists()
-    )
+def is_path_text(text: str) -> bool:
+    """True when ``text`` can only mean a path, never the name of a bundle."""
+    return text.startswith(("/", "./", "../", "~")) or text.endswith((".gguf", ".tar")) or text in (".", "..")
+
+
+def is_hub_id(text: str) -> bool:
+    """True for what looks like OWNER/MODEL of a model hub."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def hub_hint(text: str) -> str:
+    """How to get a model of a hub."""
+    return f"for a model of a hub, download it first: hf download {text} --local-dir {text.split('/')[1]}"
 
 
 def open_source(text: str) -> LocalSource:
     """Find out what ``text`` names. Raises NotFoundError or UsageError that say what is read."""
-    if "\0" in text:
-        raise UsageError("a path cannot hold a NUL character")
-    path = Path(text).expanduser()
+    path = user_path(text)
     with os_errors(f"read {text[:200]}"):
         exists = path.exists()
     if not exists:
-        if _HUB_ID.fullmatch(text):
-            raise NotFoundError(
-                f"there is no folder or GGUF file {text!r} here",
-                hint=f"for a model of a hub, download it first: hf download {text} --local-dir {text.split('/')[1]}",
-            )
+        if is_hub_id(text):
+            raise NotFoundError(f"there is no folder or GGUF file {text!r} here", hint=hub_hint(text))
         raise NotFoundError(f"{text} does not exist", hint="give a checkpoint folder or a GGUF file")
     if path.is_dir():
         if not (path / "config.json").exists():

@@ -44,7 +44,10 @@ def resolve_entry(
     if len(made_for) == 1:
         return made_for[0]
     choices = ", ".join(str(entry) for entry in made_for or matching)
-    about = f"for the device {device_id}" if made_for else "and none of them is the one for this device"
+    if made_for:
+        about = f"for the device {device_id}"
+    else:
+        about = "and none of them is for this device" if device_id is not None else "and only one can be meant"
     raise UsageError(
         f"{reference.name} has {len(made_for or matching)} tags {about}: {choices}", hint="say which one: NAME:TAG"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from edgellm.errors import BundleError
 from edgellm.files import os_errors, write_atomic
 
 __all__ = ["SmokeResults"]
+
+_KEPT_S = 3600.0
 
 
 class SmokeResults:
@@ -44,8 +47,16 @@ class SmokeResults:
         wanted = {f"{digest_hex(digest)}.json" for digest in digests}
         with os_errors(f"clean {self._folder}"):
             for path in self._folder.iterdir() if self._folder.is_dir() else ():
-                if path.name not in wanted and path.suffix in (".json", ".tmp"):
+                # A pack saves its result just after its commit: what is new belongs to one that is running.
+                if path.name not in wanted and path.suffix in (".json", ".tmp") and _is_old(path):
                     path.unlink(missing_ok=True)
 
     def _path(self, digest: str) -> Path:
         return self._folder / f"{digest_hex(check_digest(digest, 'a smoke result'))}.json"
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _KEPT_S
+    except FileNotFoundError:
+        return False

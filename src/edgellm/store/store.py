@@ -121,6 +121,7 @@ class Store:
     def verify(
         self,
         reference: str | Reference | None = None,
+        device_id: str | None = None,
         *,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
@@ -129,7 +130,7 @@ class Store:
 
         Damage is in the report (``report.error()`` makes the exit 5 of it). Raises NotFoundError, Interrupted.
         """
-        entries = None if reference is None else [self.find(reference).descriptor]
+        entries = None if reference is None else [self.find(reference, device_id).descriptor]
         if not self._folder.exists:
             return VerifyReport()
         return verify_layout(self._folder.layout, entries, is_store=True, progress=progress, cancel=cancel)
