@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from cli_process import Cli
 
+from edgellm.formats.gguf import read_header
+from edgellm_converters.gguf.encode import encode_entry, make_layout
+
 WEIGHTS = "model.safetensors"
 
 
@@ -181,3 +184,15 @@ def test_a_full_disk_is_said_and_nothing_half_is_visible(small_disk: Path, tiny_
     assert cli.json("gc")["freed_bytes"] == 0
     (small_disk / "fill").unlink()
     cli.run("run", "first", "Hello", "-n", "2")
+
+
+def test_a_file_on_which_the_library_aborts_is_an_error_and_no_crash(cli: Cli, tiny_gguf: Path, tmp_path: Path) -> None:
+    raw, header = tiny_gguf.read_bytes(), read_header(tiny_gguf)
+    keys = [raw[start:end] for start, end in header.spans.values()]
+    keys.append(encode_entry(("llama.expert_count", 255, "u32")))
+    layout = make_layout(keys, [(tensor.name, tensor.type, tensor.shape) for tensor in header.tensors])
+    hostile = tmp_path / "hostile.gguf"
+    hostile.write_bytes(layout.header + raw[header.data_offset_bytes :])
+    assert "error:" in cli.run("run", hostile, "Hello", "-n", "2", status=1).stderr
+    assert "SIGABRT" in cli.run("pack", hostile, "-d", "raspberrypi5", "--quant", "F16", status=1).stderr
+    assert cli.json("list") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 import os
@@ -13,13 +14,14 @@ from typing import Any, NamedTuple
 
 from edgellm.errors import BackendError
 
-__all__ = ["library", "log_position", "log_since"]
+__all__ = ["explain_aborts", "library", "log_position", "log_since"]
 
 _KEPT_LINES = 400
 _WARN_LEVEL, _ERROR_LEVEL, _CONTINUE_LEVEL = 3, 4, 5  # enum ggml_log_level
 
 _lock = threading.Lock()
 _library: Any = None
+_abort_callback: Any = None
 _log_callback: Any = None  # the C side keeps only the address: a collected callback would be a segmentation fault
 
 
@@ -72,6 +74,28 @@ def library() -> Any:
         # Each time: importing the whole llama_cpp package meanwhile has put its own log function in this place.
         _library.llama_log_set(_log_callback, None)
         return _library
+
+
+def explain_aborts() -> None:
+    """From now on a failed assertion inside ggml ends this process with one clear error and status 1.
+
+    ggml ends the process anyway, on some files that lie in ways its loader does not check; this is for programs that
+    have one model and a user in front of them.
+    """
+    global _abort_callback
+    lib = library()
+    _abort_callback = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_give_up)
+    lib._lib.ggml_set_abort_callback(_abort_callback)
+
+
+def _give_up(raw: bytes | None) -> None:
+    reason = (raw or b"").decode("utf-8", "replace").rpartition("/")[2]
+    text = (
+        f"error: llama.cpp gave up on this model: {reason}\n"
+        "hint: the file is damaged or lies about itself; `edgellm verify` checks a bundle, else fetch the file again\n"
+    )
+    os.write(2, text.encode())
+    os._exit(1)
 
 
 def _import_low_level() -> Any:

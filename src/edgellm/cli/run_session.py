@@ -106,7 +106,9 @@ def run_session(options: RunOptions) -> None:
         request = _load_request(options, stack)
         with _loading(options) as progress:
             from edgellm_runtimes.engine import Engine
+            from edgellm_runtimes.llama_cpp.library import explain_aborts
 
+            explain_aborts()
             engine = runner.run(Engine.load(request, progress=progress))
         try:
             params = engine.params(**chosen)
