@@ -6,13 +6,14 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgellm.errors import AccessError, EdgeLLMError, NoSpaceError, NotFoundError
+from edgellm.errors import AccessError, EdgeLLMError, NoSpaceError, NotFoundError, UsageError
 from edgellm.units import format_bytes
 
-__all__ = ["fsync_directory", "os_errors", "require_free_space", "write_atomic"]
+__all__ = ["fsync_directory", "os_errors", "read_small_file", "require_free_space", "write_atomic"]
 
 
 def fsync_directory(folder: Path) -> None:
@@ -42,6 +43,25 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             temporary.unlink()
         raise
     fsync_directory(path.parent)
+
+
+def read_small_file(path: Path, limit_bytes: int, what: str) -> bytes:
+    """The bytes of a regular file of at most ``limit_bytes``; a pipe or a device is refused and never waited for.
+
+    Raises UsageError, NotFoundError, AccessError.
+    """
+    with os_errors(f"read {what} {path}"):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UsageError(f"{what} {path} is not a regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit_bytes + 1)
+        finally:
+            os.close(descriptor)
+    if len(data) > limit_bytes:
+        raise UsageError(f"{what} {path} is larger than {format_bytes(limit_bytes)}")
+    return data
 
 
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from edgellm.errors import UsageError
-from edgellm.files import os_errors
+from edgellm.files import read_small_file
+from edgellm.toml import LIMIT_BYTES, parse_toml
 
 __all__ = ["PROJECT_FILE", "Project", "load_project", "project_schema", "project_template"]
 
@@ -46,12 +47,7 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 def load_project(path: Path) -> Project:
     """Read and check ``path``. Raises UsageError naming the field."""
-    with os_errors(f"read {path}"):
-        raw = path.read_bytes()
-    try:
-        table = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    table = parse_toml(read_small_file(path, LIMIT_BYTES, "the project file"), str(path))
     try:
         return msgspec.convert(table, Project)
     except msgspec.ValidationError as error:

@@ -6,7 +6,6 @@ Every field is documented here; docs/reference/settings.md is generated from it.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ import msgspec
 from msgspec import Meta
 
 from edgellm.errors import UsageError
-from edgellm.files import os_errors
+from edgellm.files import read_small_file
 from edgellm.paths import Paths, user_path, user_paths
+from edgellm.toml import LIMIT_BYTES, parse_toml
 
 __all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings"]
 
@@ -89,12 +89,7 @@ def load_settings(
 def _read_file(path: Path, required: bool) -> dict[str, Any]:
     if not required and not path.exists():
         return {}
-    with os_errors(f"read the settings file {path}"):
-        raw = path.read_bytes()
-    try:
-        table = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    table = parse_toml(read_small_file(path, LIMIT_BYTES, "the settings file"), str(path))
     return _convert(table, str(path), strict=True)
 
 

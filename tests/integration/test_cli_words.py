@@ -126,3 +126,32 @@ def test_a_model_without_chat_template_says_so(cli: Cli, tiny_llm: Path, tmp_pat
     assert "--raw" in cli.run("pack", model, "-d", "pi5", "--quant", "Q4_0").stderr
     assert "--raw" in cli.run("run", "base", "Hi", status=2).stderr
     cli.run("run", "base", "Hi", "--raw", "-n", "2")
+
+
+def test_a_fifo_is_not_waited_for(cli: Cli, tiny_llm: Path, tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "f.toml")
+    assert "not a regular file" in cli.run("--config", tmp_path / "f.toml", "list", status=2).stderr
+    assert "not a regular file" in cli.run("fit", tiny_llm, "-d", tmp_path / "f.toml", status=2).stderr
+
+
+def test_nan_in_a_norm_is_refused_in_a_gguf_too(cli: Cli, tiny_gguf: Path, tmp_path: Path) -> None:
+    from edgellm.formats.gguf import read_header
+
+    raw = bytearray(tiny_gguf.read_bytes())
+    [norm] = [tensor for tensor in read_header(tiny_gguf).tensors if tensor.name == "output_norm.weight"]
+    raw[norm.offset_bytes : norm.offset_bytes + 4] = b"\x00\x00\xc0\x7f"
+    (tmp_path / "nan.gguf").write_bytes(raw)
+    assert (
+        "output_norm.weight" in cli.run("pack", tmp_path / "nan.gguf", "-d", "pi5", "--quant", "F16", status=1).stderr
+    )
+
+
+def test_a_path_that_is_not_utf8_is_printed_as_json(packed: Cli, tmp_path: Path) -> None:
+    import os
+    import shutil
+
+    home = os.fsdecode(os.fsencode(tmp_path) + b"/h\xff")
+    shutil.copytree(packed.home, home)
+    assert "tiny-llm" in packed.run("show", "tiny-llm", "--json", environment={"EDGELLM_HOME": home}).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def inside(folder: Path, name: str) -> Path:
     path = folder / name
     with os_errors(f"read {path}"):
         if path.is_symlink():
-            target = path.resolve()
+            target = Path(os.path.realpath(path))  # unlike resolve() it raises nothing for a loop
             root = folder.resolve()
             cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
             if not (target.is_relative_to(root) or target.is_relative_to(cache)):

@@ -9,7 +9,8 @@ from typing import Any
 from edgellm.bundle.plan import SamplingDefaults
 from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.model import ModelShape
-from edgellm.errors import CheckpointError
+from edgellm.errors import CheckpointError, ModelFileError
+from edgellm.files import os_errors
 from edgellm.formats.gguf import read_header
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
@@ -86,10 +87,26 @@ class GGUFInput:
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
         """See ModelInput."""
         targets = [(get_recipe(recipe), sink) for recipe, sink in sinks.items() if recipe != self._own_recipe]
+        self._check_norms()
         if self._own_recipe in sinks:
             adopt(self._path, sinks[self._own_recipe], progress=progress, cancel=cancel)
         if targets:
             requantize(self._path, targets, threads=threads, progress=progress, cancel=cancel)
+
+    def _check_norms(self) -> None:
+        """Refuse NaN in the small F32 tensors: quantized activations hide it from the smoke test's logits."""
+        import numpy as np
+
+        with os_errors(f"read {self._path}"), self._path.open("rb") as file:
+            for tensor in self._header.tensors:
+                if tensor.type != "F32" or len(tensor.shape) != 1:
+                    continue
+                file.seek(tensor.offset_bytes)
+                if not np.isfinite(np.frombuffer(file.read(tensor.size_bytes), "<f4")).all():
+                    raise ModelFileError(
+                        f"the tensor {tensor.name} of {self._path} holds values that are NaN or infinite",
+                        hint="the file is damaged or its training diverged; fetch or convert it again",
+                    )
 
     def _sampling(self) -> SamplingDefaults:
         metadata = self._header.metadata

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import unicodedata
@@ -20,19 +21,25 @@ def styled(text: str, code: str, stream: TextIO) -> str:
 
 def print_error(message: str, hint: str | None) -> None:
     """One line that says what went wrong, one that says what to do."""
-    sys.stderr.write(f"{styled('error:', '1;31', sys.stderr)} {message}\n")
+    _stderr(f"{styled('error:', '1;31', sys.stderr)} {printable(message)}\n")
     if hint:
-        sys.stderr.write(f"{styled('hint:', '1;36', sys.stderr)} {hint}\n")
+        _stderr(f"{styled('hint:', '1;36', sys.stderr)} {printable(hint)}\n")
 
 
 def print_warning(message: str) -> None:
     """A line on stderr that begins with "warning:"."""
-    sys.stderr.write(f"{styled('warning:', '1;33', sys.stderr)} {message}\n")
+    _stderr(f"{styled('warning:', '1;33', sys.stderr)} {printable(message)}\n")
 
 
 def print_message(message: str) -> None:
     """A line on stderr."""
-    sys.stderr.write(f"{message}\n")
+    _stderr(f"{printable(message)}\n")
+
+
+def _stderr(text: str) -> None:
+    """Nobody hears us when stderr is full or gone: that changes nothing about what was done."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text)
 
 
 def printable(text: str) -> str:
@@ -44,8 +51,13 @@ def print_json(value: Any) -> None:
     """``value`` (builtins or msgspec structs) as indented JSON on stdout; not-finite numbers become null."""
     import msgspec
 
-    raw = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    sys.stdout.write(raw.decode() + "\n")
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # a path that is not UTF-8: escaped as Python holds it
+        import json
+
+        text = json.dumps(msgspec.to_builtins(value), indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:

@@ -119,14 +119,29 @@ def run(arguments: Sequence[str] | None = None) -> int:
         known = translate_os_error(error, "finish")
         _say(known.message, known.hint)
         return known.exit_code
+    except MemoryError:
+        _say("out of memory", "close other programs, or take a smaller model, context or recipe")
+        return 1
+    except Exception as error:
+        if os.environ.get("EDGELLM_DEBUG") == "1":
+            raise
+        _say(f"internal error: {type(error).__name__}: {error}", "EDGELLM_DEBUG=1 shows where; please report it")
+        return 1
     return result if isinstance(result, int) else 0
 
 
 def _open_closed_streams() -> None:
-    """A stream that the caller closed (``>&-``) takes what is written and forgets it."""
-    for name in ("stdout", "stderr"):
+    """A stream that the caller closed (``>&-``) takes what is written and forgets it.
+
+    The descriptors too: otherwise the next file that is opened gets number 1 or 2, and native code writes into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  lives as long as we do
+            setattr(sys, name, os.fdopen(os.dup(number), "r" if number == 0 else "w", encoding="utf-8"))
 
 
 def _say(message: str, hint: str | None) -> None:

@@ -133,7 +133,7 @@ def make_progress(quiet: bool) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def cancel_on_interrupt() -> Iterator[CancelToken]:
-    """A token that Ctrl-C or SIGTERM sets; a second Ctrl-C ends at once."""
+    """A token that Ctrl-C, SIGTERM or a lost terminal sets; a second Ctrl-C ends at once."""
     token = CancelToken()
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -141,7 +141,7 @@ def cancel_on_interrupt() -> Iterator[CancelToken]:
             raise KeyboardInterrupt
         token.cancel()
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield token
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-import tomllib
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from edgellm.devices.profile import Profile, decode_profile
-from edgellm.errors import AccessError, NotFoundError, ProfileError
-from edgellm.files import os_errors
+from edgellm.errors import NotFoundError, ProfileError, UsageError
+from edgellm.files import read_small_file
+from edgellm.toml import LIMIT_BYTES, parse_toml
 from edgellm.units import format_bytes
 
 __all__ = ["LoadedProfile", "list_profiles", "load_profile", "profile_digest", "profiles_folder", "read_profile"]
 
-_PROFILE_LIMIT_BYTES = 256 * 1024
 LOCAL = "local"
 
 
@@ -57,13 +56,10 @@ def list_profiles() -> list[Profile]:
 
 def read_profile(path: Path) -> Profile:
     """Read and validate one TOML file."""
-    with os_errors(f"read the device profile {path}"):
-        if path.is_dir():
-            raise AccessError(f"the device profile {path} is a folder", hint="give the path of a TOML file")
-        with path.open("rb") as file:
-            data = file.read(_PROFILE_LIMIT_BYTES + 1)
-    if len(data) > _PROFILE_LIMIT_BYTES:
-        raise ProfileError(f"the device profile {path} is larger than {format_bytes(_PROFILE_LIMIT_BYTES)}")
+    try:
+        data = read_small_file(path, LIMIT_BYTES, "the device profile")
+    except UsageError as error:
+        raise ProfileError(error.message, hint="give the path of a TOML file") from None
     return parse_profile(data, str(path))
 
 
@@ -71,11 +67,9 @@ def parse_profile(data: bytes, name: str) -> Profile:
     """Validate the TOML text ``data``; ``name`` is what errors call it. Raises ProfileError."""
     hint = "docs/reference/profile-schema.json has all fields and their allowed values"
     try:
-        return decode_profile(tomllib.loads(data.decode("utf-8")))
-    except UnicodeDecodeError:
-        raise ProfileError(f"the device profile {name} is not UTF-8 text", hint=hint) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ProfileError(f"the device profile {name} is not valid TOML: {error}", hint=hint) from None
+        return decode_profile(parse_toml(data, f"the device profile {name}"))
+    except UsageError as error:
+        raise ProfileError(error.message, hint=hint) from None
     except msgspec.ValidationError as error:
         raise ProfileError(f"the device profile {name} is not valid: {_explain(error)}", hint=hint) from None
 

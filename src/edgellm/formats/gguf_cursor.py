@@ -75,11 +75,11 @@ class Cursor:
 
     def u32(self, what: str) -> int:
         """The next unsigned 32-bit number."""
-        return int(struct.unpack_from("<I", self._buffer, self._advance(4, what))[0])
+        return int(self._unpack("<I", what))
 
     def u64(self, what: str) -> int:
         """The next unsigned 64-bit number."""
-        return int(struct.unpack_from("<Q", self._buffer, self._advance(8, what))[0])
+        return int(self._unpack("<Q", what))
 
     def string(self, what: str, *, strict: bool = False) -> str:
         """The next string. ``strict`` refuses what is not UTF-8; otherwise it becomes replacement characters."""
@@ -115,9 +115,7 @@ class Cursor:
     def _scalar(self, type_id: int, key: str) -> GGUFScalar:
         if type_id == _STRING:
             return self.string(f"the value of {key}")
-        layout = "<" + VALUE_TYPES[type_id][1]
-        value: GGUFScalar = struct.unpack_from(layout, self._buffer, self._advance(struct.calcsize(layout), key))[0]
-        return value
+        return self._unpack("<" + VALUE_TYPES[type_id][1], key)
 
     def _numbers(self, type_id: int, length: int, key: str, summary: ArraySummary | None) -> GGUFValue:
         code = VALUE_TYPES[type_id][1]
@@ -141,6 +139,11 @@ class Cursor:
                 strings.append(self._buffer[start + 8 : end].decode("utf-8", "replace"))
             self.position = end
         return strings
+
+    def _unpack(self, layout: str, what: str) -> GGUFScalar:
+        start = self._advance(struct.calcsize(layout), what)  # first: it may put another buffer in place
+        value: GGUFScalar = struct.unpack_from(layout, self._buffer, start)[0]
+        return value
 
     def _advance(self, size_bytes: int, what: str) -> int:
         """Make ``size_bytes`` available; returns where they start in the buffer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,7 @@ import pytest
 
 from edgellm.devices.load import list_profiles, load_profile, parse_profile, profile_digest, profiles_folder
 from edgellm.devices.schema import devices_markdown, profile_schema
-from edgellm.errors import AccessError, NotFoundError, ProfileError
+from edgellm.errors import NotFoundError, ProfileError
 
 REQUIRED_IDS = [
     *("raspberrypizero2w", "raspberrypi3bplus", "raspberrypi4", "raspberrypi5", "cm5", "rk3588", "rk3566"),
@@ -107,8 +108,11 @@ def test_missing_and_wrong_paths(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         load_profile(str(tmp_path / "none.toml"))
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(AccessError):
+    with pytest.raises(ProfileError, match="not a regular file"):
         load_profile(str(tmp_path / "folder.toml"))
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ProfileError, match="not a regular file"):
+        load_profile(str(tmp_path / "pipe.toml"))
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,23 @@ def test_row_bytes_refuses_part_of_a_block() -> None:
     with pytest.raises(ValueError):
         row_bytes("Q4_K", 100)
     assert all(entry.block_bytes > 0 for entry in TYPES.values())
+
+
+@pytest.mark.parametrize("shift", range(12))
+def test_numbers_may_lie_across_the_reader_s_buffer(tmp_path: Path, shift: int) -> None:
+    """The reader fills its buffer a mebibyte at a time: a number on that border is read like any other."""
+    import struct
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 3)
+    head += text("general.architecture") + struct.pack("<I", 8) + text("llama") + text("a") + struct.pack("<I", 8)
+    filler = "x" * ((1 << 20) - len(head) - 8 - 20 + shift)
+    body = head + text(filler) + text("n") + struct.pack("<IQ", 10, 12345678901)
+    body += text("t") + struct.pack("<IQIQ", 1, 8, 0, 0)
+    body += bytes(-len(body) % 32) + bytes(32)
+    (tmp_path / "m.gguf").write_bytes(body)
+    header = read_header(tmp_path / "m.gguf")
+    assert header.metadata["n"] == 12345678901
+    assert header.tensors[0].shape == (8,)
