@@ -13,7 +13,7 @@ from edgellm.errors import BundleError
 
 __all__ = ["decode_plan", "encode_plan"]
 
-_COUNT_LIMIT = 2**31 - 1
+_COUNT_LIMITS = {"context": 2**27, "sequences": 256, "ubatch": 2**16, "threads": 1024, "batch_threads": 1024}
 
 
 class _PlanVersion(msgspec.Struct):
@@ -49,7 +49,7 @@ def decode_plan(data: bytes, what: str) -> Plan:
         ("threads", plan.threads, 0),
         ("batch_threads", plan.batch_threads, 0),
     ):
-        if not least <= value <= _COUNT_LIMIT:
+        if not least <= value <= _COUNT_LIMITS[name]:
             raise BundleError(f"{what} has {name} {value}, which is out of range")
     _refuse_control_characters(msgspec.to_builtins(plan), what)
     return plan

@@ -17,6 +17,7 @@ from edgellm.paths import user_path
 if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter
     from edgellm.devices.fit import RunSettings
+    from edgellm.devices.load import LoadedProfile
     from edgellm.progress import CancelToken
     from edgellm.project import Project
     from edgellm.settings import SettingsWithOrigin
@@ -78,7 +79,9 @@ def _save_smoke(store: Store, bundle: PackedBundle) -> None:
         print_warning(f"the smoke test's result was not kept: {error.message}")
 
 
-def load_devices(references: tuple[str, ...], memory: str | None, settings: SettingsWithOrigin) -> list[Any]:
+def load_devices(
+    references: tuple[str, ...], memory: str | None, settings: SettingsWithOrigin, *, quiet: bool = False
+) -> list[LoadedProfile]:
     """The profiles that --device names; says what an alias assumes. Raises UsageError without any."""
     from edgellm.devices.load import load_profile
 
@@ -90,7 +93,7 @@ def load_devices(references: tuple[str, ...], memory: str | None, settings: Sett
         )
     loaded = [load_profile(reference, memory=size_option_value(memory)) for reference in chosen]
     for reference, device in zip(chosen, loaded, strict=True):
-        if device.assumption:
+        if device.assumption and not quiet:
             print_message(f"{reference}: {device.assumption}")
     ids = [(device.profile.id, device.profile.memory.size_bytes) for device in loaded]
     if len(set(ids)) != len(ids):
@@ -124,7 +127,7 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> PackRequest:
     source = open_source(source_text)
     return PackRequest(
         source=source,
-        devices=tuple(load_devices(options.devices, options.memory, settings)),
+        devices=tuple(load_devices(options.devices, options.memory, settings, quiet=options.quiet)),
         recipe="auto" if recipe.lower() == "auto" else get_recipe(recipe).name,
         context=options.context,
         sequences=options.sequences,
