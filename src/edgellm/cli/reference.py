@@ -71,20 +71,21 @@ def _cli_markdown() -> str:
     from edgellm.cli.main import cli
 
     parts = ["# Command line\n\nGenerated from `--help`.\n"]
-    for path, command in _walk("edgellm", cli, None):
-        context = click.Context(command, info_name=path, terminal_width=_WIDTH, max_content_width=_WIDTH)
-        parts.append(f"## {path}\n\n```text\n{command.get_help(context)}\n```\n")
+    for context in _walk("edgellm", cli, None):
+        parts.append(f"## {context.command_path}\n\n```text\n{context.get_help()}\n```\n")
     return "\n".join(parts)
 
 
-def _walk(path: str, command: click.Command, parent: click.Context | None) -> Iterator[tuple[str, click.Command]]:
-    yield path, command
+def _walk(name: str, command: click.Command, parent: click.Context | None) -> Iterator[click.Context]:
+    """The context of a command and of all below it, as a call of them would have it."""
+    settings = {"max_content_width": _WIDTH, "terminal_width": _WIDTH, **command.context_settings}
+    context = click.Context(command, parent=parent, info_name=name, **settings)
+    yield context
     if isinstance(command, click.Group):
-        context = click.Context(command, parent=parent, info_name=path)
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
+        for inner_name in command.list_commands(context):
+            inner = command.get_command(context, inner_name)
             assert inner is not None
-            yield from _walk(f"{path} {name}", inner, context)
+            yield from _walk(inner_name, inner, context)
 
 
 def _settings_markdown() -> str:
