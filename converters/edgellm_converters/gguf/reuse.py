@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgellm.devices.model import TensorShape
 from edgellm.errors import ModelFileError, UnsupportedError
 from edgellm.files import os_errors
@@ -17,8 +14,8 @@ from edgellm.formats.ggml_types import row_bytes
 from edgellm.formats.gguf import GGUFHeader, TensorEntry, read_header
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.gguf.encode import Layout, encode_entry, make_layout
-from edgellm_converters.gguf.pipeline import Work, run
-from edgellm_converters.gguf.writer import Sink, TensorWriter, WrittenGGUF
+from edgellm_converters.gguf.pipeline import Work
+from edgellm_converters.gguf.writer import Sink, WrittenGGUF, write_layouts
 from edgellm_converters.pread import read_at
 from edgellm_converters.recipes import RECIPES, Recipe
 from edgellm_converters.retype import requantized_header
@@ -89,20 +86,9 @@ def requantize(
             _work(path, descriptor, sources[name], tuple(dict.fromkeys(by_name[name] for by_name in types)))
             for name in types[0]
         ]
-        progress.phase("quantize", sum(work.source_bytes for work in works))
-        writers = [TensorWriter(layout, sink) for layout, (_, sink) in zip(layouts, targets, strict=True)]
-
-        def write(work: Work, data: dict[str, NDArray[np.uint8]], is_last: bool) -> None:
-            for writer in writers:
-                writer.write(work.name, data, is_last)
-
-        run(works, write, threads=threads, progress=progress, cancel=cancel)
+        return write_layouts(works, layouts, targets, threads=threads, progress=progress, cancel=cancel)
     finally:
         os.close(descriptor)
-    return [
-        WrittenGGUF(writer.finish(), recipe.name, layout.tensors)
-        for writer, layout, (recipe, _) in zip(writers, layouts, targets, strict=True)
-    ]
 
 
 def _refuse_parts(path: Path, header: GGUFHeader) -> None:

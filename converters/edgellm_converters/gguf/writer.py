@@ -23,7 +23,16 @@ from edgellm_converters.gguf.pipeline import Work, run
 from edgellm_converters.recipes import Recipe
 from edgellm_converters.shape import plan_types
 
-__all__ = ["Sink", "TensorWriter", "VocabularyEntries", "WrittenGGUF", "gguf_size", "write_gguf", "write_ggufs"]
+__all__ = [
+    "Sink",
+    "TensorWriter",
+    "VocabularyEntries",
+    "WrittenGGUF",
+    "gguf_size",
+    "write_gguf",
+    "write_ggufs",
+    "write_layouts",
+]
 
 _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION
 
@@ -106,6 +115,19 @@ def write_ggufs(
         layouts.append(layout)
     types = [{tensor.name: tensor.type for tensor in layout.tensors} for layout in layouts]
     works = [_work(checkpoint, plan, tuple(dict.fromkeys(by_name[plan.name] for by_name in types))) for plan in plans]
+    return write_layouts(works, layouts, targets, threads=threads, progress=progress, cancel=cancel)
+
+
+def write_layouts(
+    works: Sequence[Work],
+    layouts: Sequence[Layout],
+    targets: Sequence[tuple[Recipe, Sink]],
+    *,
+    threads: int,
+    progress: Progress,
+    cancel: CancelToken,
+) -> list[WrittenGGUF]:
+    """Push ``works`` through the threads once and write each of ``layouts`` into the sink of its target."""
     progress.phase("quantize", sum(work.source_bytes for work in works))
     writers = [TensorWriter(layout, sink) for layout, (_, sink) in zip(layouts, targets, strict=True)]
 
