@@ -16,6 +16,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     for name in list(os.environ):
         if name.startswith(("EDGELLM_", "XDG_", "HF_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("EDGELLM_SYSTEM_STORE", "")
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("GGML_NO_BACKTRACE", "1")
 

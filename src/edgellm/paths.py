@@ -7,6 +7,7 @@ config        ~/.config/edgellm                 H/config
 store         ~/.local/share/edgellm/store      H/store
 state         ~/.local/state/edgellm            H/state
 cache         ~/.cache/edgellm                  H/cache
+system store  /var/lib/edgellm/store            none
 ============  ================================  =====================
 
 Nothing is created here: whoever writes creates.
@@ -21,7 +22,9 @@ from pathlib import Path
 
 from edgellm.errors import UsageError
 
-__all__ = ["Paths", "user_path", "user_paths"]
+__all__ = ["SYSTEM_STORE", "Paths", "user_path", "user_paths"]
+
+SYSTEM_STORE = Path("/var/lib/edgellm/store")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Paths:
     store: Path
     state: Path
     cache: Path
+    system_store: Path | None = None  # the machine's bundles, read below the user's
 
 
 def user_path(text: str) -> Path:
@@ -63,4 +67,5 @@ def user_paths(environ: Mapping[str, str] = os.environ) -> Paths:
         store=xdg("XDG_DATA_HOME", ".local/share") / "store",
         state=xdg("XDG_STATE_HOME", ".local/state"),
         cache=xdg("XDG_CACHE_HOME", ".cache"),
+        system_store=SYSTEM_STORE,
     )

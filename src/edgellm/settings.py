@@ -22,6 +22,7 @@ from edgellm.toml import LIMIT_BYTES, parse_toml
 __all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings"]
 
 SYSTEM_CONFIG = Path("/etc/edgellm/config.toml")
+_EMPTY_MEANS_NONE = {"system_store"}  # elsewhere an empty variable is one that is not set
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +30,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     store: Annotated[str | None, Meta(description="Folder of the bundle store.")] = None
     state: Annotated[str | None, Meta(description="Folder for what this machine measured and remembers.")] = None
+    system_store: Annotated[
+        str | None,
+        Meta(
+            description="Folder of the machine's bundles, read beside the store and never written; empty for none. "
+            "Default: /var/lib/edgellm/store, none with EDGELLM_HOME."
+        ),
+    ] = None
     device: Annotated[str | None, Meta(description="Device profile used when --device is not given.")] = None
     min_speed: Annotated[
         float, Meta(gt=0, le=10000, description="Tokens per second that `auto` wants to reach at least.")
@@ -70,7 +78,7 @@ def load_settings(
             origin[name] = str(path)
     for name in Settings.__struct_fields__:
         variable = f"EDGELLM_{name.upper()}"
-        if environ.get(variable):
+        if environ.get(variable) or (variable in environ and name in _EMPTY_MEANS_NONE):
             merged[name] = _convert({name: environ[variable]}, variable, strict=False)[name]
             origin[name] = variable
     values = msgspec.convert(merged, Settings)
@@ -82,8 +90,15 @@ def load_settings(
             store=user_path(values.store).absolute() if values.store else paths.store,
             state=user_path(values.state).absolute() if values.state else paths.state,
             cache=paths.cache,
+            system_store=_system_store(values.system_store, paths),
         ),
     )
+
+
+def _system_store(value: str | None, paths: Paths) -> Path | None:
+    if value is None:
+        return paths.system_store
+    return user_path(value).absolute() if value else None
 
 
 def _read_file(path: Path, required: bool) -> dict[str, Any]:

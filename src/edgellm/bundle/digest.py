@@ -7,6 +7,7 @@ import io
 import re
 
 from edgellm.errors import BundleError, UnsupportedError
+from edgellm.progress import CancelToken, Progress
 
 __all__ = ["check_digest", "digest_hex", "sha256_bytes", "sha256_stream", "short_digest"]
 
@@ -20,8 +21,13 @@ def sha256_bytes(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def sha256_stream(stream: io.FileIO, size_bytes: int) -> tuple[str, int]:
-    """The digest of the next ``size_bytes`` bytes of ``stream``, and how many were there (fewer at an early end)."""
+def sha256_stream(
+    stream: io.FileIO, size_bytes: int, *, progress: Progress | None = None, cancel: CancelToken | None = None
+) -> tuple[str, int]:
+    """The digest of the next ``size_bytes`` bytes of ``stream``, and how many were there (fewer at an early end).
+
+    ``progress`` counts the bytes. Raises Interrupted when ``cancel`` was asked to.
+    """
     state, left = hashlib.sha256(), size_bytes
     buffer = memoryview(bytearray(min(_CHUNK_BYTES, max(size_bytes, 1))))
     while left > 0:
@@ -30,6 +36,10 @@ def sha256_stream(stream: io.FileIO, size_bytes: int) -> tuple[str, int]:
             break
         state.update(buffer[:count])
         left -= count
+        if progress is not None:
+            progress.advance(count)
+        if cancel is not None:
+            cancel.check()
     return f"sha256:{state.hexdigest()}", size_bytes - left
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from edgellm.bundle.media import (
 from edgellm.bundle.names import BundleName
 from edgellm.bundle.staging import StagingFolder, remove_dead_staging
 from edgellm.bundle.stream import HashedStream
-from edgellm.bundle.writer import BlobWriter, BundleWriter
+from edgellm.bundle.writer import BlobWriter, BundleWriter, FinishedBundle
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.files import fsync_directory, os_errors, require_free_space, write_atomic
 
@@ -116,20 +116,22 @@ class LayoutWriter(FolderWriter):
                     hint="remove it first, or give --output another place",
                 )
 
-    def _publish(self, manifest: Descriptor, blobs: list[Descriptor], name: BundleName) -> None:
+    def publish(self, bundles: Sequence[FinishedBundle]) -> None:
+        """See BundleWriter."""
         root = self._staging.path
+        wanted = {digest_hex(blob.digest) for bundle in bundles for blob in bundle.blobs}
+        entries = [named_entry(bundle.manifest, bundle.name) for bundle in bundles]
         with os_errors(f"write {self._destination}"):
-            for blob in blobs:
-                if not (self._blobs / digest_hex(blob.digest)).is_file():
-                    raise EdgeLLMError(f"the blob {blob.digest} was not written by this writer")
-            wanted = {digest_hex(blob.digest) for blob in blobs}
+            for name in wanted:
+                if not (self._blobs / name).is_file():
+                    raise EdgeLLMError(f"the blob {name} was not written by this writer")
             for path in self._blobs.iterdir():
                 if path.name not in wanted:
                     path.unlink()
             fsync_directory(self._blobs)
             fsync_directory(self._blobs.parent)
             write_atomic(root / LAYOUT_FILE, OCI_LAYOUT)
-            write_atomic(root / "index.json", encode_index([named_entry(manifest, name)]))
+            write_atomic(root / "index.json", encode_index(entries))
             self._refuse_existing()
             root.rename(self._folder)
             self._staging.release()

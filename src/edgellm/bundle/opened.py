@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgellm.bundle.contained import read_single_bundle
 from edgellm.bundle.folder_layout import FolderLayout
 from edgellm.bundle.index import LAYOUT_FILE
-from edgellm.bundle.layout import Layout, open_layout, read_blob, read_index
-from edgellm.bundle.manifest import Descriptor, Manifest, ModelConfig
+from edgellm.bundle.layout import open_layout, read_blob
+from edgellm.bundle.manifest import Manifest, ModelConfig
 from edgellm.bundle.plan import Plan
-from edgellm.bundle.reading import Bundle, BundleFile, read_bundle, read_manifest
+from edgellm.bundle.reading import Bundle, BundleFile
 from edgellm.bundle.verify import entry_label
-from edgellm.errors import BundleError, NotFoundError, UnsupportedError, UsageError
+from edgellm.errors import NotFoundError, UsageError
 from edgellm.files import os_errors
 
-__all__ = ["OpenBundle", "hold_blob", "is_layout", "open_bundle", "read_single_bundle"]
+__all__ = ["OpenBundle", "hold_blob", "is_layout", "open_bundle"]
 
 
 @dataclass(frozen=True)
@@ -116,19 +117,3 @@ def open_bundle(folder: Path) -> OpenBundle:
         )
     entry, bundle = read_single_bundle(layout)
     return OpenBundle(entry_label(entry), bundle, layout)
-
-
-def read_single_bundle(layout: Layout) -> tuple[Descriptor, Bundle]:
-    """The only bundle of a layout, folder or tar. Raises BundleError for none and for blobs that nothing lists."""
-    entries = read_index(layout).manifests
-    if not entries:
-        raise BundleError(f"{layout.where} is an empty layout: its index lists no bundle")
-    if len({entry.digest for entry in entries}) > 1:
-        names = ", ".join(ascii(entry_label(entry)) for entry in entries[:20])
-        raise UnsupportedError(f"{layout.where} holds {len(entries)} bundles ({names}); one is expected")
-    manifest = read_manifest(layout, entries[0])
-    listed = {entries[0].digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)}
-    unlisted = layout.blob_digests() - listed
-    if unlisted:
-        raise BundleError(f"{layout.where} has the blob {min(unlisted)}, which its manifest does not list")
-    return entries[0], read_bundle(layout, entries[0])

@@ -23,14 +23,15 @@ _FLUSH_BYTES = 64 << 20
 
 
 class HashedStream:
-    """Appends to an open file descriptor and keeps the SHA-256 and the size of what went through.
+    """Appends to an open file or pipe and keeps the SHA-256 and the size of what went through.
 
     Large writes are hashed in a second thread while the calling thread writes them (both release the GIL); ``write``
     returns when both are done, so the caller may reuse its buffer at once. Not thread-safe.
     """
 
-    def __init__(self, file_descriptor: int, what: str) -> None:
+    def __init__(self, file_descriptor: int, what: str, *, durable: bool = True) -> None:
         self._fd = file_descriptor
+        self._durable = durable  # False for a pipe, which cannot be flushed to a disk
         self._what = what  # completes "cannot ..." in errors
         self._hash = hashlib.sha256()
         self._pending = bytearray()
@@ -57,8 +58,9 @@ class HashedStream:
             self._drain()
             if self._flush is not None:
                 self._flush.result()
-            with os_errors(self._what):
-                os.fsync(self._fd)
+            if self._durable:
+                with os_errors(self._what):
+                    os.fsync(self._fd)
         finally:
             self.close()
         return f"sha256:{self._hash.hexdigest()}"
@@ -94,6 +96,8 @@ class HashedStream:
 
     def _start_flush(self, size_bytes: int) -> None:
         self._unflushed_bytes += size_bytes
+        if not self._durable:
+            return
         if self._unflushed_bytes < _FLUSH_BYTES or (self._flush is not None and not self._flush.done()):
             return
         if self._flush is not None:

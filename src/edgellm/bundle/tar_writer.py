@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +13,12 @@ from edgellm.bundle.digest import digest_hex
 from edgellm.bundle.folder_writer import named_entry
 from edgellm.bundle.index import LAYOUT_FILE, OCI_LAYOUT, encode_index
 from edgellm.bundle.manifest import Descriptor
-from edgellm.bundle.names import BundleName
-from edgellm.bundle.staging import glob_escape
+from edgellm.bundle.partial_file import PartialFile
 from edgellm.bundle.stream import HashedStream
 from edgellm.bundle.tar_header import BLOCK_BYTES, padding_bytes, tar_header
-from edgellm.bundle.writer import BlobWriter, BundleWriter
-from edgellm.errors import BundleError, EdgeLLMError, UsageError
-from edgellm.files import fsync_directory, os_errors, require_free_space
+from edgellm.bundle.writer import BlobWriter, BundleWriter, FinishedBundle
+from edgellm.errors import BundleError, EdgeLLMError
+from edgellm.files import os_errors, require_free_space
 
 __all__ = ["TarWriter", "tar_writer"]
 
@@ -35,21 +33,9 @@ class TarWriter(BundleWriter):
     """
 
     def __init__(self, target: Path) -> None:
-        self._target = target.absolute()
         self._what = f"write {target}"
-        if self._target.is_symlink() or (self._target.exists() and not self._target.is_file()):
-            raise UsageError(f"{target} exists and is not a regular file", hint="give --output another place")
-        self._remove_dead()
-        with os_errors(self._what):
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            while True:
-                self._temporary = self._target.with_name(f".{self._target.name}.partial-{secrets.token_hex(8)}")
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                self._fd = os.open(self._temporary, flags, 0o644)
-                fcntl.flock(self._fd, fcntl.LOCK_EX)
-                if os.fstat(self._fd).st_nlink > 0:
-                    break
-                os.close(self._fd)  # another writer took it for garbage before it was locked
+        self._file = PartialFile(target, self._what)
+        self._target = self._file.target
         self._end = 0
         self._members: dict[str, tuple[int, int]] = {}  # name -> offset and size of its content
         self._open = False
@@ -57,13 +43,13 @@ class TarWriter(BundleWriter):
     @contextmanager
     def blob(self, expected_bytes: int | None = None) -> Iterator[BlobWriter]:
         """See BundleWriter."""
-        if self._fd < 0 or self._open:
+        if self._file.fd < 0 or self._open:
             raise EdgeLLMError("an archive takes one blob after the other, and none after the commit")
         if expected_bytes is not None:
             require_free_space(self._target.parent, expected_bytes, str(self._target))
         with os_errors(self._what):
-            os.lseek(self._fd, self._end + BLOCK_BYTES, os.SEEK_SET)
-        stream = HashedStream(self._fd, self._what)
+            os.lseek(self._file.fd, self._end + BLOCK_BYTES, os.SEEK_SET)
+        stream = HashedStream(self._file.fd, self._what)
         self._open = True
         try:
             writer = BlobWriter(stream)
@@ -73,7 +59,7 @@ class TarWriter(BundleWriter):
         except BaseException:
             stream.close()
             with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._end)
+                os.ftruncate(self._file.fd, self._end)
             raise
         finally:
             self._open = False
@@ -86,15 +72,15 @@ class TarWriter(BundleWriter):
     def readable(self, blob: Descriptor) -> Iterator[Path]:
         """See BundleWriter: a copy beside the archive, because no program can map a file inside a file."""
         offset, size_bytes = self._members[f"blobs/sha256/{digest_hex(blob.digest)}"]
-        copy = self._temporary.with_name(f"{self._temporary.name}.copy")
+        copy = self._file.path.with_name(f"{self._file.path.name}.copy")
         try:
             with os_errors(self._what), copy.open("wb") as file:
                 # The same lock as the archive's tells a dead writer's copy.
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-                os.lseek(self._fd, offset, os.SEEK_SET)
+                os.lseek(self._file.fd, offset, os.SEEK_SET)
                 left = size_bytes
                 while left:
-                    part = os.read(self._fd, min(left, _COPY_BYTES))
+                    part = os.read(self._file.fd, min(left, _COPY_BYTES))
                     file.write(part)
                     left -= len(part)
                 file.flush()
@@ -104,53 +90,35 @@ class TarWriter(BundleWriter):
 
     def close(self) -> None:
         """See BundleWriter."""
-        if self._fd >= 0:
-            with contextlib.suppress(OSError):
-                self._temporary.unlink()
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
-    def _publish(self, manifest: Descriptor, blobs: list[Descriptor], name: BundleName) -> None:
-        wanted = {f"blobs/sha256/{digest_hex(blob.digest)}" for blob in blobs}
+    def publish(self, bundles: Sequence[FinishedBundle]) -> None:
+        """See BundleWriter."""
+        wanted = {f"blobs/sha256/{digest_hex(blob.digest)}" for bundle in bundles for blob in bundle.blobs}
         if wanted != set(self._members):
-            raise BundleError("the archive has other blobs than the bundle: write every blob once, for one bundle")
+            raise BundleError("the archive has other blobs than the bundle: write every blob once, none for nothing")
         self._append(LAYOUT_FILE, OCI_LAYOUT)
-        self._append("index.json", encode_index([named_entry(manifest, name)]))
+        self._append("index.json", encode_index([named_entry(bundle.manifest, bundle.name) for bundle in bundles]))
         with os_errors(self._what):
-            os.pwrite(self._fd, bytes(2 * BLOCK_BYTES), self._end)
-            os.fsync(self._fd)
-            self._temporary.replace(self._target)
-            os.close(self._fd)
-            self._fd = -1
-            fsync_directory(self._target.parent)
+            os.pwrite(self._file.fd, bytes(2 * BLOCK_BYTES), self._end)
+        self._file.publish()
 
     def _append(self, name: str, data: bytes) -> None:
         with os_errors(self._what):
-            os.lseek(self._fd, self._end + BLOCK_BYTES, os.SEEK_SET)
-            _write_all(self._fd, data)
+            os.lseek(self._file.fd, self._end + BLOCK_BYTES, os.SEEK_SET)
+            _write_all(self._file.fd, data)
         self._end_member(name, len(data))
 
     def _end_member(self, name: str, size_bytes: int) -> None:
         """Write the header in front of the content that was just written, or drop a content that is there already."""
         with os_errors(self._what):
             if name in self._members:
-                os.ftruncate(self._fd, self._end)
+                os.ftruncate(self._file.fd, self._end)
                 return
-            _write_all(self._fd, bytes(padding_bytes(size_bytes)))
-            os.pwrite(self._fd, tar_header(name, size_bytes), self._end)
+            _write_all(self._file.fd, bytes(padding_bytes(size_bytes)))
+            os.pwrite(self._file.fd, tar_header(name, size_bytes), self._end)
         self._members[name] = (self._end + BLOCK_BYTES, size_bytes)
         self._end += BLOCK_BYTES + size_bytes + padding_bytes(size_bytes)
-
-    def _remove_dead(self) -> None:
-        """Remove what killed writers of the same target left: files that nobody holds a lock on."""
-        for path in self._target.parent.glob(f".{glob_escape(self._target.name)}.partial-*"):
-            with contextlib.suppress(OSError):
-                file_descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(file_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-                finally:
-                    os.close(file_descriptor)
 
 
 def tar_writer(target: Path) -> TarWriter:

@@ -33,6 +33,13 @@ class VerifyReport:
     size_bytes: int = 0
     findings: list[Finding] = field(default_factory=list)
 
+    def add(self, other: VerifyReport) -> None:
+        """Count what another report found as well."""
+        self.bundles += other.bundles
+        self.blobs += other.blobs
+        self.size_bytes += other.size_bytes
+        self.findings += other.findings
+
     def error(self) -> BundleError | None:
         """The findings as one error (exit 5), None without any."""
         if not self.findings:

@@ -16,8 +16,9 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -33,7 +34,7 @@ from edgellm.files import os_errors
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["BlobWriter", "BundleWriter"]
+__all__ = ["BlobWriter", "BundleWriter", "FinishedBundle"]
 
 BLOB_TYPE = "application/octet-stream"
 _COPY_BYTES = 4 << 20
@@ -69,6 +70,15 @@ class BlobWriter:
         return self._descriptor
 
 
+@dataclass(frozen=True)
+class FinishedBundle:
+    """A bundle whose blobs are all written, to be made visible under ``name``."""
+
+    manifest: Descriptor
+    blobs: tuple[Descriptor, ...]  # all that it refers to, the manifest's own included
+    name: BundleName
+
+
 class BundleWriter(ABC):
     """The interface of the three targets: the store, a folder, a tar file."""
 
@@ -97,8 +107,8 @@ class BundleWriter(ABC):
         """Remove whatever was written and not committed."""
 
     @abstractmethod
-    def _publish(self, manifest: Descriptor, blobs: list[Descriptor], name: BundleName) -> None:
-        """Make the bundle visible under ``name`` in one step; ``blobs`` are all that it refers to."""
+    def publish(self, bundles: Sequence[FinishedBundle]) -> None:
+        """Make the bundles visible under their names, all in one step."""
 
     def add_bytes(self, data: bytes) -> Descriptor:
         """A small blob from memory."""
@@ -123,7 +133,7 @@ class BundleWriter(ABC):
         layers = build_layers(contents, plan)
         config = self.add_bytes(build_config(contents, layers))
         manifest = self.add_bytes(build_manifest(layers, config))
-        self._publish(manifest, [manifest, config, *layers], name)
+        self.publish([FinishedBundle(manifest, (manifest, config, *layers), name)])
         return manifest.digest
 
 

@@ -28,6 +28,7 @@ def show(origin: bool, as_json: bool) -> None:
     values = msgspec.to_builtins(settings.values)
     values["store"] = str(settings.paths.store)
     values["state"] = str(settings.paths.state)
+    values["system_store"] = str(settings.paths.system_store or "")
     if as_json:
         print_json({name: {"value": value, "origin": settings.origin[name]} for name, value in values.items()})
         return

@@ -59,7 +59,7 @@ def open_store(settings: SettingsWithOrigin | None = None) -> Store:
     for folder in (settings.paths.store, settings.paths.state):
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{folder} is not a folder", hint="EDGELLM_STORE, EDGELLM_STATE or EDGELLM_HOME name it")
-    return Store(settings.paths.store, settings.paths.state)
+    return Store(settings.paths.store, settings.paths.state, settings.paths.system_store)
 
 
 def this_device_id(settings: SettingsWithOrigin) -> str:

@@ -14,10 +14,11 @@ from edgellm.errors import BundleError
 from edgellm.files import os_errors, write_atomic
 from edgellm.store.lock import store_lock
 
-__all__ = ["INDEX_FILE", "STAGING_FOLDER", "STAGING_PREFIX", "StoreFolder"]
+__all__ = ["DOWNLOADS_FOLDER", "INDEX_FILE", "STAGING_FOLDER", "STAGING_PREFIX", "StoreFolder"]
 
 INDEX_FILE = "index.json"
 STAGING_FOLDER = ".staging"  # private folders of running writers
+DOWNLOADS_FOLDER = ".downloads"  # files on their way from a hub; on the disk of the blobs, to be renamed among them
 STAGING_PREFIX = "writer-"
 
 
@@ -27,6 +28,7 @@ class StoreFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.staging = root / STAGING_FOLDER
+        self.downloads = root / DOWNLOADS_FOLDER
 
     @property
     def exists(self) -> bool:

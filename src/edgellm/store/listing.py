@@ -27,6 +27,7 @@ class StoredBundle:
     shared_bytes: int  # the part of it that other names use as well: removing this one would not return it
     bundle: Bundle | None
     problem: str | None
+    system: bool = False  # it lies in the machine's store, not in the user's
 
     @property
     def plan(self) -> Plan | None:
@@ -62,6 +63,7 @@ def list_bundles(layout: Layout, entries: Sequence[TagEntry]) -> list[StoredBund
                 shared_bytes=sum(size for digest, size in blobs.items() if users[digest] > 1),
                 bundle=bundle,
                 problem=problem,
+                system=entry.system,
             )
         )
     return listed

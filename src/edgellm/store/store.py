@@ -1,7 +1,8 @@
-"""The store: every bundle of one user, in one OCI image layout."""
+"""The store: every bundle of one user, in one OCI image layout, with the machine's own store below it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from edgellm.bundle.names import BundleName, Reference, parse_reference
 from edgellm.bundle.opened import OpenBundle
 from edgellm.bundle.reading import read_bundle
 from edgellm.bundle.verify import VerifyReport, verify_layout
-from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
+from edgellm.errors import AccessError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm.store.folder import StoreFolder
 from edgellm.store.gc import GcReport, collect_garbage
+from edgellm.store.intake import import_layout
 from edgellm.store.listing import StoredBundle, list_bundles
 from edgellm.store.lock import store_lock
 from edgellm.store.resolve import resolve_entry
@@ -29,12 +31,25 @@ class Store:
     """Bundles by name, with their blobs shared. Any number of processes may use one store at once.
 
     Reading takes no lock and works on a read-only disk. A missing folder is an empty store; the first writer makes it.
+    Below the user's store may lie the machine's (``system_root``): it is read and never written, and a name of the
+    user's hides the same name there.
     """
 
-    def __init__(self, root: Path, state: Path) -> None:
+    def __init__(self, root: Path, state: Path, system_root: Path | None = None) -> None:
         self.root = root
         self._folder = StoreFolder(root)
+        self._system = _system_folder(root, system_root)
         self._smoke = SmokeResults(state)
+
+    @property
+    def downloads(self) -> Path:
+        """The folder for files on their way into the store; whoever downloads makes it."""
+        return self._folder.downloads
+
+    @property
+    def system_root(self) -> Path | None:
+        """The machine's store, None without one."""
+        return self._system.root if self._system is not None else None
 
     def writer(self) -> StoreWriter:
         """A writer for new bundles; use it as a context manager. Also removes what killed writers left."""
@@ -44,14 +59,19 @@ class Store:
         """All bundles by name. A damaged one is listed with its ``problem``. Raises BundleError for a lost index."""
         while True:
             entries = self._tags()
-            rows = list_bundles(self._folder.layout, entries)
+            rows = list_bundles(self._folder.layout, [entry for entry in entries if not entry.system])
+            if self._system is not None:
+                rows += list_bundles(self._system.layout, [entry for entry in entries if entry.system])
             if all(row.problem is None for row in rows) or self._tags() == entries:
-                return rows  # else a bundle was removed while we read it: that is no damage
+                # else a bundle was removed while we read it: that is no damage
+                return sorted(rows, key=lambda row: (row.name, row.tag))
 
     def find(self, reference: str | Reference, device_id: str | None = None) -> TagEntry:
         """The entry that a reference means, without opening it. Raises UsageError, NotFoundError."""
         parsed = parse_reference(reference) if isinstance(reference, str) else reference
-        return resolve_entry(self._tags(), parsed, device_id, self._device_of)
+        # A digest is no name: what the user's store hides is found by it.
+        entries = self._tags() if parsed.digest is None else self._all_tags()
+        return resolve_entry(entries, parsed, device_id, self._device_of)
 
     def resolve(self, reference: str | Reference, device_id: str | None = None) -> OpenBundle:
         """Open the bundle that ``NAME[:TAG][@previous|@sha256:...]`` means.
@@ -61,13 +81,14 @@ class Store:
         """
         while True:
             entry = self.find(reference, device_id)
+            layout = self._folder_of(entry).layout
             try:
-                bundle = read_bundle(self._folder.layout, entry.descriptor)
+                bundle = read_bundle(layout, entry.descriptor)
             except EdgeLLMError:
                 if self._is_listed(entry):
                     raise
                 continue  # it was removed or moved between the two reads: ask again
-            return OpenBundle(str(entry), bundle, self._folder.layout)
+            return OpenBundle(str(entry), bundle, layout)
 
     def show(self, reference: str | Reference, device_id: str | None = None) -> StoredBundle:
         """The row of `list` for one name; with ``@previous`` or a digest, of the name that it belongs to."""
@@ -78,12 +99,12 @@ class Store:
         raise NotFoundError(f"{entry} was removed meanwhile")
 
     def remove(self, reference: str | Reference) -> tuple[TagEntry, ...]:
-        """Take a name out of the index, its former bundle with it; ``NAME@previous`` takes out only that.
+        """Take a name out of the user's index, its former bundle with it; ``NAME@previous`` takes out only that.
 
-        The space comes back with ``gc``. Returns what was removed. Raises UsageError, NotFoundError.
+        The space comes back with ``gc``. Returns what was removed. Raises UsageError, NotFoundError, and AccessError
+        for a bundle of the machine's store.
         """
-        if not self._folder.exists:
-            self.find(reference)
+        self.require_own(self.find(reference))
         removed: list[TagEntry] = []
 
         def without(entries: list[Descriptor]) -> list[Descriptor]:
@@ -98,12 +119,35 @@ class Store:
             self._folder.replace_entries(without)
         return tuple(removed)
 
-    def copy(self, reference: str | Reference, name: BundleName, device_id: str | None = None) -> str:
-        """Let ``name`` point at the bundle of ``reference`` as well; no blob is copied. Returns its digest.
+    def require_own(self, entry: TagEntry) -> None:
+        """Raise AccessError for an entry of the machine's store: no command of the user's changes that."""
+        if entry.system:
+            raise AccessError(
+                f"{entry} is in the machine's store {self.system_root}, which is not changed from here",
+                hint=f"whoever looks after it removes it: sudo env EDGELLM_STORE={self.system_root} edgellm rm {entry}",
+            )
 
-        ``copy("a@previous", a)`` goes back to the former bundle. Raises UsageError, NotFoundError, BundleError.
+    def copy(
+        self,
+        reference: str | Reference,
+        name: BundleName,
+        device_id: str | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> str:
+        """Let ``name`` point at the bundle of ``reference`` as well; returns its digest.
+
+        No blob is copied, except from the machine's store into the user's. ``copy("a@previous", a)`` goes back to the
+        former bundle. Raises UsageError, NotFoundError, BundleError, NoSpaceError, Interrupted.
         """
         self.resolve(reference, device_id)  # a damaged bundle gets no second name
+        entry = self.find(reference, device_id)
+        if entry.system:
+            with self.writer() as writer:
+                layout = self._folder_of(entry).layout
+                import_layout(writer, layout, [(entry.descriptor, name)], progress=progress, cancel=cancel)
+            return entry.digest
         found: list[TagEntry] = []
 
         def pointed(entries: list[Descriptor]) -> list[Descriptor]:
@@ -126,20 +170,25 @@ class Store:
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> VerifyReport:
-        """Read every byte of one bundle, or of everything in the store, the index included.
+        """Read every byte of one bundle, or of everything in both stores, their indexes included.
 
         Damage is in the report (``report.error()`` makes the exit 5 of it). Raises NotFoundError, Interrupted.
         """
-        entries = None if reference is None else [self.find(reference, device_id).descriptor]
-        if not self._folder.exists:
-            return VerifyReport()
-        return verify_layout(self._folder.layout, entries, is_store=True, progress=progress, cancel=cancel)
+        if reference is not None:
+            entry = self.find(reference, device_id)
+            chosen = [(self._folder_of(entry), [entry.descriptor])]
+        else:
+            chosen = [(folder, None) for folder in self._folders() if folder.exists]
+        report = VerifyReport()
+        for folder, entries in chosen:
+            report.add(verify_layout(folder.layout, entries, is_store=True, progress=progress, cancel=cancel))
+        return report
 
     def gc(self, *, dry_run: bool = False) -> GcReport:
         """Remove blobs that no bundle uses and what killed processes left. Raises BundleError for a lost index."""
         report = collect_garbage(self._folder, dry_run=dry_run)
         if not dry_run:
-            self._smoke.keep_only({entry.digest for entry in self._tags()})
+            self._smoke.keep_only({entry.digest for entry in self._all_tags()})
         return report
 
     def save_smoke(self, digest: str, result: Mapping[str, Any]) -> None:
@@ -150,14 +199,40 @@ class Store:
         """The kept smoke result of a bundle, None without one."""
         return self._smoke.load(digest)
 
+    def _folders(self) -> list[StoreFolder]:
+        return [self._folder, *([self._system] if self._system is not None else [])]
+
+    def _folder_of(self, entry: TagEntry) -> StoreFolder:
+        return self._system if entry.system and self._system is not None else self._folder
+
+    def _all_tags(self) -> list[TagEntry]:
+        """The entries of both stores, the user's first."""
+        tags = named_entries(self._folder.entries())
+        return tags + (named_entries(self._system.entries(), system=True) if self._system is not None else [])
+
     def _tags(self) -> Sequence[TagEntry]:
-        return named_entries(self._folder.entries())
+        """The entries that names lead to: the user's, and those of the machine that no name of the user's hides."""
+        tags = self._all_tags()
+        own = {entry.name for entry in tags if not entry.system}
+        return [entry for entry in tags if not entry.system or entry.name not in own]
 
     def _is_listed(self, entry: TagEntry) -> bool:
-        return any(other.name == entry.name and other.digest == entry.digest for other in self._tags())
+        return any(
+            other.name == entry.name and other.digest == entry.digest and other.system == entry.system
+            for other in self._all_tags()
+        )
 
     def _device_of(self, entry: TagEntry) -> str | None:
         try:
-            return read_bundle(self._folder.layout, entry.descriptor).plan.target.id
+            return read_bundle(self._folder_of(entry).layout, entry.descriptor).plan.target.id
         except EdgeLLMError:
             return None
+
+
+def _system_folder(root: Path, system_root: Path | None) -> StoreFolder | None:
+    """The machine's store when there is one that this user may read, and it is not the user's own."""
+    if system_root is None or not os.access(system_root, os.R_OK | os.X_OK) or not system_root.is_dir():
+        return None
+    if root.exists() and root.samefile(system_root):
+        return None
+    return StoreFolder(system_root)

@@ -28,6 +28,7 @@ class TagEntry:
     name: BundleName
     previous: bool
     descriptor: Descriptor
+    system: bool = False  # it lies in the machine's store, not in the user's
 
     @property
     def digest(self) -> str:
@@ -38,14 +39,14 @@ class TagEntry:
         return f"{self.name}@{PREVIOUS}" if self.previous else str(self.name)
 
 
-def named_entries(entries: Iterable[Descriptor]) -> list[TagEntry]:
+def named_entries(entries: Iterable[Descriptor], *, system: bool = False) -> list[TagEntry]:
     """The entries that carry a name of ours, in the order of their names. Others are left alone."""
     found = []
     for entry in entries:
         name, tag = entry.annotations.get(ANNOTATION_NAME), entry.annotations.get(ANNOTATION_TAG)
         if name and tag:
             previous = entry.annotations.get(ANNOTATION_SLOT) == PREVIOUS
-            found.append(TagEntry(BundleName(name, tag), previous, entry))
+            found.append(TagEntry(BundleName(name, tag), previous, entry, system))
     return sorted(found, key=lambda found_entry: (found_entry.name, found_entry.previous))
 
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from edgellm.bundle.digest import digest_hex
+from edgellm.bundle.digest import digest_hex, sha256_stream
+from edgellm.bundle.folder_layout import open_plain
 from edgellm.bundle.folder_writer import FolderWriter
 from edgellm.bundle.manifest import Descriptor
 from edgellm.bundle.names import BundleName
 from edgellm.bundle.opened import hold_blob
 from edgellm.bundle.staging import StagingFolder, remove_dead_staging
-from edgellm.errors import EdgeLLMError
+from edgellm.bundle.writer import FinishedBundle
+from edgellm.errors import EdgeLLMError, Interrupted
 from edgellm.files import fsync_directory, os_errors
+from edgellm.progress import CancelToken, Progress
 from edgellm.store.folder import STAGING_PREFIX, StoreFolder
 from edgellm.store.lock import store_lock
-from edgellm.store.tags import point_tag
+from edgellm.store.tags import named_entries, point_tag
 
 __all__ = ["StoreWriter"]
 
@@ -43,18 +47,70 @@ class StoreWriter(FolderWriter):
         while self._leases:
             os.close(self._leases.popitem()[1])
 
-    def _publish(self, manifest: Descriptor, blobs: list[Descriptor], name: BundleName) -> None:
+    def publish(self, bundles: Sequence[FinishedBundle]) -> None:
+        """See BundleWriter."""
         added: list[Path] = []
+
+        def pointed(entries: list[Descriptor]) -> list[Descriptor]:
+            for bundle in bundles:
+                entries = point_tag(entries, bundle.name, bundle.manifest.digest, bundle.manifest.size)
+            return entries
+
         with store_lock(self._folder.root):
             try:
-                for digest in dict.fromkeys(blob.digest for blob in blobs):
+                for digest in dict.fromkeys(blob.digest for bundle in bundles for blob in bundle.blobs):
                     self._move_in(digest, added)
                 with os_errors(f"write {self._destination}"):
                     fsync_directory(self._folder.layout.blobs)
-                self._folder.replace_entries(lambda entries: point_tag(entries, name, manifest.digest, manifest.size))
+                self._folder.replace_entries(pointed)
             except BaseException:
-                self._take_back(added, manifest.digest)
+                self._take_back(added, {bundle.manifest.digest for bundle in bundles})
                 raise
+
+    def current_digest(self, name: BundleName) -> str | None:
+        """The manifest that ``name`` points at now, None when nothing is called so."""
+        entries = named_entries(self._folder.entries())
+        return next((entry.digest for entry in entries if entry.name == name and not entry.previous), None)
+
+    def has_file(self, digest: str) -> bool:
+        """True when a file with this name is among the blobs of the store, whatever it holds."""
+        return self._folder.layout.blob_path(digest).is_file()
+
+    def blob_file(self, digest: str) -> Path:
+        """Where a blob lies that was written by this writer or found healthy."""
+        staged = self._blobs / digest_hex(digest)
+        return staged if staged.exists() else self._folder.layout.blob_path(digest)
+
+    def find_healthy(
+        self, digest: str, size_bytes: int, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> bool:
+        """True when the store has this blob and every byte of it is right; gc leaves it alone until ``close``.
+
+        A commit may then refer to it as if this writer had written it. ``progress`` counts the bytes that were read.
+        """
+        if digest in self._leases or (self._blobs / digest_hex(digest)).exists():
+            return True
+        path = self._folder.layout.blob_path(digest)
+        try:
+            lease = hold_blob(path, digest)
+        except EdgeLLMError:
+            return False
+        healthy = False
+        try:
+            with open_plain(path) as file, os_errors(f"read {path}"):
+                found = os.fstat(file.fileno())
+                same = os.path.samestat(found, os.fstat(lease)) and found.st_size == size_bytes
+                healthy = same and sha256_stream(file, size_bytes, progress=progress, cancel=cancel)[0] == digest
+        except Interrupted:
+            raise
+        except EdgeLLMError:
+            healthy = False  # it cannot be read: as good as missing
+        finally:
+            if healthy:
+                self._leases[digest] = lease
+            else:
+                os.close(lease)
+        return healthy
 
     def _move_in(self, digest: str, added: list[Path]) -> None:
         """Move a staged blob in. An equal one that is there is replaced, which also heals a damaged one."""
@@ -72,10 +128,10 @@ class StoreWriter(FolderWriter):
             os.close(self._leases[digest])
         self._leases[digest] = lease
 
-    def _take_back(self, added: list[Path], manifest_digest: str) -> None:
-        """After a failed commit: remove the blobs that it brought, unless the index names the bundle all the same."""
+    def _take_back(self, added: list[Path], manifests: set[str]) -> None:
+        """After a failed commit: remove the blobs that it brought, unless the index names a bundle all the same."""
         with contextlib.suppress(EdgeLLMError, OSError):
-            if any(entry.digest == manifest_digest for entry in self._folder.entries()):
+            if any(entry.digest in manifests for entry in self._folder.entries()):
                 return
             for path in added:
                 path.unlink(missing_ok=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from bundle_parts import write_bundle
+from edgellm.bundle.contained import read_single_bundle
 from edgellm.bundle.layout import open_layout
-from edgellm.bundle.opened import open_bundle, read_single_bundle
+from edgellm.bundle.opened import open_bundle
 from edgellm.bundle.tar_header import parse_header, tar_header
 from edgellm.bundle.tar_writer import tar_writer
 from edgellm.errors import BundleError, NotFoundError, UnsupportedError, UsageError

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from bundle_parts import for_device, gguf_bytes, make_plan, write_bundle
+from edgellm.bundle.contained import read_single_bundle
 from edgellm.bundle.contents import BundleContents, FileLayer, created_at
 from edgellm.bundle.folder_writer import layout_writer
 from edgellm.bundle.layout import open_layout
 from edgellm.bundle.manifest import Descriptor, ModelDescriptor, ModelFacts
 from edgellm.bundle.names import BundleName
-from edgellm.bundle.opened import open_bundle, read_single_bundle
+from edgellm.bundle.opened import open_bundle
 from edgellm.bundle.stream import HashedStream
 from edgellm.bundle.tar_writer import tar_writer
 from edgellm.bundle.verify import verify_layout
