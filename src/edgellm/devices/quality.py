@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-__all__ = ["FOUR_BIT_LOSS", "best_first", "is_sensible", "quality_loss"]
+__all__ = ["FOUR_BIT_LOSS", "base_recipe", "best_first", "is_sensible", "quality_loss"]
 
 # Rise in perplexity of Llama-3-8B on wikitext-2 against F16, no importance matrix: tools/perplexity/README.md of
 # llama.cpp (IQ4_NL and IQ4_XS are published with a matrix only). Other models differ in size, hardly in order.
@@ -34,8 +35,21 @@ _LARGEST_UNQUANTIZED = {"F32": 150_000_000, "F16": 600_000_000, "BF16": 600_000_
 
 
 def quality_loss(recipe: str) -> float:
-    """Rise in perplexity; a recipe that nobody measured counts as the worst."""
-    return _LOSS.get(recipe, max(_LOSS.values()))
+    """Rise in perplexity; a mix that nobody measured counts as the measured one it is built on, else as the worst.
+
+    Publishers' own mixes (UD-Q4_K_XL, Q6_K_L) keep some tensors in more bits than the recipe of their name.
+    """
+    return _LOSS.get(base_recipe(recipe), max(_LOSS.values()))
+
+
+def base_recipe(recipe: str) -> str:
+    """The measured recipe that a publisher's mix is built on: ``Q4_K_M`` of ``UD-Q4_K_XL``; others as they are."""
+    plain = recipe.removeprefix("UD-")
+    if plain in _LOSS:
+        return plain
+    found = re.fullmatch(r"(Q[2-8])(?:_K)?(?:_[A-Z0-9]+)?", plain)
+    middle = (f"{found[1]}_K_M", f"{found[1]}_K", f"{found[1]}_0") if found else ()
+    return next((name for name in middle if name in _LOSS), "Q4_0" if plain in ("MXFP4", "NVFP4") else plain)
 
 
 def best_first(recipes: Iterable[str]) -> list[str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from edgellm.files import os_errors
 from edgellm.formats.ggml_types import TYPE_BY_ID, row_bytes
 from edgellm.formats.gguf_cursor import HEADER_LIMIT_BYTES, ArraySummary, Cursor, GGUFValue
 
-__all__ = ["READ_VERSIONS", "ArraySummary", "GGUFHeader", "GGUFValue", "TensorEntry", "read_header"]
+__all__ = ["READ_VERSIONS", "ArraySummary", "GGUFHeader", "GGUFValue", "TensorEntry", "parse_header", "read_header"]
 
 READ_VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
@@ -69,7 +70,15 @@ def read_header(path: Path, *, skip_arrays: bool = False) -> GGUFHeader:
     with os_errors(f"read {path}"), path.open("rb") as file:
         file_bytes = file.seek(0, 2)
         file.seek(0)
-        return _parse(Cursor(file, file_bytes, str(path)), skip_arrays)
+        return parse_header(file, file_bytes, str(path), skip_arrays=skip_arrays)
+
+
+def parse_header(file: BinaryIO, file_bytes: int, name: str, *, skip_arrays: bool = False) -> GGUFHeader:
+    """Read the header of a GGUF of ``file_bytes`` bytes, front to back, from a stream that stands at its first byte.
+
+    ``name`` is what errors call it. Raises ModelFileError, and what reading the stream raises.
+    """
+    return _parse(Cursor(file, file_bytes, name), skip_arrays)
 
 
 def _parse(cursor: Cursor, skip_arrays: bool) -> GGUFHeader:
