@@ -7,28 +7,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_json, print_message, print_warning
+from edgellm.cli.console import print_json, print_message
 from edgellm.cli.context import open_store, size_option_value, user_settings
+from edgellm.cli.output import check_output, is_archive
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
-from edgellm.errors import EdgeLLMError, UsageError
-from edgellm.files import os_errors
+from edgellm.cli.smoke import keep_smoke, smoke
+from edgellm.errors import UsageError
 from edgellm.paths import user_path
 
 if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter
-    from edgellm.devices.fit import RunSettings
     from edgellm.devices.load import LoadedProfile
-    from edgellm.progress import CancelToken
     from edgellm.project import Project
     from edgellm.settings import SettingsWithOrigin
     from edgellm.store.store import Store
     from edgellm_converters.pack import PackedBundle, PackRequest
 
 __all__ = ["PackOptions", "load_devices", "pack"]
-
-
-_SMOKE_CONTEXT = 256
-_OTHER_FILES = (".gguf", ".gz", ".tgz", ".xz", ".zip", ".zst")
 
 
 @dataclass(frozen=True)
@@ -61,22 +56,14 @@ def pack(options: PackOptions) -> None:
 
     def committed(bundle: PackedBundle) -> None:
         if store is not None:
-            _save_smoke(store, bundle)
+            keep_smoke(store, bundle.digest, bundle.smoke)
         if not options.as_json and not options.quiet:
             _say(bundle, options)
 
     with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
-        packed = run_pipeline(request, open_writer, _smoke, committed, progress, cancel)
+        packed = run_pipeline(request, open_writer, smoke, committed, progress, cancel)
     if options.as_json:
         print_json([_record(bundle, options) for bundle in packed])
-
-
-def _save_smoke(store: Store, bundle: PackedBundle) -> None:
-    """The bundle stands by itself: what this machine measured is worth a warning, no more."""
-    try:
-        store.save_smoke(bundle.digest, bundle.smoke)
-    except EdgeLLMError as error:
-        print_warning(f"the smoke test's result was not kept: {error.message}")
 
 
 def load_devices(
@@ -169,43 +156,14 @@ def _writer(options: PackOptions, request: PackRequest, store: Store | None) -> 
             "--output takes one bundle, and several devices are given",
             hint="pack into the store, where bundles share their files, or one device at a time",
         )
-    _check_output(target, options.force)
-    if target.name.endswith(".tar"):
+    check_output(target, force=options.force, what="--output")
+    if is_archive(target):
         from edgellm.bundle.tar_writer import tar_writer
 
         return lambda: tar_writer(target)
     from edgellm.bundle.folder_writer import layout_writer
 
     return lambda: layout_writer(target)
-
-
-def _check_output(target: Path, force: bool) -> None:
-    """Refuse, before any work, a place that cannot be written to."""
-    if target.suffix in _OTHER_FILES:
-        raise UsageError(f"--output takes a folder or FILE.tar, not {target.name}")
-    with os_errors(f"write {target}"):
-        if target.is_file() and not (force and target.suffix == ".tar"):
-            raise UsageError(f"{target} exists already", hint="give --output another place, or --force for a FILE.tar")
-        if target.is_dir() and any(target.iterdir()):
-            raise UsageError(f"{target} exists already and is not empty", hint="give --output another place")
-
-
-def _smoke(path: Path, settings: RunSettings, cancel: CancelToken) -> dict[str, Any]:
-    import msgspec
-
-    from edgellm_runtimes.smoke import run_smoke
-
-    measured = run_smoke(
-        path,
-        context=min(settings.context, _SMOKE_CONTEXT),
-        kv_type_k=settings.kv_type_k,
-        kv_type_v=settings.kv_type_v,
-        flash_attention=settings.flash_attention,
-        cancel=cancel,
-    )
-    result = msgspec.to_builtins(measured)
-    assert isinstance(result, dict)
-    return result
 
 
 def _record(bundle: PackedBundle, options: PackOptions) -> dict[str, Any]:

@@ -176,12 +176,12 @@ class Store:
         """
         if reference is not None:
             entry = self.find(reference, device_id)
-            chosen = [(self._folder_of(entry), [entry.descriptor])]
-        else:
-            chosen = [(folder, None) for folder in self._folders() if folder.exists]
+            layout = self._folder_of(entry).layout
+            return verify_layout(layout, [entry.descriptor], is_store=True, progress=progress, cancel=cancel)
         report = VerifyReport()
-        for folder, entries in chosen:
-            report.add(verify_layout(folder.layout, entries, is_store=True, progress=progress, cancel=cancel))
+        for folder in self._folders():
+            if folder.exists:
+                report.add(verify_layout(folder.layout, is_store=True, progress=progress, cancel=cancel))
         return report
 
     def gc(self, *, dry_run: bool = False) -> GcReport:
@@ -199,13 +199,13 @@ class Store:
         """The kept smoke result of a bundle, None without one."""
         return self._smoke.load(digest)
 
-    def _folders(self) -> list[StoreFolder]:
-        return [self._folder, *([self._system] if self._system is not None else [])]
+    def _folders(self) -> Sequence[StoreFolder]:
+        return (self._folder,) if self._system is None else (self._folder, self._system)
 
     def _folder_of(self, entry: TagEntry) -> StoreFolder:
         return self._system if entry.system and self._system is not None else self._folder
 
-    def _all_tags(self) -> list[TagEntry]:
+    def _all_tags(self) -> Sequence[TagEntry]:
         """The entries of both stores, the user's first."""
         tags = named_entries(self._folder.entries())
         return tags + (named_entries(self._system.entries(), system=True) if self._system is not None else [])
