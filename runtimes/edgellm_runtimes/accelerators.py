@@ -6,17 +6,25 @@ import importlib.util
 import os
 from pathlib import Path
 
-__all__ = ["installed_accelerators"]
+__all__ = ["installed_accelerators", "library_folder"]
 
 _KINDS = ("cuda", "metal", "vulkan", "opencl")
 
 
 def installed_accelerators() -> tuple[str, ...]:
     """The kinds whose ggml library lies in the llama_cpp package; the package is not imported."""
-    spec = importlib.util.find_spec("llama_cpp")
-    folder = os.environ.get("LLAMA_CPP_LIB_PATH")
+    folder = library_folder()
     if folder is None:
-        if spec is None or not spec.submodule_search_locations:
-            return ()
-        folder = str(Path(spec.submodule_search_locations[0]) / "lib")
-    return tuple(kind for kind in _KINDS if any(Path(folder).glob(f"*ggml-{kind}.*")))
+        return ()
+    return tuple(kind for kind in _KINDS if any(folder.glob(f"*ggml-{kind}.*")))
+
+
+def library_folder() -> Path | None:
+    """Where llama-cpp-python's shared libraries lie; None when it is not installed."""
+    folder = os.environ.get("LLAMA_CPP_LIB_PATH")
+    if folder is not None:
+        return Path(folder)
+    spec = importlib.util.find_spec("llama_cpp")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "lib"
