@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from edgellm.files import os_errors
+from edgellm.sources.repository_files import is_document
 
 __all__ = ["SourceDocument", "find_documents", "license_ids"]
 
-_DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE[_-]?POLICY|README|COPYING)([._-][\w.-]*)?", re.IGNORECASE)
-_MAX_DOCUMENT_BYTES = 4 * 2**20
 # The hub's lower-case licence names that are SPDX ids in another spelling; the full list is at spdx.org/licenses.
 _SPDX = {
     identifier.lower(): identifier
@@ -40,10 +39,9 @@ def find_documents(folder: Path) -> list[SourceDocument]:
     found = []
     with os_errors(f"read {folder}"):
         for path in sorted(folder.iterdir()):
-            if _DOCUMENT.fullmatch(path.name) and path.is_file() and _belongs(path, folder):
-                size_bytes = path.stat().st_size
-                if 0 < size_bytes <= _MAX_DOCUMENT_BYTES:
-                    found.append(SourceDocument(path.name, path, size_bytes))
+            size_bytes = path.stat().st_size if path.is_file() else 0
+            if is_document(path.name, size_bytes) and _belongs(path, folder):
+                found.append(SourceDocument(path.name, path, size_bytes))
     return found
 
 

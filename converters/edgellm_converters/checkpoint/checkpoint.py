@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgellm.errors import CheckpointError, UnsupportedError
 from edgellm.files import os_errors
+from edgellm.sources.repository_files import CHECKPOINT_FILES
 from edgellm_converters.checkpoint.files import read_json
-from edgellm_converters.checkpoint.tensors import INDEX_NAME, TensorRef, find_tensors
+from edgellm_converters.checkpoint.tensors import TensorRef, find_tensors
 from edgellm_converters.pread import read_at
 
 if TYPE_CHECKING:
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "open_checkpoint"]
 
 READ_DTYPES = ("BF16", "F16", "F32")
-_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    INDEX_NAME,
-)
 
 
 class Checkpoint:
@@ -57,7 +46,7 @@ class Checkpoint:
     def files(self) -> list[Path]:
         """The files that the result depends on: configuration, tokenizer and weights, sorted by name."""
         weights = {tensor.path for tensor in self.tensors.values()}
-        others = {self.path / name for name in _FILES if (self.path / name).is_file()}
+        others = {self.path / name for name in CHECKPOINT_FILES if (self.path / name).is_file()}
         return sorted(weights | others)
 
     def read_into(self, tensor: TensorRef, offset_bytes: int, buffer: memoryview) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 from edgellm.errors import CheckpointError, UnsupportedError
 from edgellm.files import os_errors
 from edgellm.formats.safetensors import DTYPE_BYTES, read_header
+from edgellm.sources.repository_files import INDEX_NAME, SHARD, SINGLE_NAME
 from edgellm_converters.checkpoint.files import inside, read_json
 
 __all__ = ["TensorRef", "find_tensors"]
 
-INDEX_NAME = "model.safetensors.index.json"
-SINGLE_NAME = "model.safetensors"
-_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "consolidated.00.pth")
 
 
@@ -112,10 +109,10 @@ def _from_files(folder: Path, names: list[str]) -> dict[str, TensorRef]:
 
 def _shards_without_index(folder: Path, present: set[str]) -> list[str]:
     """Shards by their numbered names, when the index is not there; all of them must be."""
-    shards = sorted(name for name in present if _SHARD.fullmatch(name))
+    shards = sorted(name for name in present if SHARD.fullmatch(name))
     if not shards:
         return []
-    match = _SHARD.fullmatch(shards[0])
+    match = SHARD.fullmatch(shards[0])
     count = int(match.group(2)) if match else 0
     expected = [f"model-{number + 1:05d}-of-{count:05d}.safetensors" for number in range(count)]
     if shards != expected:
