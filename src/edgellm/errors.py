@@ -13,7 +13,8 @@
     │   └── ProfileError                             a device profile that is not valid
     ├── UnsupportedError        exit 1    HTTP 501   well-formed, but not something we can do
     ├── NoSpaceError            exit 1    HTTP 507   the disk is full
-    ├── AccessError             exit 1    HTTP 403   the operating system said no
+    ├── AccessError             exit 1    HTTP 403   the operating system or a model hub said no
+    ├── NetworkError            exit 1    HTTP 502   a model hub cannot be reached, or answers nonsense
     ├── BusyError               exit 1    HTTP 503   somebody else holds it
     ├── BackendError            exit 1    HTTP 500   the native runtime failed
     └── Interrupted             exit 130  HTTP 499   the user said stop
@@ -34,6 +35,7 @@ __all__ = [
     "IntegrityError",
     "Interrupted",
     "ModelFileError",
+    "NetworkError",
     "NoSpaceError",
     "NotFoundError",
     "ProfileError",
@@ -123,9 +125,15 @@ class NoSpaceError(EdgeLLMError):
 
 
 class AccessError(EdgeLLMError):
-    """The operating system refused to read or write."""
+    """The operating system refused to read or write, or a model hub refused to send."""
 
     http_status = 403
+
+
+class NetworkError(EdgeLLMError):
+    """A model hub cannot be reached (or must not be, offline), or it keeps failing."""
+
+    http_status = 502
 
 
 class BusyError(EdgeLLMError):
