@@ -202,11 +202,6 @@ class Pace:
         self._free_at = 0.0
         self._lock = threading.Lock()
 
-    @property
-    def unlimited(self) -> bool:
-        """True when nothing slows the sending down."""
-        return self._pace.bytes_per_s is None
-
     def spend(self, size_bytes: int) -> None:
         """Return when ``size_bytes`` more may be sent."""
         if self.bytes_per_s is None:
