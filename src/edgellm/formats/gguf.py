@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from edgellm.files import os_errors
 from edgellm.formats.ggml_types import TYPE_BY_ID, row_bytes
-from edgellm.formats.gguf_cursor import HEADER_LIMIT_BYTES, ArraySummary, Cursor, GGUFValue
+from edgellm.formats.gguf_cursor import HEADER_LIMIT_BYTES, ArraySummary, ByteStream, Cursor, GGUFValue
 
 __all__ = ["READ_VERSIONS", "ArraySummary", "GGUFHeader", "GGUFValue", "TensorEntry", "parse_header", "read_header"]
 
@@ -73,7 +72,7 @@ def read_header(path: Path, *, skip_arrays: bool = False) -> GGUFHeader:
         return parse_header(file, file_bytes, str(path), skip_arrays=skip_arrays)
 
 
-def parse_header(file: BinaryIO, file_bytes: int, name: str, *, skip_arrays: bool = False) -> GGUFHeader:
+def parse_header(file: ByteStream, file_bytes: int, name: str, *, skip_arrays: bool = False) -> GGUFHeader:
     """Read the header of a GGUF of ``file_bytes`` bytes, front to back, from a stream that stands at its first byte.
 
     ``name`` is what errors call it. Raises ModelFileError, and what reading the stream raises.

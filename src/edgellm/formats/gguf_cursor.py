@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 from edgellm.errors import ModelFileError
 
-__all__ = ["HEADER_LIMIT_BYTES", "VALUE_TYPES", "ArraySummary", "Cursor", "GGUFValue"]
+__all__ = ["HEADER_LIMIT_BYTES", "VALUE_TYPES", "ArraySummary", "ByteStream", "Cursor", "GGUFValue"]
 
 HEADER_LIMIT_BYTES: Final = 256 << 20  # vocabularies of 256,000 tokens take about 15 MB
 _ARRAY_LIMIT: Final = 1 << 22
@@ -46,10 +46,17 @@ GGUFScalar = int | float | bool | str
 GGUFValue = GGUFScalar | list[int] | list[float] | list[bool] | list[str] | ArraySummary
 
 
+class ByteStream(Protocol):
+    """What a header is read from, front to back."""
+
+    def read(self, size_bytes: int, /) -> bytes:
+        """The next ``size_bytes`` bytes, fewer at the end."""
+
+
 class Cursor:
     """Reads the header of ``file`` front to back; ``position`` is the offset of the next byte."""
 
-    def __init__(self, file: BinaryIO, file_bytes: int, name: str) -> None:
+    def __init__(self, file: ByteStream, file_bytes: int, name: str) -> None:
         self.file_bytes = file_bytes
         self.position = 0
         self._file = file
