@@ -95,7 +95,13 @@ def translate_os_error(error: OSError, what: str) -> EdgeLLMError:
     reason = error.strerror or str(error)
     where = f" ({error.filename})" if error.filename else ""
     message = f"cannot {what}: {reason}{where}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno == errno.EPIPE:
+        return EdgeLLMError(f"cannot {what}: the program that reads it has ended", hint="its own message says why")
+    if error.errno == errno.EFBIG:
+        return NoSpaceError(
+            message, hint="files this large need another file system (FAT ends at 4 GiB) or a higher limit (ulimit -f)"
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(message, hint="free some space (`edgellm gc` removes what no bundle uses) and run it again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return AccessError(message, hint="check the owner and the permissions, or choose another place")

@@ -12,7 +12,7 @@ from edgellm.bundle.reading import Bundle, read_bundle, read_manifest
 from edgellm.bundle.verify import entry_label
 from edgellm.errors import BundleError, UnsupportedError, UsageError
 
-__all__ = ["bundle_name", "listed_blobs", "read_bundles", "read_single_bundle"]
+__all__ = ["bundle_name", "labelled_name", "listed_blobs", "read_bundles", "read_single_bundle"]
 
 
 def read_single_bundle(layout: Layout) -> tuple[Descriptor, Bundle]:
@@ -61,8 +61,7 @@ def bundle_name(entry: Descriptor, bundle: Bundle, where: str) -> BundleName:
     """
     name, tag = entry.annotations.get(ANNOTATION_NAME), entry.annotations.get(ANNOTATION_TAG)
     if name is None or tag is None:
-        source = bundle.config.descriptor.name or bundle.plan.source.name
-        return default_name(source, bundle.plan.target.id, bundle.plan.recipe)
+        return _plain_name(bundle)
     try:
         reference = parse_reference(f"{name}:{tag}")
     except UsageError as error:
@@ -70,6 +69,22 @@ def bundle_name(entry: Descriptor, bundle: Bundle, where: str) -> BundleName:
     if reference.tag is None or reference.digest or reference.previous:
         raise BundleError(f"{where} calls a bundle {f'{name}:{tag}'[:120]!a}, which is no name")
     return BundleName(reference.name, reference.tag)
+
+
+def labelled_name(label: str, bundle: Bundle) -> BundleName:
+    """The name in a label of ``entry_label``; after model and plan where the label is no name."""
+    try:
+        reference = parse_reference(label)
+    except UsageError:
+        return _plain_name(bundle)
+    if reference.tag is None or reference.name == "sha256":  # a tag alone, or the digest of what has no name
+        return _plain_name(bundle)
+    return BundleName(reference.name, reference.tag)
+
+
+def _plain_name(bundle: Bundle) -> BundleName:
+    source = bundle.config.descriptor.name or bundle.plan.source.name
+    return default_name(source, bundle.plan.target.id, bundle.plan.recipe)
 
 
 def _entries(layout: Layout) -> list[Descriptor]:

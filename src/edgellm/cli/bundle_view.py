@@ -23,6 +23,7 @@ def list_row(stored: StoredBundle) -> dict[str, Any]:
     return {
         "name": stored.full_name,
         "digest": stored.digest,
+        "store": "system" if stored.system else "user",
         "device": plan.target.id if plan else None,
         "recipe": plan.recipe if plan else None,
         "parameters": config.config.param_size if config else None,

@@ -14,25 +14,29 @@ __all__ = ["command"]
 def command(as_json: bool) -> None:
     """List the bundles in the store.
 
-    SIZE counts all files of a bundle, SHARED the part of it that other bundles use too.
+    SIZE counts all files of a bundle, SHARED the part of it that other bundles use too. STORE tells the user's bundles
+    from the machine's, where there are such: those can be used, exported and copied, not changed.
     """
     from edgellm.cli.bundle_view import list_row
     from edgellm.cli.console import print_json, print_message, print_table
     from edgellm.cli.context import open_store
     from edgellm.units import format_bytes
 
-    rows = [list_row(stored) for stored in open_store().list()]
+    store = open_store()
+    rows = [list_row(stored) for stored in store.list()]
     if as_json:
         print_json(rows)
         return
     if not rows:
         print_message("the store is empty; `edgellm pack MODEL --device DEVICE` makes a bundle")
         return
+    stacked = store.system_root is not None
     print_table(
-        ["NAME", "DEVICE", "RECIPE", "PARAMS", "CONTEXT", "SIZE", "SHARED", "DIGEST"],
+        ["NAME", *(["STORE"] if stacked else []), "DEVICE", "RECIPE", "PARAMS", "CONTEXT", "SIZE", "SHARED", "DIGEST"],
         [
             [
                 row["name"],
+                *([row["store"]] if stacked else []),
                 row["device"] or "-",
                 row["recipe"] or "-",
                 row["parameters"] or "-",
@@ -43,7 +47,7 @@ def command(as_json: bool) -> None:
             ]
             for row in rows
         ],
-        right=(3, 4, 5, 6),
+        right=(4, 5, 6, 7) if stacked else (3, 4, 5, 6),
     )
     for row in rows:
         if row["problem"]:

@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("edgellm.cli.show", "Show one bundle: plan, memory, speed, source, licence."),
     "rm": ("edgellm.cli.rm", "Remove bundles from the store."),
     "cp": ("edgellm.cli.cp", "Give a bundle a second name."),
+    "export": ("edgellm.cli.export", "Write bundles to an archive, a folder or a pipe, to be imported elsewhere."),
+    "import": ("edgellm.cli.import_", "Take bundles from an archive, a folder or a pipe into the store."),
     "verify": ("edgellm.cli.verify", "Read every byte of the bundles and compare the digests."),
     "gc": ("edgellm.cli.gc", "Free the space that no bundle uses."),
     "devices": ("edgellm.cli.devices", "List the device profiles, or show one."),

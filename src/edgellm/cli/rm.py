@@ -25,7 +25,10 @@ def command(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     from edgellm.errors import UsageError
 
     store = open_store()
-    found = list(dict.fromkeys(str(store.find(name)) for name in names))
+    entries = [store.find(name) for name in names]
+    for entry in entries:
+        store.require_own(entry)
+    found = list(dict.fromkeys(str(entry) for entry in entries))
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
             raise UsageError("nobody can be asked here", hint="say --yes to remove without a question")

@@ -1,0 +1,26 @@
+"""What travels with a bundle has terms: they are said when it leaves and when it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from edgellm.cli.console import print_warning
+
+if TYPE_CHECKING:
+    from edgellm.bundle.reading import Bundle
+
+__all__ = ["say_terms"]
+
+
+def say_terms(bundles: Iterable[Bundle]) -> None:
+    """Warn, once for each text, about licences that nobody stated."""
+    notes = [_note(bundle) for bundle in bundles]
+    for note in dict.fromkeys(note for note in notes if note is not None):
+        print_warning(note)
+
+
+def _note(bundle: Bundle) -> str | None:
+    if bundle.config.descriptor.licenses:
+        return None
+    return "the licence is not stated: find out what it allows before you pass the model on"
