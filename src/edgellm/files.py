@@ -13,7 +13,14 @@ from pathlib import Path
 from edgellm.errors import AccessError, EdgeLLMError, NoSpaceError, NotFoundError, UsageError
 from edgellm.units import format_bytes
 
-__all__ = ["fsync_directory", "os_errors", "read_small_file", "require_free_space", "write_atomic"]
+__all__ = [
+    "existing_parent",
+    "fsync_directory",
+    "os_errors",
+    "read_small_file",
+    "require_free_space",
+    "write_atomic",
+]
 
 
 def fsync_directory(folder: Path) -> None:
@@ -64,14 +71,19 @@ def read_small_file(path: Path, limit_bytes: int, what: str) -> bytes:
     return data
 
 
+def existing_parent(path: Path) -> Path:
+    """``path`` itself when it exists, else the nearest folder above it that does."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
     """Raise NoSpaceError when the disk under ``folder`` has less than ``needed_bytes`` free.
 
     ``folder`` may not exist yet: its nearest existing parent is asked.
     """
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
+    existing = existing_parent(folder)
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
         raise NoSpaceError(
