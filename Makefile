@@ -2,21 +2,27 @@
 # make test    the test suite
 # make check   format, lint, types, layering, generated documents
 # make oracle  compare with software that is not ours: transformers, llama.cpp's tools (downloads torch)
+# make wheelhouse PROFILE=raspberrypi5  every wheel that device needs, to install it without network or compiler
 
 PYTHON ?= python3
 VENV ?= .venv
 # `make oracle ORACLE_MARKS=` adds the comparisons on a model of a billion parameters: half an hour.
 ORACLE_MARKS ?= not slow
+# `make wheelhouse PROFILE=intel-n100 EXTRA=pack ACCELERATOR=1 OUTPUT=folder`; only PROFILE must be there.
+PROFILE ?=
+EXTRA ?=
+ACCELERATOR ?=
+OUTPUT ?=
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
 # What the compiled module and the installed metadata depend on. Python files are used where they lie.
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard runtimes/edgellm_runtimes/native/*) $(wildcard converters/edgellm_converters/native/*)
 
-.PHONY: help demo test check oracle docs clean
+.PHONY: help demo test check oracle wheelhouse docs clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -4
+	@sed -n 's/^# //p' Makefile | head -6
 
 demo: $(STAMPS)/pack
 	@$(BIN)/python tests/demo/demo.py
@@ -37,6 +43,15 @@ docs: $(STAMPS)/dev
 oracle: $(STAMPS)/oracle
 	$(BIN)/python tests/oracle/build_tools.py
 	EDGELLM_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n 2 -rs -m "$(ORACLE_MARKS)"
+	$(BIN)/python tests/packaging/make_wheelhouse.py build/wheelhouse
+	EDGELLM_WHEELHOUSE=build/wheelhouse $(BIN)/python -m pytest tests/packaging/test_wheelhouse_install.py -rs
+
+# Needs no compiled edgellm: on a small board the flags build of llama.cpp is then the only one.
+wheelhouse: $(STAMPS)/venv
+	$(if $(PROFILE),,$(error which device? make wheelhouse PROFILE=raspberrypi5))
+	@$(BIN)/python -c 'import msgspec' 2>/dev/null || $(BIN)/python -m pip install --quiet 'msgspec>=0.19'
+	@PYTHONPATH=src $(BIN)/python -m edgellm.deploy.wheelhouse --profile '$(PROFILE)' \
+		$(if $(EXTRA),--extra '$(EXTRA)') $(if $(ACCELERATOR),--accelerator) $(if $(OUTPUT),--output '$(OUTPUT)')
 
 $(STAMPS)/venv:
 	@$(PYTHON) tests/demo/prerequisites.py

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from edgellm.devices.profile import Cpu, Profile
 from edgellm.errors import ProfileError, UsageError
 
-__all__ = ["arm_arch", "cmake_args", "cmake_options", "compiled_features"]
+__all__ = ["REPORTED", "arm_arch", "cmake_args", "cmake_options", "compiled_features"]
 
 # Option -> the features of /proc/cpuinfo that it makes the compiler use. Every x86-64 processor with AVX512BW and
 # AVX512VL also has AVX512CD and AVX512DQ, which GGML_AVX512 turns on too.
@@ -51,7 +51,7 @@ _ARM = {  # extension of -march -> features; only what ggml has kernels for
     "sme": ("sme",),
 }
 # What a built library says of itself, ggml_cpu_has_<name>() -> the features that it then needs.
-_REPORTED = {
+REPORTED = {
     "avx": ("avx",),
     "avx_vnni": ("avx_vnni",),
     "avx2": ("avx2",),
@@ -96,7 +96,7 @@ def arm_arch(features: Iterable[str]) -> str:
 
 def compiled_features(reported: Iterable[str]) -> set[str]:
     """What a library needs that answers yes to these ggml_cpu_has_ names, in the words of /proc/cpuinfo."""
-    return {feature for name in reported for feature in _REPORTED.get(name.lower(), ())}
+    return {feature for name in reported for feature in REPORTED.get(name.lower(), ())}
 
 
 def _cpu_options(cpu: Cpu) -> dict[str, str]:

@@ -1,0 +1,46 @@
+"""Is there room for bundles and downloads?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgellm.deploy.checks.finding import Finding, fine, problem, skipped, warning
+from edgellm.deploy.checks.machine import Machine
+from edgellm.files import existing_parent
+from edgellm.units import format_bytes
+
+__all__ = ["check_disk"]
+
+_FULL_BYTES = 64 << 20
+_LITTLE_BYTES = 1 << 30  # the smallest useful models are about that large
+
+
+def check_disk(machine: Machine) -> Iterator[Finding]:
+    """Free bytes and free file entries where the store and the caches lie; one finding for each disk."""
+    seen: set[int] = set()
+    for what, folder in (("store", machine.paths.store), ("cache", machine.paths.cache)):
+        existing = existing_parent(folder)
+        try:
+            number = existing.stat().st_dev
+            facts = os.statvfs(existing)
+        except OSError as error:
+            yield skipped("disk", f"{folder} cannot be asked for its free space: {error.strerror}")
+            continue
+        if number not in seen:
+            seen.add(number)
+            yield _finding(what, folder, facts)
+
+
+def _finding(what: str, folder: Path, facts: os.statvfs_result) -> Finding:
+    free, total = facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
+    words = f"{format_bytes(free)} of {format_bytes(total)} are free for the {what} ({folder})"
+    fix = "edgellm gc --cache"
+    if facts.f_files and facts.f_favail == 0:  # file systems without such a table say 0 of 0
+        return problem("disk", f"no new file can be made: the disk of the {what} ({folder}) has too many", fix)
+    if free < _FULL_BYTES:
+        return problem("disk", words, fix)
+    if free < _LITTLE_BYTES:
+        return warning("disk", words, fix)
+    return fine("disk", words)
