@@ -23,7 +23,7 @@ from edgellm.bundle.media import (
 from edgellm.bundle.names import BundleName
 from edgellm.bundle.staging import StagingFolder, remove_dead_staging
 from edgellm.bundle.stream import HashedStream
-from edgellm.bundle.writer import BlobWriter, BundleWriter, FinishedBundle
+from edgellm.bundle.writer import BLOB_TYPE, BlobWriter, BundleWriter, FinishedBundle
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.files import fsync_directory, os_errors, require_free_space, write_atomic
 
@@ -78,6 +78,22 @@ class FolderWriter(BundleWriter):
         finally:
             stream.close()
             os.close(file_descriptor)
+
+    def take_file(self, path: Path, digest: str) -> Descriptor:
+        """See BundleWriter: a second name of the same file, so that a crash or a failed commit costs no download."""
+        source, target = path.resolve(), self._blobs / digest_hex(digest)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            pass  # taken before
+        except OSError:  # another disk, or a file system without links
+            return super().take_file(source, digest)
+        with os_errors(f"write {self._destination}"):
+            target.chmod(0o444)
+            with target.open("rb") as file:
+                os.fsync(file.fileno())
+                size_bytes = os.fstat(file.fileno()).st_size
+        return Descriptor(media_type=BLOB_TYPE, digest=digest, size=size_bytes)
 
     def require_space(self, needed_bytes: int) -> None:
         """See BundleWriter."""

@@ -28,7 +28,7 @@ from edgellm.bundle.manifest import Descriptor
 from edgellm.bundle.names import BundleName
 from edgellm.bundle.plan_codec import encode_plan
 from edgellm.bundle.stream import HashedStream
-from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.errors import EdgeLLMError, IntegrityError, UsageError
 from edgellm.files import os_errors
 
 if TYPE_CHECKING:
@@ -126,6 +126,19 @@ class BundleWriter(ABC):
                     break
                 blob.write(part)
         return blob.descriptor
+
+    def take_file(self, path: Path, digest: str) -> Descriptor:
+        """A blob with the bytes of a file whose digest was checked when it was written; ``path`` is left as it is.
+
+        Where the disk allows it nothing is copied; then nothing may write to ``path`` from now on. Raises
+        IntegrityError when a copy had to be made and has another digest.
+        """
+        blob = self.add_file(path)
+        if blob.digest != digest:
+            raise IntegrityError(
+                f"{path} is not the file with the digest {digest}", hint="remove it and fetch it again"
+            )
+        return blob
 
     def commit(self, contents: BundleContents, name: BundleName) -> str:
         """Write plan, config and manifest, and make the bundle visible; returns the digest of the manifest."""
