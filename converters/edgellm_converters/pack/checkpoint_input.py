@@ -9,6 +9,7 @@ from edgellm.devices.model import ModelShape
 from edgellm.errors import UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
+from edgellm.sources.origin import Origin
 from edgellm_converters.arch import get_family
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf.general import GeneralMetadata
@@ -28,13 +29,16 @@ _CARD = "README.md"
 class CheckpointInput:
     """See ModelInput."""
 
-    def __init__(self, source: LocalSource, license_id: str | None, revision: str) -> None:
+    def __init__(
+        self, source: LocalSource, license_id: str | None, revision: str, origin: Origin | None = None
+    ) -> None:
         self._source = source
+        self._origin = origin
         self._license_id = license_id
         self._revision = revision
         self._checkpoint = open_checkpoint(source.path)
         self._hyper = get_family(self._checkpoint.config).parse(self._checkpoint.config)
-        self._general = GeneralMetadata(name=source.name)
+        self._general = GeneralMetadata(name=origin.bundle_name if origin else source.name)
         self._sizes: dict[str, int] = {}
 
     def close(self) -> None:
@@ -62,7 +66,7 @@ class CheckpointInput:
             )
         return SourceFacts(
             kind="checkpoint",
-            name=self._source.name,
+            name=self._origin.name if self._origin else self._source.name,
             architecture=self._hyper.architecture,
             licenses=license_ids(fields) or given,
             documents=documents,
@@ -73,7 +77,8 @@ class CheckpointInput:
             text_normalization=self.vocabulary.normalization or "",
             text_space_prefix=self.vocabulary.space_prefix == "start only",
             notes=tuple(notes),
-            revision=self._revision,
+            revision=self._origin.revision if self._origin else self._revision,
+            url=self._origin.url if self._origin else "",
         )
 
     def recipes(self) -> tuple[str, ...]:
@@ -102,6 +107,9 @@ class CheckpointInput:
             size = gguf_size(self._checkpoint, self.vocabulary, get_recipe(recipe), self._general)
             self._sizes[recipe] = size
         return self._sizes[recipe]
+
+    def finished(self, recipe: str) -> None:
+        """See ModelInput. Never: it has to be converted."""
 
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
         """See ModelInput."""

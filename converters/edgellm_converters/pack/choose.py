@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -15,13 +15,22 @@ from edgellm.units import format_bytes
 if TYPE_CHECKING:
     from edgellm.devices.load import LoadedProfile
     from edgellm.devices.model import ModelShape
-    from edgellm_converters.pack.model_input import ModelInput
     from edgellm_converters.pack.request import PackRequest
 
-__all__ = ["Target", "choose_targets"]
+__all__ = ["Candidates", "Target", "choose_targets"]
 
 
 _FORCED_CONTEXT = 512  # what is packed although it does not fit gets no more than this by itself
+
+
+class Candidates(Protocol):
+    """What is chosen from: a ModelInput, or the files of a repository."""
+
+    def recipes(self) -> tuple[str, ...]:
+        """The recipes there are."""
+
+    def shape(self, recipe: str) -> ModelShape:
+        """The model as one of them."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Target:
     choice: Choice
 
 
-def choose_targets(request: PackRequest, model: ModelInput) -> list[Target]:
+def choose_targets(request: PackRequest, model: Candidates) -> list[Target]:
     """Choose for every device. Raises DoesNotFitError, UnsupportedError for a recipe that the source cannot give."""
     recipe = None if request.recipe == "auto" else request.recipe
     candidates = {name: model.shape(name) for name in ([recipe] if recipe else model.recipes())}
@@ -49,7 +58,7 @@ def choose_targets(request: PackRequest, model: ModelInput) -> list[Target]:
 
 
 def _choose(
-    model: ModelInput,
+    model: Candidates,
     candidates: Mapping[str, ModelShape],
     device: LoadedProfile,
     request: FitRequest,
@@ -69,7 +78,7 @@ def _choose(
 
 
 def _with_fitting_recipe(
-    misfit: DoesNotFitError, model: ModelInput, device: LoadedProfile, request: FitRequest
+    misfit: DoesNotFitError, model: Candidates, device: LoadedProfile, request: FitRequest
 ) -> DoesNotFitError:
     """The refusal of a given recipe, with the one that would fit."""
     if request.recipe is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from edgellm.bundle.plan import SamplingDefaults
@@ -14,6 +15,7 @@ from edgellm.files import os_errors
 from edgellm.formats.gguf import read_header
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
+from edgellm.sources.origin import Origin
 from edgellm_converters.gguf import adopt, recipe_of, requantize, requantized_size
 from edgellm_converters.model_card import front_matter
 from edgellm_converters.pack.model_input import Sink, SourceFacts
@@ -35,10 +37,13 @@ _SAMPLING_KEYS = {"temp": "temperature", "top_k": "top_k", "top_p": "top_p", "mi
 class GGUFInput:
     """See ModelInput."""
 
-    def __init__(self, source: LocalSource, license_id: str | None, revision: str) -> None:
+    def __init__(
+        self, source: LocalSource, license_id: str | None, revision: str, origin: Origin | None = None
+    ) -> None:
         self._path = source.path
+        self._digests = origin.digests if origin else {}
         self._header = read_header(source.path, skip_arrays=True)
-        self._own_recipe = recipe_of(self._header) or AS_IS
+        self._own_recipe = (origin.recipe if origin else None) or recipe_of(self._header) or AS_IS
         self._is_float = all(tensor.type in _FLOATS for tensor in self._header.tensors)
         metadata = self._header.metadata
         documents = _repository_documents(source)
@@ -46,15 +51,15 @@ class GGUFInput:
         template = metadata.get("tokenizer.chat_template")
         self.facts = SourceFacts(
             kind="gguf",
-            name=source.name,
+            name=origin.name if origin else source.name,
             architecture=self._header.architecture,
             licenses=license_ids(fields) or (license_ids({"license": license_id}) if license_id else ()),
             documents=documents,
             files=(source.path,),
             sampling=self._sampling(),
             chat_template=template if isinstance(template, str) else None,
-            revision=revision,
-            url=_text(metadata, "general.source.url"),
+            revision=origin.revision if origin else revision,
+            url=origin.url if origin else _text(metadata, "general.source.url"),
         )
 
     @cached_property
@@ -83,6 +88,14 @@ class GGUFInput:
         if recipe == self._own_recipe:
             return self._header.file_bytes
         return requantized_size(self._path, get_recipe(recipe))
+
+    def finished(self, recipe: str) -> tuple[Path, str] | None:
+        """See ModelInput: the file itself, when its digest is known."""
+        digest = self._digests.get(self._path.name)
+        if recipe != self._own_recipe or digest is None:
+            return None
+        self._check_norms()
+        return self._path, digest
 
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
         """See ModelInput."""

@@ -61,5 +61,11 @@ class ModelInput(Protocol):
     def file_bytes(self, recipe: str) -> int:
         """The exact size of the model file."""
 
+    def finished(self, recipe: str) -> tuple[Path, str] | None:
+        """The file that already is the model file of ``recipe``, and its digest; None when it has to be written.
+
+        Raises what ``write`` would raise for a file that must not be packed.
+        """
+
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
         """Read the weights once and write one model file for each recipe of ``sinks``."""

@@ -8,25 +8,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgellm.sources.local import LocalSource
+    from edgellm.sources.origin import Origin
     from edgellm_converters.pack.model_input import ModelInput
 
 __all__ = ["open_input"]
 
 
 @contextlib.contextmanager
-def open_input(source: LocalSource, license_id: str | None = None, revision: str = "") -> Iterator[ModelInput]:
+def open_input(
+    source: LocalSource, license_id: str | None = None, revision: str = "", origin: Origin | None = None
+) -> Iterator[ModelInput]:
     """Open a checkpoint or a GGUF file; headers only. ``license_id`` counts where the source names none.
+
+    ``origin`` tells where a source that was fetched came from.
 
     Raises CheckpointError, ModelFileError, UnsupportedError, NotFoundError, AccessError.
     """
     if source.kind == "gguf":
         from edgellm_converters.pack.gguf_input import GGUFInput
 
-        yield GGUFInput(source, license_id, revision)
+        yield GGUFInput(source, license_id, revision, origin)
         return
     from edgellm_converters.pack.checkpoint_input import CheckpointInput
 
-    model = CheckpointInput(source, license_id, revision)
+    model = CheckpointInput(source, license_id, revision, origin)
     try:
         yield model
     finally:

@@ -42,8 +42,8 @@ def pack(
     Raises errors of our tree; what was not committed by then leaves nothing.
     """
     with contextlib.ExitStack() as stack:
-        model = stack.enter_context(open_input(request.source, request.license, request.revision))
-        targets = choose_targets(request, model)
+        model = stack.enter_context(open_input(request.source, request.license, request.revision, request.origin))
+        targets = request.targets or choose_targets(request, model)
         names = _names(request, targets)
         _check_texts(model.facts, targets)
         _announce(model.facts, targets, progress)
@@ -51,7 +51,9 @@ def pack(
         model.prove_tokenizer(progress, cancel)
         writer = stack.enter_context(open_writer())
         recipes = list(dict.fromkeys(target.choice.recipe for target in targets))
-        digests = stack.enter_context(SourceDigests(model.facts.files, cancel))
+        known = request.origin.digests if request.origin else {}
+        unknown = [path for path in model.facts.files if path.name not in known]
+        digests = stack.enter_context(SourceDigests(unknown, cancel))
         weights = _write_weights(model, writer, recipes, request.threads, progress, cancel)
         smoke = _smoke_results(targets, weights, writer, smoke_test, progress, cancel)
         cancel.check()
@@ -59,7 +61,9 @@ def pack(
         docs = tuple(FileLayer(doc.name, writer.add_file(doc.path)) for doc in model.facts.documents)
         packed = []
         for target, name in zip(targets, names, strict=True):
-            plan = build_plan(target.device, target.choice, model.facts, digests.result())
+            plan = build_plan(
+                target.device, target.choice, model.facts, _of_files(model.facts, known) | digests.result()
+            )
             blob = weights[target.choice.recipe]
             contents = BundleContents(
                 weights=(FileLayer(WEIGHTS_PATH, blob),),
@@ -74,6 +78,10 @@ def pack(
             packed.append(PackedBundle(name, digest, size_bytes, blob.size, plan, target.choice, result))
             committed(packed[-1])
         return packed
+
+
+def _of_files(facts: SourceFacts, known: Mapping[str, str]) -> dict[str, str]:
+    return {path.name: known[path.name] for path in facts.files if path.name in known}
 
 
 def _check_texts(facts: SourceFacts, targets: Sequence[Target]) -> None:
@@ -126,7 +134,8 @@ def _names(request: PackRequest, targets: Sequence[Target]) -> list[BundleName]:
     """The name of each bundle; a given tag cannot serve two bundles."""
     names = []
     for target in targets:
-        default = default_name(request.source.name, target.device.profile.id, target.choice.recipe)
+        source_name = request.origin.bundle_name if request.origin else request.source.name
+        default = default_name(source_name, target.device.profile.id, target.choice.recipe)
         names.append(default if request.name is None else parse_name(request.name, default_tag=default.tag))
     if len(set(names)) != len(names):
         raise UsageError(
@@ -144,12 +153,20 @@ def _write_weights(
     progress: Progress,
     cancel: CancelToken,
 ) -> dict[str, Descriptor]:
-    """One model file for each recipe, all from one pass over the source."""
+    """One model file for each recipe, all from one pass over the source; one that is finished is taken as it is."""
+    taken = {}
+    for recipe in recipes:
+        finished = model.finished(recipe)
+        if finished is not None:
+            taken[recipe] = writer.take_file(*finished)
+    recipes = [recipe for recipe in recipes if recipe not in taken]
+    if not recipes:
+        return taken
     writer.require_space(sum(model.file_bytes(recipe) for recipe in recipes))
     with contextlib.ExitStack() as stack:
         blobs = {recipe: stack.enter_context(writer.blob(model.file_bytes(recipe))) for recipe in recipes}
         model.write(blobs, threads=threads or _usable_cores(), progress=progress, cancel=cancel)
-    return {recipe: blob.descriptor for recipe, blob in blobs.items()}
+    return taken | {recipe: blob.descriptor for recipe, blob in blobs.items()}
 
 
 def _usable_cores() -> int:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from edgellm.devices.fit import Choice, RunSettings
     from edgellm.devices.load import LoadedProfile
     from edgellm.sources.local import LocalSource
+    from edgellm.sources.origin import Origin
+    from edgellm_converters.pack.choose import Target
 
 __all__ = ["PackRequest", "PackedBundle", "SmokeTest"]
 
@@ -41,6 +43,8 @@ class PackRequest:
     accelerators: tuple[str, ...] = ()  # kinds that the installed runtime was built for
     threads: int = 0  # 0: every core of this process
     force: bool = False  # pack although it does not fit
+    origin: Origin | None = None  # of a source that was fetched
+    targets: tuple[Target, ...] = ()  # one for each device, chosen before the source was fetched; empty: choose now
 
 
 @dataclass(frozen=True)
