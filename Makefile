@@ -22,7 +22,7 @@ NATIVE := CMakeLists.txt pyproject.toml $(wildcard runtimes/edgellm_runtimes/nat
 .PHONY: help demo test check oracle wheelhouse docs clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -5
 
 demo: $(STAMPS)/pack
 	@$(BIN)/python tests/demo/demo.py
