@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from edgellm.errors import BackendError
+from edgellm_runtimes.llama_cpp.amx import leave_out_amx
 
 __all__ = ["explain_aborts", "library", "log_position", "log_since"]
 
@@ -70,6 +71,7 @@ def library() -> Any:
             module = _import_low_level()
             _log_callback = module.llama_log_callback(_ring.write)
             module.llama_backend_init()
+            leave_out_amx(module._lib)
             _library = module
         # Each time: importing the whole llama_cpp package meanwhile has put its own log function in this place.
         _library.llama_log_set(_log_callback, None)
