@@ -16,7 +16,8 @@ __all__ = ["command"]
 def command(source: str, target: str, as_json: bool) -> None:
     """Give a bundle a second name.
 
-    No data is copied, except for a bundle of the machine's store: that one becomes the user's own. `edgellm cp NAME:TAG@previous NAME:TAG` goes back to what NAME:TAG was before.
+    No data is copied, except for a bundle of the machine's store: that one becomes the user's own.
+    `edgellm cp NAME:TAG@previous NAME:TAG` goes back to what NAME:TAG was before.
     """
     from edgellm.bundle.names import parse_name
     from edgellm.cli.console import print_json, print_message

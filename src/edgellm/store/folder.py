@@ -66,6 +66,10 @@ class StoreFolder:
             if not (self.root / LAYOUT_FILE).exists():
                 write_atomic(self.root / LAYOUT_FILE, OCI_LAYOUT)
 
+    def index_leftovers(self) -> list[Path]:
+        """Temporary files of killed processes: only the holder of the lock writes them, so to him none has an owner."""
+        return [*self.root.glob(f".{INDEX_FILE}.*.tmp"), *self.root.glob(f".{LAYOUT_FILE}.*.tmp")]
+
     def replace_entries(self, change: Callable[[list[Descriptor]], list[Descriptor]]) -> None:
         """Replace the index in one step; the caller holds the lock.
 
@@ -79,6 +83,8 @@ class StoreFolder:
                 f"{self.root / INDEX_FILE} is damaged or was edited: {damage}",
                 hint="look at it; to accept it as it is, delete its `annotations`, and the next change writes new ones",
             )
+        for leftover in self.index_leftovers():
+            leftover.unlink(missing_ok=True)
         entries = change(list(index.manifests))
         if entries != index.manifests or not index.annotations:
             with os_errors(f"write {self.root / INDEX_FILE}"):

@@ -25,7 +25,7 @@ from edgellm.bundle.staging import dead_staging_folders
 from edgellm.bundle.verify import entry_label
 from edgellm.errors import EdgeLLMError
 from edgellm.files import os_errors
-from edgellm.store.folder import INDEX_FILE, STAGING_PREFIX, StoreFolder
+from edgellm.store.folder import STAGING_PREFIX, StoreFolder
 from edgellm.store.lock import store_lock
 
 __all__ = ["GcReport", "collect_garbage"]
@@ -89,10 +89,8 @@ def _remove_blob(path: Path, digest: str, report: GcReport, dry_run: bool) -> No
 
 
 def _remove_leftovers(folder: StoreFolder, report: GcReport, dry_run: bool) -> None:
-    # Only the holder of the lock writes the index, so a temporary index beside it has no owner.
-    files = list(folder.root.glob(f".{INDEX_FILE}.*.tmp")) + list(folder.root.glob(".oci-layout.*.tmp"))
     with dead_staging_folders(folder.staging, STAGING_PREFIX) as dead:
-        for path in [*dead, *files]:
+        for path in [*dead, *folder.index_leftovers()]:
             report.leftovers += 1
             report.freed_bytes += _tree_bytes(path)
             if not dry_run and path.is_dir():

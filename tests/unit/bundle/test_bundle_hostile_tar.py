@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import tarfile
 from pathlib import Path
@@ -17,8 +16,7 @@ from edgellm.bundle.opened import open_bundle
 from edgellm.bundle.tar_header import parse_header, tar_header
 from edgellm.bundle.tar_writer import tar_writer
 from edgellm.errors import BundleError, NotFoundError, UnsupportedError, UsageError
-
-BLOB = "blobs/sha256/" + "a" * 64
+from hostile_bundles import LYING_PAX, SPECIAL_KINDS, UNKNOWN_BLOB, UNKNOWN_MEMBERS, append_member
 
 
 @pytest.fixture
@@ -28,60 +26,40 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "b.tar"
 
 
-def with_member(archive: Path, member: tarfile.TarInfo, data: bytes = b"", form: int = tarfile.GNU_FORMAT) -> None:
-    member.size = len(data)
-    with tarfile.open(archive, "a", format=form) as tar:
-        tar.addfile(member, io.BytesIO(data))
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        tarfile.SYMTYPE,
-        tarfile.LNKTYPE,
-        tarfile.CHRTYPE,
-        tarfile.BLKTYPE,
-        tarfile.FIFOTYPE,
-        tarfile.GNUTYPE_SPARSE,
-        b"Z",
-    ],
-)
+@pytest.mark.parametrize("kind", SPECIAL_KINDS)
 def test_members_that_are_no_plain_files_are_refused(archive: Path, kind: bytes) -> None:
-    member = tarfile.TarInfo(BLOB)
+    member = tarfile.TarInfo(UNKNOWN_BLOB)
     member.type, member.linkname = kind, "/etc/passwd"
-    with_member(archive, member)
+    append_member(archive, member)
     with pytest.raises(BundleError):
         open_layout(archive)
 
 
-NAMES = ["../evil", "/etc/passwd", "blobs/sha256/../../x", "blobs/sha256/short", "README", "blobs\\x", "a" * 150, "ü"]
-
-
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", UNKNOWN_MEMBERS)
 def test_members_outside_the_layout_are_refused(archive: Path, name: str, form: int) -> None:
-    with_member(archive, tarfile.TarInfo(name), b"x", form)
+    append_member(archive, tarfile.TarInfo(name), b"x", form)
     with pytest.raises(BundleError):
         open_layout(archive)
 
 
 def test_a_member_that_is_there_twice_is_refused(archive: Path) -> None:
-    with_member(archive, tarfile.TarInfo("./index.json"), b"{}")
+    append_member(archive, tarfile.TarInfo("./index.json"), b"{}")
     with pytest.raises(BundleError, match="twice"):
         open_layout(archive)
 
 
 def test_a_blob_that_no_manifest_lists_is_refused(archive: Path) -> None:
-    with_member(archive, tarfile.TarInfo(BLOB), b"stowaway")
+    append_member(archive, tarfile.TarInfo(UNKNOWN_BLOB), b"stowaway")
     with pytest.raises(BundleError, match="does not list"):
         read_single_bundle(open_layout(archive))
 
 
-@pytest.mark.parametrize("pax", [{"GNU.sparse.major": "1"}, {"linkpath": "/x"}, {"size": "99999999999999999999"}])
+@pytest.mark.parametrize("pax", LYING_PAX)
 def test_extended_headers_that_change_what_a_member_is_are_refused(archive: Path, pax: dict[str, str]) -> None:
-    member = tarfile.TarInfo(BLOB)
+    member = tarfile.TarInfo(UNKNOWN_BLOB)
     member.pax_headers = pax
-    with_member(archive, member, b"x", tarfile.PAX_FORMAT)
+    append_member(archive, member, b"x", tarfile.PAX_FORMAT)
     with pytest.raises(BundleError):
         open_layout(archive)
 
@@ -89,7 +67,7 @@ def test_extended_headers_that_change_what_a_member_is_are_refused(archive: Path
 def test_a_member_larger_than_the_archive_is_refused(archive: Path) -> None:
     data = bytearray(archive.read_bytes())
     for size_bytes in (1 << 20, 1 << 45):
-        data[:512] = tar_header(BLOB, size_bytes)
+        data[:512] = tar_header(UNKNOWN_BLOB, size_bytes)
         archive.write_bytes(data)
         with pytest.raises(BundleError, match="more than the archive has"):
             open_layout(archive)
@@ -137,8 +115,8 @@ def test_a_model_is_not_loaded_from_an_archive(archive: Path) -> None:
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 8**11 - 1, 8**11, 1 << 50])
 def test_headers_hold_any_size(size_bytes: int) -> None:
-    block = tar_header(BLOB, size_bytes)
+    block = tar_header(UNKNOWN_BLOB, size_bytes)
     header = parse_header(block, "x")
     assert header is not None
-    assert (header.name, header.size_bytes) == (BLOB, size_bytes)
+    assert (header.name, header.size_bytes) == (UNKNOWN_BLOB, size_bytes)
     assert tarfile.TarInfo.frombuf(block, "ascii", "strict").size == size_bytes

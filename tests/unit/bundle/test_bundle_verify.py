@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundle_parts import gguf_bytes, write_bundle
+from edgellm.bundle.contained import read_single_bundle
 from edgellm.bundle.folder_writer import layout_writer
 from edgellm.bundle.layout import open_layout
-from edgellm.bundle.contained import read_single_bundle
 from edgellm.bundle.tar_writer import tar_writer
 from edgellm.bundle.verify import verify_layout
 from edgellm.errors import BundleError, EdgeLLMError, Interrupted, UnsupportedError
