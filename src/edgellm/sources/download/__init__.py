@@ -1,0 +1,7 @@
+"""Files of a hub onto this disk: several connections, resumed after a kill, verified, by one process at a time."""
+
+from edgellm.sources.download.files import download_files, missing_bytes
+from edgellm.sources.download.leftovers import Download, list_downloads, remove_downloads
+from edgellm.sources.download.locks import exclusive
+
+__all__ = ["Download", "download_files", "exclusive", "list_downloads", "missing_bytes", "remove_downloads"]
