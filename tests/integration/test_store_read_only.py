@@ -1,0 +1,59 @@
+"""A store on a read-only disk, the user's or the machine's: everything that only reads works from it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_process import Cli
+
+NAME = "tiny-llm:raspberrypi5-q4_0"
+
+
+@pytest.fixture
+def read_only_store(tmp_path: Path, tiny_llm: Path) -> Iterator[Path]:
+    """A store with tiny-llm on a tmpfs that was made read-only afterwards."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", disk], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        maker = Cli(tmp_path / "maker")
+        environment = {"EDGELLM_STORE": str(disk / "store")}
+        maker.run("pack", tiny_llm, "--device", "raspberrypi5", "--quant", "Q4_0", environment=environment)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        yield disk / "store"
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize("variable", ["EDGELLM_STORE", "EDGELLM_SYSTEM_STORE"])
+def test_what_only_reads_works(cli: Cli, read_only_store: Path, tmp_path: Path, variable: str) -> None:
+    environment = {variable: str(read_only_store)}
+
+    def run(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+        return cli.run(*arguments, status=status, environment=environment)
+
+    assert NAME in run("list").stdout
+    assert NAME in run("show", "tiny-llm").stdout
+    assert "Apache-2.0" in run("show", "tiny-llm", "--license").stdout
+    assert "all as they should be" in run("verify").stderr
+    assert run("run", "tiny-llm", "Hello", "-n", "3", "--temperature", "0").stdout.strip()
+    assert "Q4_0" in run("fit", "tiny-llm", "--device", "raspberrypi5").stdout
+    run("export", "tiny-llm", tmp_path / "b.tar")
+    run("export", "tiny-llm", tmp_path / "b")
+    assert "machine's store" in run("rm", NAME, "--yes", status=1).stderr or variable == "EDGELLM_STORE"
+    assert not (cli.home / "store").exists()
+
+
+def test_the_machines_bundle_is_copied_into_the_users_store(cli: Cli, read_only_store: Path) -> None:
+    environment = {"EDGELLM_SYSTEM_STORE": str(read_only_store)}
+    assert "system" in cli.run("list", environment=environment).stdout
+    cli.run("cp", "tiny-llm", "mine", environment=environment)
+    rows = {line.split()[0]: line.split()[1] for line in cli.run("list", environment=environment).stdout.splitlines()}
+    assert rows == {"NAME": "STORE", "mine:raspberrypi5-q4_0": "user", NAME: "system"}
+    assert [row["name"] for row in cli.json("list")] == ["mine:raspberrypi5-q4_0"]
+    assert cli.json("verify")["findings"] == []
