@@ -88,7 +88,8 @@ def test_the_licence_travels_along(cli: Cli, tiny_llm: Path, tmp_path: Path) -> 
     shutil.copytree(tiny_llm, model)
     (model / "LICENSE").write_text("Do what is right.\n")
     (model / "README.md").write_text("---\nlicense: other\nlicense_name: right-1.0\n---\n")
-    cli.run("pack", model, "-d", "raspberrypi5", "--quant", "Q4_0")
+    said = cli.run("pack", model, "-d", "raspberrypi5", "--quant", "Q4_0").stderr
+    assert "the licence LicenseRef-right-1.0 has terms of its own" in said
     shown = cli.run("show", "licensed", "--license").stdout
     assert shown.startswith("LicenseRef-right-1.0\n")
     assert "Do what is right." in shown

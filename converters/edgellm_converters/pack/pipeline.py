@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgellm.bundle.contents import BundleContents, FileLayer, created_at
 from edgellm.bundle.names import BundleName, default_name, parse_name
 from edgellm.bundle.plan_codec import encode_plan
+from edgellm.bundle.terms import license_note
 from edgellm.errors import BundleError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.pack.choose import Target, choose_targets
@@ -99,6 +100,9 @@ def _check_texts(facts: SourceFacts, targets: Sequence[Target]) -> None:
 def _announce(facts: SourceFacts, targets: Sequence[Target], progress: Progress) -> None:
     for note in facts.notes:
         progress.message(f"note: {note}")
+    terms = license_note(facts.licenses)
+    if terms is not None:
+        progress.message(f"note: {terms}")
     for target in targets:
         progress.message(target.choice.why)
         for note in target.choice.estimate.notes:
