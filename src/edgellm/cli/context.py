@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from edgellm.devices.load import LoadedProfile
+    from edgellm.progress import Progress
     from edgellm.settings import SettingsWithOrigin
     from edgellm.store.store import Store
 
 __all__ = [
     "json_option",
+    "load_device",
     "open_store",
     "quiet_option",
     "size_option_value",
@@ -63,12 +66,28 @@ def open_store(settings: SettingsWithOrigin | None = None) -> Store:
 
 
 def this_device_id(settings: SettingsWithOrigin) -> str:
-    """The profile id that a name without a tag prefers: the configured device, else this machine."""
-    if settings.values.device is None:
-        return "local"
-    from edgellm.devices.load import load_profile
+    """The profile id that a name without a tag prefers: the configured device, else this machine's profile."""
+    if settings.values.device is not None:
+        from edgellm.devices.load import load_profile
 
-    return load_profile(settings.values.device).profile.id
+        return load_profile(settings.values.device).profile.id
+    from edgellm.cli.machine import detected
+
+    found = detected(settings)
+    return "local" if found is None else found.profile.id
+
+
+def load_device(
+    reference: str | None, memory: int | None, settings: SettingsWithOrigin, *, progress: Progress | None = None
+) -> LoadedProfile:
+    """The profile to plan with; without ``reference`` the configured device, else this machine.
+
+    What was measured here replaces the estimates where the profile is `local` or the one of this machine. ``progress``
+    hears why a stored measurement is not used. Raises NotFoundError, ProfileError, UnsupportedError.
+    """
+    from edgellm.cli.machine import load_for_machine
+
+    return load_for_machine(reference or settings.values.device, memory, settings, progress)
 
 
 def size_option_value(text: str | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgellm.cli.context import json_option
+from edgellm.cli.context import json_option, quiet_option
 
 __all__ = ["command"]
 
@@ -13,7 +13,7 @@ __all__ = ["command"]
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the device profiles, or show one."""
+    """Detect this machine, list the device profiles, or show one."""
     if context.invoked_subcommand is None:
         context.invoke(list_command, as_json=as_json)
 
@@ -49,10 +49,10 @@ def show_command(device: str, memory: str | None, as_json: bool) -> None:
     import msgspec
 
     from edgellm.cli.console import print_json, print_message
-    from edgellm.cli.context import size_option_value
-    from edgellm.devices.load import load_profile
+    from edgellm.cli.context import load_device, size_option_value, user_settings
+    from edgellm.cli.progress import MessagesOnly
 
-    loaded = load_profile(device, memory=size_option_value(memory))
+    loaded = load_device(device, size_option_value(memory), user_settings(), progress=MessagesOnly())
     if loaded.assumption:
         print_message(f"{device}: {loaded.assumption}")
     if as_json:
@@ -60,6 +60,20 @@ def show_command(device: str, memory: str | None, as_json: bool) -> None:
         return
     sys.stdout.write(f"{loaded.profile.name} ({loaded.profile.id})\n")
     _print_fields(msgspec.to_builtins(loaded.profile), 1)
+
+
+@command.command("detect")
+@click.option("--measure", is_flag=True, help="Measure memory bandwidth and speed here, and keep the result.")
+@json_option
+@quiet_option
+def detect_command(measure: bool, as_json: bool, quiet: bool) -> None:
+    """Show what this machine is, which profile is used for it, and why.
+
+    With --measure, what llama.cpp reaches here replaces the estimates of that profile from then on.
+    """
+    from edgellm.cli.detect_command import detect
+
+    detect(measure=measure, as_json=as_json, quiet=quiet)
 
 
 def _print_fields(value: object, depth: int) -> None:

@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 @click.command("fit")
 @click.argument("model", metavar="SOURCE|NAME")
-@click.option("-d", "--device", help="Device profile, or local for this machine.")
+@click.option("-d", "--device", help="Device profile; default: the configured one, else this machine.")
 @click.option("--memory", metavar="SIZE", help="Memory of the device, such as 4GiB.")
 @click.option("--context", type=click.IntRange(min=16), help="Tokens of one conversation.")
 @click.option("--sequences", type=click.IntRange(1, 255), help="Conversations at the same time.")

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_json, print_table
-from edgellm.cli.context import user_settings
-from edgellm.cli.pack_command import load_devices
+from edgellm.cli.console import print_json, print_message, print_table
+from edgellm.cli.context import load_device, size_option_value, user_settings
+from edgellm.cli.progress import MessagesOnly
 from edgellm.cli.target import find_bundle
 from edgellm.errors import DoesNotFitError, UsageError
 from edgellm.units import format_bytes
@@ -45,7 +45,9 @@ def fit(options: FitOptions) -> None:
     if options.min_speed is not None and not options.min_speed > 0:
         raise UsageError(f"--min-speed is {options.min_speed}; it must be above 0")
     settings = user_settings()
-    device = load_devices((options.device,) if options.device else (), options.memory, settings)[0]
+    device = load_device(options.device, size_option_value(options.memory), settings, progress=MessagesOnly())
+    if device.assumption:
+        print_message(f"{options.device or 'this machine'}: {device.assumption}")
     candidates, plan = _candidates(options.model, settings)
     request = FitRequest(
         context=options.context or (plan.context if plan else None),

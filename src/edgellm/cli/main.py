@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("edgellm.cli.import_", "Take bundles from an archive, a folder or a pipe into the store."),
     "verify": ("edgellm.cli.verify", "Read every byte of the bundles and compare the digests."),
     "gc": ("edgellm.cli.gc", "Free the space that no bundle uses."),
-    "devices": ("edgellm.cli.devices", "List the device profiles, or show one."),
+    "devices": ("edgellm.cli.devices", "Detect this machine, list the device profiles, or show one."),
     "doctor": ("edgellm.cli.doctor", "Check that this machine is ready, with one fix for each finding."),
     "config": ("edgellm.cli.config", "Show the settings in force and where each comes from."),
     "version": ("edgellm.cli.version", "Print the versions of edgellm and its runtime."),

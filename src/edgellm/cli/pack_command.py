@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_json, print_message
-from edgellm.cli.context import open_store, size_option_value, user_settings
+from edgellm.cli.context import load_device, open_store, size_option_value, this_device_id, user_settings
 from edgellm.cli.output import check_output, is_archive
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import keep_smoke, smoke
@@ -70,15 +70,14 @@ def load_devices(
     references: tuple[str, ...], memory: str | None, settings: SettingsWithOrigin, *, quiet: bool = False
 ) -> list[LoadedProfile]:
     """The profiles that --device names; says what an alias assumes. Raises UsageError without any."""
-    from edgellm.devices.load import load_profile
-
     chosen = references or ((settings.values.device,) if settings.values.device else ())
     if not chosen:
         raise UsageError(
             "for which device? --device is missing",
-            hint="--device raspberrypi, or --device local for this machine; `edgellm devices` lists all",
+            hint=f"--device raspberrypi, or --device {this_device_id(settings)} for this machine; "
+            "`edgellm devices` lists all",
         )
-    loaded = [load_profile(reference, memory=size_option_value(memory)) for reference in chosen]
+    loaded = [load_device(reference, size_option_value(memory), settings) for reference in chosen]
     for reference, device in zip(chosen, loaded, strict=True):
         if device.assumption and not quiet:
             print_message(f"{reference}: {device.assumption}")

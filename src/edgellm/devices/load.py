@@ -8,6 +8,7 @@ import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,7 +18,19 @@ from edgellm.files import read_small_file
 from edgellm.toml import LIMIT_BYTES, parse_toml
 from edgellm.units import format_bytes
 
-__all__ = ["LoadedProfile", "list_profiles", "load_profile", "profile_digest", "profiles_folder", "read_profile"]
+if TYPE_CHECKING:
+    from edgellm.devices.calibration import Calibration
+
+__all__ = [
+    "LOCAL",
+    "LoadedProfile",
+    "list_profiles",
+    "load_profile",
+    "loaded_profile",
+    "profile_digest",
+    "profiles_folder",
+    "read_profile",
+]
 
 LOCAL = "local"
 
@@ -30,8 +43,8 @@ class LoadedProfile(msgspec.Struct, frozen=True):
     assumption: str | None = None  # what an alias or an odd memory size takes for granted: show it
 
 
-def load_profile(reference: str, memory: int | None = None) -> LoadedProfile:
-    """The profile that ``reference`` names; ``memory`` (bytes) replaces its size.
+def load_profile(reference: str, memory: int | None = None, calibration: Calibration | None = None) -> LoadedProfile:
+    """The profile that ``reference`` names; ``memory`` (bytes) replaces its size, ``calibration`` its estimates.
 
     Raises NotFoundError with near matches, ProfileError for a file that is not a valid profile.
     """
@@ -45,8 +58,20 @@ def load_profile(reference: str, memory: int | None = None) -> LoadedProfile:
         if reference != LOCAL and memory not in sold:
             sizes = ", ".join(profile.memory.sizes)
             assumptions.append(f"{profile.name} is sold with {sizes}; planning for {format_bytes(memory)} as asked")
+    return loaded_profile(profile, memory, calibration, "; ".join(assumptions) or None)
+
+
+def loaded_profile(
+    profile: Profile, memory: int | None, calibration: Calibration | None, assumption: str | None = None
+) -> LoadedProfile:
+    """``profile`` with another memory size and what was measured, where they are given. Raises ProfileError."""
+    if memory is not None:
         profile = _with_memory(profile, memory)
-    return LoadedProfile(profile, profile_digest(profile), "; ".join(assumptions) or None)
+    if calibration is not None:
+        from edgellm.devices.calibration import apply_calibration
+
+        profile = apply_calibration(profile, calibration)
+    return LoadedProfile(profile, profile_digest(profile), assumption)
 
 
 def list_profiles() -> list[Profile]:

@@ -6,14 +6,17 @@ import os
 import platform
 import re
 from pathlib import Path
+from typing import Literal
 
+from edgellm.devices.board import read_board
 from edgellm.devices.cgroup import cpu_quota, memory_headroom_bytes, memory_limit_bytes, read_text
+from edgellm.devices.jetson import is_tegra
 from edgellm.devices.policy import Policy
 from edgellm.devices.profile import Cluster, Cpu, Figure, Memory, Performance, Profile
-from edgellm.devices.topology import core_groups, cpu_features, cpu_name
+from edgellm.devices.topology import core_groups, cpu_features
 from edgellm.errors import UnsupportedError
 
-__all__ = ["available_memory_bytes", "decode_threads", "detect_local"]
+__all__ = ["available_memory_bytes", "decode_threads", "detect_local", "total_memory_bytes"]
 
 _ARCHES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64", "riscv64": "riscv64"}
 _DESKTOP_CHASSIS = {3, 4, 6, 7, 8, 9, 10, 11, 13, 14, 30, 31, 32, 35, 36}  # SMBIOS 3.6, table 17: PCs and laptops
@@ -23,13 +26,15 @@ _CONTAINER_RESERVE_MB = 64.0
 def detect_local(root: Path = Path("/"), *, machine: str | None = None) -> Profile:
     """The profile of the machine whose /proc and /sys lie below ``root``.
 
-    ``machine`` is the architecture, by default this one's. No speed figure is given: nothing was measured.
+    ``machine`` is the architecture, by default this one's, and of a recorded tree what its /proc/cpuinfo shows. There
+    is no speed figure: nothing was measured.
     Raises UnsupportedError where memory or processor cannot be read.
     """
-    arch = _ARCHES.get((machine or platform.machine()).lower())
+    machine = machine or _machine(root)
+    arch = _ARCHES.get(machine.lower())
     if arch is None:
         raise UnsupportedError(
-            f"this machine's processor, {machine or platform.machine()}, is not one that edgellm knows",
+            f"this machine's processor, {machine}, is not one that edgellm knows",
             hint="name the device instead: `edgellm devices list`",
         )
     groups = core_groups(root, _affinity(root))
@@ -40,7 +45,7 @@ def detect_local(root: Path = Path("/"), *, machine: str | None = None) -> Profi
     )
     return Profile(
         id="local",
-        name=_name(root),
+        name=read_board(root).model[:200] or "this machine",
         support="unknown",
         cpu=Cpu(
             arch=arch,  # type: ignore[arg-type]  # one of the three literals by construction
@@ -71,8 +76,13 @@ def available_memory_bytes(root: Path = Path("/")) -> int | None:
     return min((value for value in found if value is not None), default=None)
 
 
+def total_memory_bytes(root: Path = Path("/")) -> int | None:
+    """MemTotal, whatever a container may use of it; None where unknown."""
+    return _meminfo(root).get("MemTotal")
+
+
 def _memory(root: Path) -> Memory:
-    total = _meminfo(root).get("MemTotal")
+    total = total_memory_bytes(root)
     if not total or total < 16 << 20:
         raise UnsupportedError(
             "the amount of memory of this machine cannot be read from /proc/meminfo",
@@ -86,14 +96,22 @@ def _memory(root: Path) -> Memory:
             source="cgroup memory limit",
             os_reserve_mb=Figure(value=_CONTAINER_RESERVE_MB, source="the limit covers this container alone"),
         )
-    chassis = read_text(root / "sys/class/dmi/id/chassis_type")
-    desktop = chassis.isdigit() and int(chassis) in _DESKTOP_CHASSIS
     return Memory(
         sizes=(str(total),),
         default_size=str(total),
         source="MemTotal of /proc/meminfo",
-        system="desktop" if desktop else "headless",
+        system=_system(root),
     )
+
+
+def _system(root: Path) -> Literal["headless", "desktop", "jetson", "android"]:
+    """What else runs here: it decides how much memory is left to it."""
+    if is_tegra(read_board(root).compatible):
+        return "jetson"
+    if (root / "system/build.prop").exists():
+        return "android"
+    chassis = read_text(root / "sys/class/dmi/id/chassis_type")
+    return "desktop" if re.fullmatch(r"\d{1,3}", chassis) and int(chassis) in _DESKTOP_CHASSIS else "headless"
 
 
 def _meminfo(root: Path) -> dict[str, int]:
@@ -112,14 +130,14 @@ def _affinity(root: Path) -> frozenset[int] | None:
     return frozenset(os.sched_getaffinity(0))
 
 
-def _name(root: Path) -> str:
-    model = read_text(root / "proc/device-tree/model") or read_text(root / "sys/firmware/devicetree/base/model")
-    if model:
-        return model[:200]
-    vendor, product = (read_text(root / f"sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name"))
-    generic = ("", "to be filled by o.e.m.", "default string", "system product name", "system manufacturer")
-    words = [word for word in (vendor, product) if word.lower() not in generic]
-    return " ".join(words)[:200] or cpu_name(root) or "this machine"
+def _machine(root: Path) -> str:
+    """The architecture; the kernel's field names in /proc/cpuinfo give away that of a recorded tree."""
+    if root != Path("/"):
+        text = read_text(root / "proc/cpuinfo")
+        for field, arch in (("CPU implementer", "aarch64"), ("vendor_id", "x86_64"), ("hart", "riscv64")):
+            if re.search(rf"^{field}\s*:", text, re.MULTILINE):
+                return arch
+    return platform.machine()
 
 
 def _policy(arch: str, features: tuple[str, ...], threads: int, memory_bytes: int) -> Policy:

@@ -1,4 +1,4 @@
-"""Which shipped profile a machine is: the device tree decides before the SoC, the SoC before DMI and processor names."""
+"""Which shipped profile a machine is: the device tree decides first, then the chip, then DMI and processor names."""
 
 from __future__ import annotations
 

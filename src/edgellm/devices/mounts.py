@@ -20,6 +20,8 @@ class Mount(NamedTuple):
     kind: str  # ext4, vfat, overlay ...
     device: str  # /dev/mmcblk0p2, a server's path, or a word
     read_only: bool
+    number: str = ""  # MAJOR:MINOR of the block device
+    options: str = ""  # of the file system, such as the folders of an overlay
 
 
 def read_mounts(root: Path = Path("/")) -> list[Mount]:
@@ -31,7 +33,10 @@ def read_mounts(root: Path = Path("/")) -> list[Mount]:
         if not separator or len(fields) < 6 or len(rest) < 2:
             continue
         options = [*fields[5].split(","), *(rest[2].split(",") if len(rest) > 2 else ())]
-        mounts.append(Mount(_unescaped(fields[4]), rest[0], _unescaped(rest[1]), "ro" in options))
+        file_system = _unescaped(rest[2]) if len(rest) > 2 else ""
+        mounts.append(
+            Mount(_unescaped(fields[4]), rest[0], _unescaped(rest[1]), "ro" in options, fields[2], file_system)
+        )
     return mounts
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from edgellm.devices.cgroup import read_text
+from edgellm.devices.mounts import Mount, mount_of, read_mounts
 
 __all__ = ["StorageInfo", "StorageKind", "find_storage"]
 
@@ -27,9 +28,11 @@ StorageKind = Literal[
     "memory",
     "unknown",
 ]
-_NETWORK = re.compile(r"nfs4?|cifs|smb3?|9p|virtiofs|ceph|glusterfs|lustre|afs|fuse\.(sshfs|rclone|glusterfs|s3fs|gvfs.*)")
+_NETWORK = re.compile(
+    r"nfs4?|cifs|smb3?|9p|virtiofs|ceph|glusterfs|lustre|afs|fuse\.(sshfs|rclone|glusterfs|s3fs|gvfs.*)"
+)
 _DEPTH = 4  # a partition on LVM on LUKS on RAID
-_MOUNTS_LIMIT = 4096
+_ENTRIES_LIMIT = 4096
 _VIRTUAL_VENDORS = ("qemu", "vmware", "msft", "vbox", "google", "red hat", "amazon")
 
 
@@ -45,34 +48,25 @@ class StorageInfo(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class _Mount(NamedTuple):
-    device: str  # MAJOR:MINOR
-    point: str
-    filesystem: str
-    source: str
-    options: str
-    read_only: bool
-
-
 def find_storage(folder: Path, root: Path = Path("/")) -> StorageInfo:
     """The storage of ``folder``, which need not exist yet. ``folder`` is a path of the machine below ``root``."""
-    return _storage_of(str(PurePosixPath("/") / str(folder)), _mounts(root), root, _DEPTH)
+    return _storage_of(folder, read_mounts(root), root, _DEPTH)
 
 
-def _storage_of(path: str, mounts: list[_Mount], root: Path, depth: int) -> StorageInfo:
-    mount = _mount_of(path, mounts)
+def _storage_of(path: Path, mounts: list[Mount], root: Path, depth: int) -> StorageInfo:
+    mount = mount_of(path, mounts)
     if mount is None:
         return StorageInfo()
-    info = StorageInfo(filesystem=mount.filesystem, mount=mount.point, read_only=mount.read_only)
+    info = StorageInfo(filesystem=mount.kind, mount=mount.point, read_only=mount.read_only)
 
     def found(kind: StorageKind, device: str = "", model: str = "", note: str = "") -> StorageInfo:
         return msgspec.structs.replace(info, kind=kind, device=device, model=model, note=note)
 
-    if _NETWORK.fullmatch(mount.filesystem):
-        return found("network", mount.source)
-    if mount.filesystem in ("tmpfs", "ramfs"):
+    if _NETWORK.fullmatch(mount.kind):
+        return found("network", mount.device)
+    if mount.kind in ("tmpfs", "ramfs"):
         return found("memory", note="files here take RAM and are gone after a restart")
-    if mount.filesystem in ("overlay", "overlayfs", "aufs"):
+    if mount.kind in ("overlay", "overlayfs", "aufs"):
         return _below_overlay(mount, mounts, root, depth, found("overlay"))
     disk = _disk(_block_name(mount, root), root, _DEPTH)
     if not disk:
@@ -81,59 +75,31 @@ def _storage_of(path: str, mounts: list[_Mount], root: Path, depth: int) -> Stor
     return found(kind, disk, _model(disk, root))
 
 
-def _below_overlay(mount: _Mount, mounts: list[_Mount], root: Path, depth: int, seen: StorageInfo) -> StorageInfo:
+def _below_overlay(mount: Mount, mounts: list[Mount], root: Path, depth: int, seen: StorageInfo) -> StorageInfo:
     """An overlay writes to its upper folder, which a container does not see."""
     upper = re.search(r"(?:^|,)upperdir=([^,]+)", mount.options)
-    below = _mount_of(upper.group(1), mounts) if upper else None
-    if below is None or below == mount or depth <= 0 or below.filesystem == "overlay":
+    below = mount_of(Path(upper.group(1)), mounts) if upper else None
+    if below is None or below == mount or depth <= 0 or below.kind == "overlay":
         return msgspec.structs.replace(seen, note="the disk below it is not visible from here")
-    info = _storage_of(below.point, mounts, root, depth - 1)
+    info = _storage_of(Path(below.point), mounts, root, depth - 1)
     return msgspec.structs.replace(info, filesystem="overlay", mount=mount.point, read_only=mount.read_only)
 
 
-def _mounts(root: Path) -> list[_Mount]:
-    """The mounts in the order of the file: a later one hides an earlier one at the same place."""
-    mounts = []
-    for line in read_text(root / "proc/self/mountinfo").splitlines()[:_MOUNTS_LIMIT]:
-        before, dash, after = line.partition(" - ")
-        fields, rest = before.split(" "), after.split(" ")
-        if not dash or len(fields) < 6 or len(rest) < 3:
-            continue
-        options = fields[5].split(",")
-        point = _unescaped(fields[4])
-        mounts.append(_Mount(fields[2], point, rest[0], _unescaped(rest[1]), rest[2], "ro" in options))
-    return mounts
-
-
-def _mount_of(path: str, mounts: list[_Mount]) -> _Mount | None:
-    best: _Mount | None = None
-    for mount in mounts:
-        inside = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
-        if inside and (best is None or len(mount.point) >= len(best.point)):
-            best = mount
-    return best
-
-
-def _unescaped(text: str) -> str:
-    """Octal escapes as the kernel writes them: ``\\040`` is a space."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), text)
-
-
-def _block_name(mount: _Mount, root: Path) -> str:
+def _block_name(mount: Mount, root: Path) -> str:
     """The kernel's name of the mounted block device."""
-    if re.fullmatch(r"\d{1,8}:\d{1,8}", mount.device):
-        said = re.search(r"^DEVNAME=(.+)$", read_text(root / "sys/dev/block" / mount.device / "uevent"), re.MULTILINE)
+    if re.fullmatch(r"\d{1,8}:\d{1,8}", mount.number):
+        said = re.search(r"^DEVNAME=(.+)$", read_text(root / "sys/dev/block" / mount.number / "uevent"), re.MULTILINE)
         if said:
             return _safe(said.group(1))
-    if not mount.source.startswith("/dev/"):
+    if not mount.device.startswith("/dev/"):
         return ""
-    if mount.source.startswith("/dev/mapper/"):
-        wanted = mount.source.removeprefix("/dev/mapper/")
+    if mount.device.startswith("/dev/mapper/"):
+        wanted = mount.device.removeprefix("/dev/mapper/")
         for folder in _folders(root / "sys/block"):
             if folder.startswith("dm-") and read_text(root / "sys/block" / folder / "dm/name") == wanted:
                 return folder
         return ""
-    return _safe(mount.source.removeprefix("/dev/"))
+    return _safe(mount.device.removeprefix("/dev/"))
 
 
 def _disk(name: str, root: Path, depth: int) -> str:
@@ -145,7 +111,9 @@ def _disk(name: str, root: Path, depth: int) -> str:
         return _disk(below[0], root, depth - 1)
     if (root / "sys/block" / name).is_dir():
         return name
-    found = re.fullmatch(r"((?:mmcblk|nvme|nbd|loop).*\d)p\d+", name) or re.fullmatch(r"((?:sd|vd|xvd|hd)[a-z]+)\d+", name)
+    found = re.fullmatch(r"((?:mmcblk|nvme|nbd|loop).*\d)p\d+", name) or re.fullmatch(
+        r"((?:sd|vd|xvd|hd)[a-z]+)\d+", name
+    )
     return found.group(1) if found else _parent(name, root)
 
 
@@ -202,7 +170,7 @@ def _model(disk: str, root: Path) -> str:
 
 def _folders(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder))[:_MOUNTS_LIMIT]
+        return sorted(entry.name for entry in folder.iterdir())[:_ENTRIES_LIMIT]
     except OSError:
         return []
 

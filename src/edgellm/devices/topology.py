@@ -11,6 +11,7 @@ from edgellm.devices.cgroup import read_text
 __all__ = ["CoreGroup", "core_groups", "cpu_features", "cpu_name", "parse_cpu_list"]
 
 _CPUS_LIMIT = 4096
+_VECTORS_256 = re.compile(r"spacemit.{0,5}x60", re.IGNORECASE)  # SpacemiT K1: VLEN 256 by its data sheet
 _ARM_CORES = {
     "0xd03": "Cortex-A53",
     "0xd04": "Cortex-A35",
@@ -53,7 +54,10 @@ def cpu_features(root: Path) -> tuple[str, ...]:
             found.append(set(value.lower().split()))
         elif key.strip() == "isa":
             found.append(_riscv_features(value.strip().lower()))
-    return tuple(sorted(set.intersection(*found))) if found else ()
+    shared = set.intersection(*found) if found else set()
+    if "v" in shared and _VECTORS_256.search(cpu_name(root)):
+        shared.add("zvl256b")  # the kernel does not say how long vectors are
+    return tuple(sorted(shared))
 
 
 def cpu_name(root: Path) -> str:

@@ -11,6 +11,8 @@ from edgellm.store.tags import TagEntry
 
 __all__ = ["resolve_entry"]
 
+_LOCAL = "local"  # what was packed for the machine itself serves it too, whatever profile it matches
+
 
 def resolve_entry(
     entries: Sequence[TagEntry],
@@ -20,8 +22,9 @@ def resolve_entry(
 ) -> TagEntry:
     """The entry that ``reference`` means.
 
-    A name without a tag means its only tag, else the only one made for ``device_id``. ``device_of`` tells the device of
-    an entry's plan, None when it cannot be read. Raises NotFoundError with near names, UsageError listing the tags.
+    A name without a tag means its only tag, else the only one made for ``device_id``, else the only ``local`` one.
+    ``device_of`` tells the device of an entry's plan, None when it cannot be read. Raises NotFoundError with near
+    names, UsageError listing the tags.
     """
     named = [entry for entry in entries if entry.name.name == reference.name]
     if reference.tag is not None:
@@ -40,9 +43,15 @@ def resolve_entry(
         )
     if len(matching) == 1 or reference.digest is not None:
         return matching[0]
-    made_for = [entry for entry in matching if device_id is not None and device_of(entry) == device_id]
-    if len(made_for) == 1:
-        return made_for[0]
+    made_for: list[TagEntry] = []
+    preferred = () if device_id is None else tuple(dict.fromkeys((device_id, _LOCAL)))
+    for wanted in preferred:
+        made_for = [entry for entry in matching if device_of(entry) == wanted]
+        if len(made_for) == 1:
+            return made_for[0]
+        if made_for:
+            device_id = wanted
+            break
     choices = ", ".join(str(entry) for entry in made_for or matching)
     if made_for:
         about = f"for the device {device_id}"
