@@ -88,7 +88,7 @@ def _virtual(root: Path, dmi: dict[str, str], compatible: tuple[str, ...]) -> st
     words = [dmi["sys_vendor"], dmi["product_name"], dmi["board_vendor"], f"{dmi['sys_vendor']} {dmi['product_name']}"]
     for word in words:
         for start, name in _VIRTUAL.items():
-            if word.lower() == start or word.lower().startswith(start + " "):
+            if re.match(rf"{re.escape(start)}\b", word.lower()):
                 return name
     hypervisor = _plain(read_text(root / "sys/hypervisor/type"))
     if hypervisor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(_READ_LIMIT_BYTES).decode("utf-8", "replace").strip().strip("\0")
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 
@@ -27,8 +28,9 @@ def cpu_quota(root: Path) -> float | None:
         maximum = read_text(folder / "cpu.max").split()
         if not maximum:
             maximum = [read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")]
-        if len(maximum) == 2 and maximum[0].isdigit() and maximum[1].isdigit() and int(maximum[1]):
-            quotas.append(int(maximum[0]) / int(maximum[1]))
+        numbers = [_number(text) for text in maximum]
+        if len(numbers) == 2 and numbers[0] is not None and numbers[1]:
+            quotas.append(numbers[0] / numbers[1])
     return min((quota for quota in quotas if quota > 0), default=None)
 
 
@@ -48,14 +50,18 @@ def memory_headroom_bytes(root: Path) -> int | None:
 def _memory_limits(root: Path) -> Iterator[tuple[Path, int]]:
     for folder in _folders(root, "memory"):
         text = read_text(folder / "memory.max") or read_text(folder / "memory.limit_in_bytes")
-        if text.isdigit() and 0 < int(text) < _NO_LIMIT:
-            yield folder, int(text)
+        limit = _number(text)
+        if limit is not None and 0 < limit < _NO_LIMIT:
+            yield folder, limit
 
 
 def _anonymous_bytes(folder: Path) -> int:
     rows = dict(line.split(" ", 1) for line in read_text(folder / "memory.stat").splitlines() if " " in line)
-    text = rows.get("anon", rows.get("total_rss", "0")).strip()
-    return int(text) if text.isdigit() else 0
+    return _number(rows.get("anon", rows.get("total_rss", "0")).strip()) or 0
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,20}", text) else None
 
 
 def _folders(root: Path, controller: str) -> Iterator[Path]:
@@ -74,8 +80,15 @@ def _upwards(base: Path, path: str) -> Iterator[Path]:
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     while True:
         folder = base.joinpath(*parts)
-        if folder.is_dir():
+        if _is_folder(folder):
             yield folder
         if not parts:
             return
         parts.pop()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False

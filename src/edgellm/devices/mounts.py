@@ -54,7 +54,7 @@ def mount_of(path: Path, mounts: list[Mount]) -> Mount | None:
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
-    except (OSError, RuntimeError):  # a loop of links
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL character
         return path.absolute()
 
 

@@ -29,7 +29,7 @@ StorageKind = Literal[
     "unknown",
 ]
 _NETWORK = re.compile(
-    r"nfs4?|cifs|smb3?|9p|virtiofs|ceph|glusterfs|lustre|afs|fuse\.(sshfs|rclone|glusterfs|s3fs|gvfs.*)"
+    r"nfs4?|cifs|smb3?|9p|virtiofs|ceph|glusterfs|lustre|afs|fakeowner|fuse\.(sshfs|rclone|glusterfs|s3fs|grpcfuse|gvfs.*)"
 )
 _DEPTH = 4  # a partition on LVM on LUKS on RAID
 _ENTRIES_LIMIT = 4096

@@ -110,7 +110,9 @@ def _online(root: Path) -> list[int]:
     listed = parse_cpu_list(read_text(root / "sys/devices/system/cpu/online"))
     if listed:
         return listed
-    return [int(n) for n in re.findall(r"^processor\s*:\s*(\d+)", read_text(root / "proc/cpuinfo"), re.MULTILINE)]
+    return [
+        int(n) for n in re.findall(r"^processor\s*:\s*([0-9]{1,5})$", read_text(root / "proc/cpuinfo"), re.MULTILINE)
+    ]
 
 
 def parse_cpu_list(text: str) -> list[int]:
@@ -130,7 +132,7 @@ def _arm_parts(root: Path) -> dict[int, str]:
     cpu = -1
     for line in read_text(root / "proc/cpuinfo").splitlines():
         key, _colon, value = line.partition(":")
-        if key.strip() == "processor" and value.strip().isdigit():
+        if key.strip() == "processor" and re.fullmatch(r"[0-9]{1,5}", value.strip()):
             cpu = int(value)
         elif key.strip() == "CPU part":
             part = value.strip().lower()
@@ -145,4 +147,4 @@ def _riscv_features(isa: str) -> set[str]:
 
 
 def _integer(text: str) -> int | None:
-    return int(text) if text.isdigit() and len(text) < 12 else None
+    return int(text) if re.fullmatch(r"[0-9]{1,11}", text) else None
