@@ -99,6 +99,13 @@ def test_removing_a_name_and_collecting_returns_the_space(store: Store) -> None:
     assert list((store.root / "blobs" / "sha256").iterdir()) == []
 
 
+def test_what_was_packed_for_the_machine_itself_comes_after_its_profile(store: Store) -> None:
+    add(store, "tiny:a", device="local")
+    add(store, "tiny:b", device="raspberrypi4")
+    assert store.resolve("tiny", "raspberrypi5").name == "tiny:a"
+    assert store.resolve("tiny", "raspberrypi4").name == "tiny:b"
+
+
 def test_a_name_without_a_tag_is_the_one_for_this_device(store: Store) -> None:
     add(store, "tiny:a", device="raspberrypi5")
     add(store, "tiny:b", device="raspberrypi4")
