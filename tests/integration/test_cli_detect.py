@@ -18,7 +18,7 @@ def test_detect_says_what_this_machine_is(cli: Cli) -> None:
     assert found["storage"]["kind"]
     assert found["calibration"] is None
     text = cli.run("devices", "detect").stdout
-    for label in ("board", "profile", "cores", "features", "memory", "storage", "heat", "plans", "speeds"):
+    for label in ("board", "profile", "cores", "features", "memory", "storage", "heat", "plan", "speeds"):
         assert f"\n{label}" in "\n" + text
 
 

@@ -74,7 +74,7 @@ def _lines(
         ("memory", _memory(found)),
         ("storage", _storage(found)),
         ("heat", _heat(health)),
-        ("plans", _plans(profile)),
+        ("plan", _plan(profile)),
         ("speeds", _speeds(profile, calibration)),
     ]
     return lines
@@ -109,7 +109,7 @@ def _memory(found: Detection) -> str:
 def _storage(found: Detection) -> str:
     storage = found.storage
     parts = [storage.kind, storage.device, storage.model, storage.filesystem]
-    text = ", ".join(part for part in parts if part)
+    text = ", ".join(dict.fromkeys(part for part in parts if part))
     text += "; read-only" if storage.read_only else ""
     return text + (f"; {storage.note}" if storage.note else "")
 
@@ -125,7 +125,7 @@ def _heat(health: Health) -> str:
     return text
 
 
-def _plans(profile: Profile) -> str:
+def _plan(profile: Profile) -> str:
     from edgellm.devices.memory import os_reserve_bytes
 
     usable = max(0, profile.memory.size_bytes - os_reserve_bytes(profile.memory))
@@ -136,8 +136,12 @@ def _plans(profile: Profile) -> str:
 def _speeds(profile: Profile, calibration: Calibration | None) -> str:
     if calibration is not None:
         return f"measured here on {calibration.date}, {calibration.read_gb_s:.1f} GB/s"
-    published = profile.perf.decode_efficiency or profile.perf.decode_gops
-    return f"estimated for {profile.id}" if published else "unknown until they are measured"
+    if profile.perf.decode_efficiency or profile.perf.decode_gops:
+        return f"estimated for {profile.id}"
+    accelerator = profile.accelerator
+    if accelerator is not None and accelerator.decode_efficiency is not None:
+        return f"estimated for {profile.id} with {accelerator.kind.upper()}, unknown without"
+    return "unknown until they are measured"
 
 
 def _record(found: Detection, profile: Profile, health: Health, calibration: Calibration | None) -> dict[str, Any]:
