@@ -18,8 +18,11 @@ from edgellm.units import format_bytes
 if TYPE_CHECKING:
     from edgellm.bundle.plan import Plan
     from edgellm.devices.fit import Choice, FitRow, SpeedRange
+    from edgellm.devices.load import LoadedProfile
     from edgellm.devices.model import ModelShape
     from edgellm.settings import SettingsWithOrigin
+    from edgellm.sources.hub.reference import HubReference
+    from edgellm.sources.local import LocalSource
 
 __all__ = ["FitOptions", "fit"]
 
@@ -48,7 +51,7 @@ def fit(options: FitOptions) -> None:
     device = load_device(options.device, size_option_value(options.memory), settings, progress=MessagesOnly())
     if device.assumption:
         print_message(f"{options.device or 'this machine'}: {device.assumption}")
-    candidates, plan = _candidates(options.model, settings)
+    candidates, plan = _candidates(options, device, settings)
     request = FitRequest(
         context=options.context or (plan.context if plan else None),
         sequences=options.sequences or (plan.sequences if plan else None),
@@ -63,6 +66,8 @@ def fit(options: FitOptions) -> None:
     except DoesNotFitError as error:
         misfit = error
     rows = choice.table if choice else fit_table(candidates, device.profile, request)
+    if not rows:
+        raise misfit or UsageError(f"{options.model} has nothing to choose from")
     if options.as_json:
         print_json(_record(device.profile.id, device.profile.memory.size_bytes, rows, choice, misfit))
     else:
@@ -71,16 +76,19 @@ def fit(options: FitOptions) -> None:
         raise misfit
 
 
-def _candidates(model: str, settings: SettingsWithOrigin) -> tuple[Mapping[str, ModelShape], Plan | None]:
+def _candidates(
+    options: FitOptions, device: LoadedProfile, settings: SettingsWithOrigin
+) -> tuple[Mapping[str, ModelShape], Plan | None]:
     """Recipe -> shape: all that a source can be packed to, or the one that a bundle is, with its plan."""
+    from edgellm.cli.target import hub_reference
     from edgellm.sources.local import open_source
 
-    bundle = find_bundle(model, settings)
+    reference = hub_reference(options.model, settings)
+    if reference is not None:
+        return _hub_candidates(reference, options, device), None
+    bundle = find_bundle(options.model, settings)
     if bundle is None:
-        from edgellm_converters.pack.open_input import open_input
-
-        with open_input(open_source(model)) as source:
-            return {recipe: source.shape(recipe) for recipe in source.recipes()}, None
+        return _shapes_of(open_source(options.model)), None
     import msgspec
 
     from edgellm.devices.gguf_shape import shape_from_gguf
@@ -88,6 +96,43 @@ def _candidates(model: str, settings: SettingsWithOrigin) -> tuple[Mapping[str, 
 
     shape = shape_from_gguf(read_header(bundle.weights_path, skip_arrays=True))
     return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}, bundle.plan
+
+
+def _shapes_of(source: LocalSource) -> Mapping[str, ModelShape]:
+    from edgellm_converters.pack.open_input import open_input
+
+    with open_input(source) as opened:
+        return {recipe: opened.shape(recipe) for recipe in opened.recipes()}
+
+
+def _hub_candidates(reference: HubReference, options: FitOptions, device: LoadedProfile) -> Mapping[str, ModelShape]:
+    """The same for a model of a hub, of which headers alone are fetched."""
+    from edgellm.cli.hub_order import gguf_shapes, mirrored_checkpoint, placeholder
+    from edgellm.cli.progress import cancel_on_interrupt
+    from edgellm.sources.hub.client import HubClient
+    from edgellm.sources.hub.settings import hub_settings
+    from edgellm.sources.hub_model import find_model
+    from edgellm.sources.mirror import HeaderMirror
+    from edgellm_converters.pack import PackRequest
+    from edgellm_runtimes.accelerators import installed_accelerators
+
+    with (
+        cancel_on_interrupt() as cancel,
+        HubClient(hub_settings(), progress=MessagesOnly(), cancel=cancel) as client,
+        HeaderMirror(client) as mirror,
+    ):
+        model = find_model(client, reference)
+        if model.kind == "checkpoint":
+            return _shapes_of(mirrored_checkpoint(client, model, mirror))
+        request = PackRequest(
+            source=placeholder(),
+            devices=(device,),
+            context=options.context,
+            sequences=options.sequences,
+            accelerators=installed_accelerators(),
+            force=True,
+        )
+        return gguf_shapes(model, request, mirror)
 
 
 def _print(model: str, device: str, memory_bytes: int, rows: tuple[FitRow, ...], choice: Choice | None) -> None:

@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("edgellm.cli.init", "Write a commented edgellm.toml for a model project."),
     "pack": ("edgellm.cli.pack", "Turn a checkpoint or GGUF into a bundle made for one device."),
+    "pull": ("edgellm.cli.pull", "Fetch a model from a hub and make it ready for this machine."),
     "run": ("edgellm.cli.run", "Answer a prompt with a packed model, or talk to it."),
     "fit": ("edgellm.cli.fit", "Show what fits on a device, how fast, and what `pack` would take."),
     "list": ("edgellm.cli.list", "List the bundles in the store."),

@@ -14,16 +14,18 @@ from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import keep_smoke, smoke
 from edgellm.errors import UsageError
 from edgellm.paths import user_path
+from edgellm.sources.hub.reference import DEFAULT_REVISION
 
 if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter
     from edgellm.devices.load import LoadedProfile
     from edgellm.project import Project
     from edgellm.settings import SettingsWithOrigin
+    from edgellm.sources.hub.reference import HubReference
     from edgellm.store.store import Store
     from edgellm_converters.pack import PackedBundle, PackRequest
 
-__all__ = ["PackOptions", "load_devices", "pack"]
+__all__ = ["PackOptions", "load_devices", "pack", "pack_record", "recipe_name", "say_packed"]
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,29 @@ def pack(options: PackOptions) -> None:
     from edgellm_converters.pack import pack as run_pipeline
 
     settings = user_settings()
-    request = _request(options, settings)
-    store = open_store(settings) if options.output is None else None
+    request, reference = _request(options, settings)
+    store = open_store(settings)
     open_writer = _writer(options, request, store)
 
     def committed(bundle: PackedBundle) -> None:
-        if store is not None:
+        if options.output is None:
             keep_smoke(store, bundle.digest, bundle.smoke)
         if not options.as_json and not options.quiet:
-            _say(bundle, options)
+            say_packed(bundle, options.output)
 
+    if reference is not None:
+        from edgellm.cli.hub_pack import HubJob, hub_pack
+
+        into_store = options.output is None
+        job = HubJob(reference, request, store, open_writer, committed, into_store=into_store, quiet=options.quiet)
+        packed, _there = hub_pack(job)
+        if options.as_json:
+            print_json([pack_record(bundle, options.output) for bundle in packed])
+        return
     with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
         packed = run_pipeline(request, open_writer, smoke, committed, progress, cancel)
     if options.as_json:
-        print_json([_record(bundle, options) for bundle in packed])
+        print_json([pack_record(bundle, options.output) for bundle in packed])
 
 
 def load_devices(
@@ -87,10 +98,12 @@ def load_devices(
     return loaded
 
 
-def _request(options: PackOptions, settings: SettingsWithOrigin) -> PackRequest:
+def _request(options: PackOptions, settings: SettingsWithOrigin) -> tuple[PackRequest, HubReference | None]:
+    """What to pack; for a model of a hub the reference too, and a request whose source is not here yet."""
+    from edgellm.cli.hub_order import placeholder
+    from edgellm.cli.target import hub_reference
     from edgellm.sources.local import open_source
     from edgellm_converters.pack import PackRequest
-    from edgellm_converters.recipes import get_recipe
     from edgellm_runtimes.accelerators import installed_accelerators
 
     project, source_text = _project(options.model)
@@ -110,11 +123,13 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> PackRequest:
     if options.min_speed is not None and not options.min_speed > 0:
         raise UsageError(f"--min-speed is {options.min_speed}; it must be above 0")
     recipe = options.recipe or "auto"
-    source = open_source(source_text)
-    return PackRequest(
-        source=source,
+    reference = hub_reference(source_text, settings, among_bundles=False)
+    if reference is not None and revision and reference.revision == DEFAULT_REVISION:
+        reference = replace(reference, revision=revision)
+    request = PackRequest(
+        source=open_source(source_text) if reference is None else placeholder(),
         devices=tuple(load_devices(options.devices, options.memory, settings, quiet=options.quiet)),
-        recipe="auto" if recipe.lower() == "auto" else get_recipe(recipe).name,
+        recipe=recipe_name(recipe, reference),
         context=options.context,
         sequences=options.sequences,
         min_speed=options.min_speed or settings.values.min_speed,
@@ -125,6 +140,21 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> PackRequest:
         threads=options.threads or 0,
         force=options.force,
     )
+    return request, reference
+
+
+def recipe_name(recipe: str, reference: HubReference | None) -> str:
+    """A recipe of ours; for a hub's model also what its publisher calls a file."""
+    from edgellm_converters.recipes import get_recipe
+
+    if recipe.lower() == "auto":
+        return "auto"
+    try:
+        return get_recipe(recipe).name
+    except UsageError:
+        if reference is None:
+            raise
+        return recipe
 
 
 def _project(model: str | None) -> tuple[Project | None, str]:
@@ -145,10 +175,9 @@ def _project(model: str | None) -> tuple[Project | None, str]:
     )
 
 
-def _writer(options: PackOptions, request: PackRequest, store: Store | None) -> Callable[[], BundleWriter]:
-    if store is not None:
+def _writer(options: PackOptions, request: PackRequest, store: Store) -> Callable[[], BundleWriter]:
+    if options.output is None:
         return store.writer
-    assert options.output is not None
     target = user_path(options.output)
     if len(request.devices) > 1:
         raise UsageError(
@@ -165,7 +194,8 @@ def _writer(options: PackOptions, request: PackRequest, store: Store | None) -> 
     return lambda: layout_writer(target)
 
 
-def _record(bundle: PackedBundle, options: PackOptions) -> dict[str, Any]:
+def pack_record(bundle: PackedBundle, output: str | None = None) -> dict[str, Any]:
+    """A packed bundle as --json prints it."""
     import msgspec
 
     return {
@@ -174,22 +204,23 @@ def _record(bundle: PackedBundle, options: PackOptions) -> dict[str, Any]:
         "device": bundle.plan.target.id,
         "recipe": bundle.plan.recipe,
         "size_bytes": bundle.size_bytes,
-        "output": options.output,
+        "output": output,
         "verdict": bundle.choice.estimate.verdict,
         "plan": msgspec.to_builtins(bundle.plan),
         "smoke": dict(bundle.smoke),
     }
 
 
-def _say(bundle: PackedBundle, options: PackOptions) -> None:
+def say_packed(bundle: PackedBundle, output: str | None = None) -> None:
+    """What was packed, and how to try it."""
     from edgellm.units import format_bytes
 
-    where = options.output or str(bundle.name)
+    where = output or str(bundle.name)
     print_message(
         f"packed {where}: {format_bytes(bundle.size_bytes)}, {bundle.plan.recipe}, context {bundle.plan.context}, "
         f"smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here\n  {bundle.digest}"
     )
     if not where.endswith(".tar"):
-        folder = where if options.output is None or where.startswith(("/", ".", "~")) else f"./{where}"
+        folder = where if output is None or where.startswith(("/", ".", "~")) else f"./{where}"
         raw = "" if bundle.plan.chat_template_digest else ' --raw "Once upon a time"'
         print_message(f"  try it: edgellm run {folder}{raw}")

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from edgellm.cli.context import json_option, quiet_option
+from edgellm.cli.context import json_option, quiet_option, yes_option
 
 __all__ = ["command"]
 
 
 @click.command("run")
-@click.argument("model", metavar="NAME|FILE.gguf|DIR")
+@click.argument("model", metavar="NAME|OWNER/MODEL[:QUANT]|FILE.gguf|DIR")
 @click.argument("prompt", required=False)
 @click.option("--system", help="System prompt.")
 @click.option("--raw", is_flag=True, help="Give the prompt to the model as it is, without the chat template.")
@@ -27,12 +27,14 @@ __all__ = ["command"]
 @click.option("--context", type=int, help="Tokens of one conversation; default: the plan's.")
 @click.option("--threads", type=int, help="Decode threads; default: the plan's, adjusted to this machine.")
 @click.option("--force", is_flag=True, help="Load even if memory looks too small.")
+@yes_option
 @json_option
 @quiet_option
 def command(model: str, prompt: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Answer a prompt with a packed model, or talk to it.
 
-    NAME is a bundle of the store, DIR one that `pack --output` wrote. The prompt is the argument, or standard input;
+    NAME is a bundle of the store, DIR one that `pack --output` wrote. OWNER/MODEL of a hub is pulled first, after one
+    question, unless the store has it. The prompt is the argument, or standard input;
     without either, on a terminal, a conversation begins. The answer goes to stdout, everything else to stderr.
     """
     from edgellm.cli.run_session import RunOptions, run_session

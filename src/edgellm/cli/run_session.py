@@ -14,7 +14,9 @@ from edgellm.cli.progress import MessagesOnly, make_progress
 from edgellm.errors import EdgeLLMError, UsageError
 
 if TYPE_CHECKING:
+    from edgellm.bundle.opened import OpenBundle
     from edgellm.progress import Progress
+    from edgellm.settings import SettingsWithOrigin
     from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.generation import Chunk, GenerationStats
     from edgellm_runtimes.load import LoadRequest
@@ -47,6 +49,7 @@ class RunOptions:
     force: bool
     as_json: bool
     quiet: bool
+    yes: bool = False
 
 
 @dataclass
@@ -163,7 +166,7 @@ def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadReque
     from edgellm_runtimes.load import LoadRequest
 
     settings = user_settings()
-    bundle = find_bundle(options.model, settings)
+    bundle = _pulled(options, settings) or find_bundle(options.model, settings)
     if bundle is not None:
         stack.enter_context(bundle.hold())
         path = bundle.weights_path
@@ -181,6 +184,27 @@ def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadReque
         threads=options.threads or settings.values.threads or None,
         force=options.force,
     )
+
+
+def _pulled(options: RunOptions, settings: SettingsWithOrigin) -> OpenBundle | None:
+    """The bundle of a hub's model: from the store without a connection, else fetched. None for anything else."""
+    from edgellm.cli.context import open_store, this_device_id
+    from edgellm.cli.pull_command import PullOptions, pull_reference
+    from edgellm.cli.stored import find_stored
+    from edgellm.cli.target import hub_reference
+
+    reference = hub_reference(options.model, settings)
+    if reference is None:
+        return None
+    store = open_store(settings)
+    row = find_stored(store, reference, this_device_id(settings))
+    if row is not None:
+        return store.resolve(row.full_name)
+    pull = PullOptions(
+        options.model, context=options.context, force=options.force, yes=options.yes, quiet=options.quiet
+    )
+    packed, there = pull_reference(reference, pull, settings)
+    return store.resolve(str(packed[0].name) if packed else there[0].full_name)
 
 
 def _finish(engine: Engine, options: RunOptions, text: str, last: Chunk) -> None:

@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgellm.cli.context import open_store, this_device_id
-from edgellm.errors import NotFoundError, UsageError
+from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
 from edgellm.paths import user_path
-from edgellm.sources.local import hub_hint, is_hub_id, is_path_text
+from edgellm.sources.local import is_path_text
 
 if TYPE_CHECKING:
     from edgellm.bundle.opened import OpenBundle
     from edgellm.settings import SettingsWithOrigin
+    from edgellm.sources.hub.reference import HubReference
 
-__all__ = ["find_bundle", "means_path"]
+__all__ = ["find_bundle", "hub_reference", "means_path"]
 
 
 def means_path(text: str, settings: SettingsWithOrigin) -> bool:
     """True for what is written like a path, and for a bare word that names a file here and no bundle of the store."""
-    if is_path_text(text):
+    if is_path_text(text) and not _names_hub_file(text):
         return True
     try:
         open_store(settings).find(text, this_device_id(settings))
@@ -45,19 +46,70 @@ def find_bundle(text: str, settings: SettingsWithOrigin) -> OpenBundle | None:
     if not means_path(text, settings):
         try:
             return open_store(settings).resolve(text, device_id=this_device_id(settings))
-        except NotFoundError as error:
-            if not is_hub_id(text):
+        except (NotFoundError, UsageError) as error:
+            reference = hub_reference(text, settings)
+            if reference is None:
                 raise
-            raise NotFoundError(error.message, hint=hub_hint(text)) from error
+            return _stored(reference, settings, error)
     path = user_path(text)
     if is_layout(path):
         return open_bundle(path)
     if path.suffix == ".tar" and path.is_file():
         raise UsageError(
             f"{text} is an archive: its model cannot be mapped into memory where it lies",
-            hint=f"unpack it first: mkdir {path.stem} && tar -C {path.stem} -xf {text}",
+            hint=f"bring it into the store first: edgellm import {text}",
         )
     return None
+
+
+def hub_reference(text: str, settings: SettingsWithOrigin, *, among_bundles: bool = True) -> HubReference | None:
+    """The model of a hub that ``text`` means; None for what is written like a path, or names a file or a bundle here.
+
+    ``among_bundles=False``: bundles of the store are not meant.
+    """
+    from edgellm.sources.hub.reference import parse_hub_reference
+
+    is_address = text.lower().startswith(("https://", "http://", "hf://"))
+    if not is_address and (_exists(text) or (is_path_text(text) and not _names_hub_file(text))):
+        return None
+    try:
+        reference = parse_hub_reference(text)
+    except UsageError:
+        if is_address:
+            raise
+        return None
+    if among_bundles and not is_address:
+        try:
+            open_store(settings).find(text, this_device_id(settings))
+        except NotFoundError:
+            return reference
+        except UsageError:  # several tags, or not the name of a bundle at all
+            from edgellm.bundle.names import parse_reference
+
+            try:
+                parse_reference(text)
+            except UsageError:
+                return reference
+        return None
+    return reference
+
+
+def _stored(reference: HubReference, settings: SettingsWithOrigin, error: EdgeLLMError) -> OpenBundle:
+    """The bundle that was made of a hub's model for this device. Raises NotFoundError that says how to get it."""
+    from edgellm.cli.stored import find_stored
+
+    store = open_store(settings)
+    row = find_stored(store, reference, this_device_id(settings))
+    if row is None:
+        raise NotFoundError(error.message, hint=f"to fetch it from the hub: edgellm pull {reference}") from error
+    return store.resolve(row.full_name)
+
+
+def _names_hub_file(text: str) -> bool:
+    """OWNER/REPO:FILE.gguf, or an address."""
+    if text.lower().startswith(("https://", "http://", "hf://")):
+        return True
+    return ":" in text and not text.startswith(("/", ".", "~")) and not _exists(text)
 
 
 def _exists(text: str) -> bool:

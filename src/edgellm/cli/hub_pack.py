@@ -1,0 +1,246 @@
+"""From a hub's model to bundles: choose by headers, ask, download, pack. What `pull`, `run` and `pack` share."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgellm.cli.console import print_message, print_warning
+from edgellm.cli.progress import cancel_on_interrupt, make_progress
+from edgellm.cli.smoke import smoke
+from edgellm.cli.stored import find_stored
+from edgellm.errors import Interrupted, UsageError
+from edgellm.files import os_errors, require_free_space
+from edgellm.units import format_bytes
+
+if TYPE_CHECKING:
+    from edgellm.bundle.writer import BundleWriter
+    from edgellm.cli.hub_order import HubOrder
+    from edgellm.progress import CancelToken, Progress
+    from edgellm.sources.hub.reference import HubReference
+    from edgellm.sources.local import LocalSource
+    from edgellm.sources.mirror import HeaderMirror
+    from edgellm.store.listing import StoredBundle
+    from edgellm.store.store import Store
+    from edgellm_converters.pack import PackedBundle, PackRequest
+
+__all__ = ["HubJob", "hub_pack"]
+
+
+@dataclass(frozen=True)
+class HubJob:
+    """What to make of a hub's model, and how to go about it."""
+
+    reference: HubReference
+    request: PackRequest  # its source is a placeholder
+    store: Store  # downloads lie beside its blobs
+    open_writer: Callable[[], BundleWriter]
+    committed: Callable[[PackedBundle], None]
+    into_store: bool = True
+    reuse: bool = False  # a bundle of the same commit for the same device is taken as it is
+    ask: bool = False
+    yes: bool = False
+    quiet: bool = False
+
+
+def hub_pack(job: HubJob) -> tuple[list[PackedBundle], list[StoredBundle]]:
+    """Run the job; returns what was packed, and what was there already.
+
+    Raises UsageError when a question is due and nobody can answer, Interrupted when the answer is no, DoesNotFitError,
+    NetworkError, AccessError, NotFoundError, NoSpaceError, IntegrityError.
+    """
+    from edgellm.cli.hub_order import orders
+    from edgellm.sources.hub.client import HubClient
+    from edgellm.sources.hub.settings import hub_settings
+    from edgellm.sources.hub_model import find_model
+    from edgellm.sources.mirror import HeaderMirror
+
+    settings = hub_settings()
+    packed: list[PackedBundle] = []
+    there: list[StoredBundle] = []
+    with contextlib.ExitStack() as stack:
+        with make_progress(job.quiet) as progress, cancel_on_interrupt() as cancel:
+            progress.phase(f"looking at {job.reference}")
+            client = stack.enter_context(HubClient(settings, progress=progress, cancel=cancel))
+            model = find_model(client, job.reference)
+            mirror = stack.enter_context(HeaderMirror(client))
+            found = orders(client, model, job.request, mirror)
+        wanted = []
+        for order in found:
+            known = _known(job, order)
+            there += [known] if known is not None else []
+            wanted += [order] if known is None else []
+        for order in wanted:
+            _require_space(job, order)
+        if wanted and not job.quiet:
+            for order in wanted:
+                _say(order, settings.endpoint)
+        if wanted and job.ask and not job.yes:
+            _ask(job.reference)
+        for order in wanted:
+            with (
+                make_progress(job.quiet) as progress,
+                cancel_on_interrupt() as cancel,
+                _alone(job, order, progress, cancel),
+            ):
+                known = _known(job, order)  # another process may have brought it while this one waited
+                if known is not None:
+                    there.append(known)
+                    continue
+                packed += _fetch_and_pack(job, order, mirror, progress, cancel)
+    return packed, there
+
+
+def _known(job: HubJob, order: HubOrder) -> StoredBundle | None:
+    if not job.reuse or job.request.name is not None:
+        return None
+    target = order.targets[0]
+    return find_stored(
+        job.store,
+        job.reference,
+        target.device.profile.id,
+        revision=order.origin.revision,
+        recipe=target.choice.recipe,
+    )
+
+
+def _alone(
+    job: HubJob, order: HubOrder, progress: Progress, cancel: CancelToken
+) -> contextlib.AbstractContextManager[None]:
+    """One process at a time for one download and what becomes of it."""
+    from edgellm.sources.download import exclusive
+
+    files = ",".join(file.key for file in order.files)
+    name = hashlib.sha256(f"{order.origin.name}@{order.origin.revision}:{files}".encode()).hexdigest()
+    return exclusive(job.store.downloads, name, f"pulling {job.reference}", progress, cancel)
+
+
+def _fetch_and_pack(
+    job: HubJob, order: HubOrder, mirror: HeaderMirror, progress: Progress, cancel: CancelToken
+) -> list[PackedBundle]:
+    from edgellm.sources.hub.client import HubClient
+    from edgellm.sources.hub.settings import hub_settings
+    from edgellm_converters.pack import pack
+
+    settings = hub_settings()
+    if order.gguf is None:
+        from edgellm.sources.local import LocalSource
+        from edgellm.sources.snapshot import snapshot
+
+        folder = snapshot(order.model.repository, order.files, settings, progress, cancel)
+        return _pack(job, order, LocalSource("checkpoint", folder, order.origin.bundle_name), pack, progress, cancel)
+    from edgellm.sources.download import download_files
+
+    with HubClient(settings, progress=progress, cancel=cancel) as client:
+        paths = download_files(client, order.files, job.store.downloads, progress=progress, cancel=cancel)
+    source = _named(order, paths, mirror)
+    packed = _pack(job, order, source, pack, progress, cancel)
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return packed
+
+
+def _pack(
+    job: HubJob,
+    order: HubOrder,
+    source: LocalSource,
+    pack: Callable[..., list[PackedBundle]],
+    progress: Progress,
+    cancel: CancelToken,
+) -> list[PackedBundle]:
+    request = replace(
+        job.request,
+        source=source,
+        origin=order.origin,
+        targets=order.targets,
+        devices=tuple(target.device for target in order.targets),
+        revision=order.origin.revision,
+    )
+    return pack(request, job.open_writer, smoke, job.committed, progress, cancel)
+
+
+def _named(order: HubOrder, paths: list[Path], mirror: HeaderMirror) -> LocalSource:
+    """The downloads under their names, with the repository's papers beside them."""
+    from edgellm.sources.local import LocalSource
+
+    assert order.gguf is not None
+    folder = mirror.path / "files"
+    with os_errors(f"write {folder}"):
+        folder.mkdir(exist_ok=True)
+        mirror.papers(order.model.repository, folder)
+        parts = []
+        for file, path in zip(order.files, paths, strict=True):
+            name = folder / file.name
+            name.unlink(missing_ok=True)
+            name.symlink_to(path.absolute())
+            parts.append(name)
+    return LocalSource("gguf", parts[0], order.gguf.stem, tuple(parts))
+
+
+def _require_space(job: HubJob, order: HubOrder) -> None:
+    """Refuse before the first byte what the disks cannot hold: the download and what is made of it."""
+    from edgellm.sources.download import missing_bytes
+
+    if order.gguf is not None:
+        needed = missing_bytes(order.files, job.store.downloads)
+        needed += order.result_bytes if job.into_store else order.size_bytes
+        require_free_space(job.store.downloads, needed, f"{job.reference} with the bundle made of it")
+        return
+    from edgellm.sources.snapshot import hub_cache, missing_snapshot_bytes, require_hub_library
+
+    require_hub_library()
+    download = missing_snapshot_bytes(order.model.repository, order.files)
+    if _disk(hub_cache()) == _disk(job.store.root):
+        needed = download + order.result_bytes
+        require_free_space(hub_cache(), needed, f"{job.reference} with the bundle made of it")
+        return
+    require_free_space(hub_cache(), download, f"the download of {job.reference}")
+    require_free_space(job.store.root, order.result_bytes, f"the bundle of {job.reference}")
+
+
+def _disk(path: Path) -> int:
+    existing = path.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    return existing.stat().st_dev
+
+
+def _say(order: HubOrder, endpoint: str) -> None:
+    from edgellm.bundle.terms import license_note
+
+    what = order.gguf.label if order.gguf is not None else "a checkpoint"
+    files = f", {len(order.files)} files" if len(order.files) > 1 else ""
+    print_message(f"{order.origin.name}: {what}, {format_bytes(order.size_bytes)}{files} from {endpoint}")
+    for target in order.targets:
+        estimate = target.choice.estimate
+        speed = ""
+        if estimate.decode is not None:
+            speed = f", {estimate.decode.low:g} to {estimate.decode.high:g} tokens/s"
+        print_message(
+            f"  {target.device.profile.name}: {target.choice.recipe}, "
+            f"{format_bytes(estimate.memory.total_bytes)} of {format_bytes(estimate.memory_available_bytes)} memory "
+            f"({estimate.verdict}{speed})"
+        )
+    if order.result_bytes:
+        print_message(f"  disk for the bundle: {format_bytes(order.result_bytes)}")
+    stated = ", ".join(order.licenses)
+    print_message(f"  licence: {stated or 'not stated'}")
+    note = license_note(order.licenses)
+    if note is not None and stated:
+        print_warning(note)
+
+
+def _ask(reference: HubReference) -> None:
+    """One question. Raises UsageError where nobody can answer, Interrupted for no."""
+    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
+        raise UsageError(f"{reference} is not here yet, and nobody can be asked", hint="add --yes to download it")
+    if not click.confirm("Download it?", default=True, err=True):
+        raise Interrupted("nothing was downloaded")
