@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgellm.devices.measured import Measured
 from edgellm.devices.policy import Policy
 from edgellm.errors import UsageError
 from edgellm.units import parse_bytes
@@ -169,6 +170,7 @@ class Performance(_Strict, frozen=True):
     decode_gops: Figure | None = None  # compute limit of decode: 2 x weights per second, all performance cores
     prefill_gops: Figure | None = None  # 2 x weights x prompt tokens per second, without repacked weights
     prefill_gops_repacked: Figure | None = None  # the same with them
+    measured: Measured | None = None  # by a calibration of this very machine: replaces all of the above
 
 
 class Profile(_Strict, frozen=True):

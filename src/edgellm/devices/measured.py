@@ -1,0 +1,38 @@
+"""What a calibration measured: the terms that edgellm.devices.speed adds up for a model on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+__all__ = ["KernelSpeed", "Measured"]
+
+_Gops = Annotated[float, msgspec.Meta(gt=0, le=1e7)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=10)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class KernelSpeed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Matrix products of one weight type. A product of n weights with one row counts 2 n operations."""
+
+    type: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9_]{1,16}$")]  # ggml type, as in ModelShape
+    repacked: bool
+    decode_gops: _Gops  # one row at a time: mostly the reading of the weights
+    prefill_gops: _Gops  # 512 rows at a time
+
+
+class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Speed of llama.cpp on one machine, and how far repeated measurements lay apart."""
+
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
+    kernels: Annotated[tuple[KernelSpeed, ...], msgspec.Meta(min_length=1, max_length=64)]
+    layer_seconds: _Seconds  # of one layer in one decode step, whatever its size: the threads wait for each other
+    decode_attention_gops: _Gops  # 4 x query heads x head size x tokens in the cache, per layer
+    prefill_attention_gops: _Gops
+    prefill_value_seconds: _Seconds  # per token and value of a layer's rows: norms, activations, residuals
+    spread: _Share  # half the distance between fast and slow repeats, as a share of their middle
+
+    def kernel(self, type_name: str, repacked: bool) -> KernelSpeed | None:
+        """The speed of ``type_name`` in that form; None when it was not measured."""
+        return next((k for k in self.kernels if k.type == type_name and k.repacked == repacked), None)
