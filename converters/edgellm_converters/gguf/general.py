@@ -75,7 +75,16 @@ def _identity(folder: Path, general: GeneralMetadata, n_parameters: int) -> list
     try:
         if card.is_file():
             front_matter(card)  # what gguf would choke on is refused first
-        metadata = gguf.Metadata.load(None, folder.resolve(), general.name, n_parameters)
+        # The heuristics read the folder's name: that of a cache is a commit.
+        named = folder.resolve().with_name(general.name) if general.name else folder.resolve()
+        metadata = gguf.Metadata.apply_metadata_heuristic(
+            gguf.Metadata(),
+            gguf.Metadata.load_model_card(folder),
+            gguf.Metadata.load_hf_parameters(folder),
+            named,
+            n_parameters,
+        )
+        metadata.name = general.name or metadata.name
         metadata.name = metadata.name or folder.resolve().name
         metadata.size_label = metadata.size_label or gguf.size_label(n_parameters, n_parameters, 0, 0)
         writer = gguf.GGUFWriter(None, "llama")

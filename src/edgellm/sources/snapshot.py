@@ -94,7 +94,7 @@ def _bars(progress: Progress, cancel: CancelToken) -> type:
     """The progress bars of huggingface_hub, counted on ours: those that count bytes."""
     from tqdm.auto import tqdm
 
-    class Bar(tqdm):
+    class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **options: Any) -> None:
             self._counts_bytes = options.get("unit") == "B"
             options["disable"] = True
