@@ -268,6 +268,40 @@ def weights_of(cli: Cli) -> str:
     return str(next(file["digest"] for file in cli.json("show", row["name"])["files"] if "gguf" in file["path"]))
 
 
+def test_what_is_asked_explicitly_is_another_bundle_without_another_download(client: HubCli, hub: HubServer) -> None:
+    client.run("pull", f"{GGUF}:Q4_0", "--yes")
+    sent = hub.sent_bytes("Q4_0.gguf")
+    client.run("pull", f"{GGUF}:Q4_0", "--yes", "--context", "64", "--name", "tiny:short")
+    client.run("pull", f"{GGUF}:Q4_0", "--yes", "--memory", "2GiB", "--name", "tiny:small")
+    assert hub.sent_bytes("Q4_0.gguf") < sent + (4 << 20)
+    assert client.json("show", "tiny:short")["plan"]["context"] == 64
+    assert len({client.json("show", row["name"])["weights_path"] for row in client.json("list")}) == 1
+    assert leftovers(client) == []
+
+
+def test_what_a_kill_after_the_commit_left_is_removed(client: HubCli, hub: HubServer, repositories: Path) -> None:
+    client.run("pull", f"{GGUF}:Q4_0", "--yes")
+    left = client.home / "store" / ".downloads" / Path(client.json("show", "tiny-llm")["weights_path"]).name
+    shutil.copyfile(repositories / GGUF / "tiny-llm-Q4_0.gguf", left)
+    client.run("pull", f"{GGUF}:Q4_0", "--yes")
+    assert leftovers(client) == []
+
+
+def test_a_damaged_checkpoint_of_the_shared_cache_is_refused(client: HubCli) -> None:
+    client.run("pull", CHECKPOINT, "--quant", "Q8_0", "--yes")
+    client.run("rm", "tiny-llm", "--yes")
+    weights = next((client.home / "hf").rglob("model.safetensors"))
+    blob = weights.resolve()
+    data = bytearray(blob.read_bytes())
+    data[-1000] ^= 1
+    blob.chmod(0o644)
+    blob.write_bytes(data)
+    refused = client.run("pull", CHECKPOINT, "--quant", "Q8_0", "--yes", status=1)
+    assert "model.safetensors" in refused.stderr
+    assert "the hub says" in refused.stderr
+    assert client.json("list") == []
+
+
 def test_json_of_pull(client: HubCli) -> None:
     first = json.loads(client.run("pull", f"{GGUF}:Q4_0", "--yes", "--json").stdout)
     assert first["packed"][0]["recipe"] == "Q4_0"

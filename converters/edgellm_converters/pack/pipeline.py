@@ -11,7 +11,7 @@ from edgellm.bundle.contents import BundleContents, FileLayer, created_at
 from edgellm.bundle.names import BundleName, default_name, parse_name
 from edgellm.bundle.plan_codec import encode_plan
 from edgellm.bundle.terms import license_note
-from edgellm.errors import BundleError, UsageError
+from edgellm.errors import BundleError, CheckpointError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.pack.choose import Target, choose_targets
 from edgellm_converters.pack.digests import SourceDigests
@@ -56,6 +56,7 @@ def pack(
         unknown = [path for path in model.facts.files if path.name not in known]
         digests = stack.enter_context(SourceDigests(unknown, cancel))
         weights = _write_weights(model, writer, recipes, request.threads, progress, cancel)
+        _check_arrival(request, digests.result())
         smoke = _smoke_results(targets, weights, writer, smoke_test, progress, cancel)
         cancel.check()
         progress.phase("finish")
@@ -107,6 +108,19 @@ def _announce(facts: SourceFacts, targets: Sequence[Target], progress: Progress)
         progress.message(target.choice.why)
         for note in target.choice.estimate.notes:
             progress.message(f"note: {note}")
+
+
+def _check_arrival(request: PackRequest, digests: Mapping[str, str]) -> None:
+    """Compare what was read with what the source's publisher says. Raises CheckpointError."""
+    if request.origin is None:
+        return
+    for name, wanted in request.origin.expected.items():
+        found = digests.get(name, wanted)
+        if found != wanted:
+            raise CheckpointError(
+                f"{name} of {request.origin.name} is damaged: its bytes have {found}, the hub says {wanted}",
+                hint=f"remove {(request.source.path / name).resolve()} and run the command again",
+            )
 
 
 def _smoke_key(target: Target) -> tuple[str, str, str, bool]:

@@ -121,7 +121,8 @@ def _checkpoint_order(client: HubClient, model: HubModel, request: PackRequest, 
     files = checkpoint_files(client, model.repository)
     with open_input(mirror.checkpoint(model.repository, files)) as opened:
         targets = tuple(choose_targets(request, opened))
-    return HubOrder(model, _origin(model), tuple(files), targets)
+    expected = {file.path: f"sha256:{file.sha256}" for file in files if file.sha256}
+    return HubOrder(model, replace(_origin(model), expected=expected), tuple(files), targets)
 
 
 def _gguf_order(model: HubModel, label: str, targets: tuple[Target, ...]) -> HubOrder:

@@ -15,7 +15,7 @@ import click
 from edgellm.cli.console import print_message, print_warning
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import smoke
-from edgellm.cli.stored import find_stored
+from edgellm.cli.stored import find_stored, is_as_asked
 from edgellm.errors import Interrupted, UsageError
 from edgellm.files import os_errors, require_free_space
 from edgellm.units import format_bytes
@@ -77,6 +77,8 @@ def hub_pack(job: HubJob) -> tuple[list[PackedBundle], list[StoredBundle]]:
             known = _known(job, order)
             there += [known] if known is not None else []
             wanted += [order] if known is None else []
+            if known is not None:
+                _remove_downloads(job, order)  # a kill after the commit leaves them
         for order in wanted:
             _require_space(job, order)
         if wanted and not job.quiet:
@@ -108,6 +110,7 @@ def _known(job: HubJob, order: HubOrder) -> StoredBundle | None:
         target.device.profile.id,
         revision=order.origin.revision,
         recipe=target.choice.recipe,
+        accept=lambda plan: is_as_asked(plan, job.request, target),
     )
 
 
@@ -138,14 +141,40 @@ def _fetch_and_pack(
         return _pack(job, order, LocalSource("checkpoint", folder, order.origin.bundle_name), pack, progress, cancel)
     from edgellm.sources.download import download_files
 
-    with HubClient(settings, progress=progress, cancel=cancel) as client:
-        paths = download_files(client, order.files, job.store.downloads, progress=progress, cancel=cancel)
-    source = _named(order, paths, mirror)
-    packed = _pack(job, order, source, pack, progress, cancel)
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    with contextlib.ExitStack() as stack:
+        here = _in_store(job, order, stack, progress, cancel)
+        if here is not None:
+            paths = [here]
+        else:
+            client = stack.enter_context(HubClient(settings, progress=progress, cancel=cancel))
+            paths = download_files(client, order.files, job.store.downloads, progress=progress, cancel=cancel)
+        packed = _pack(job, order, _named(order, paths, mirror), pack, progress, cancel)
+    _remove_downloads(job, order)
     return packed
+
+
+def _in_store(
+    job: HubJob, order: HubOrder, stack: contextlib.ExitStack, progress: Progress, cancel: CancelToken
+) -> Path | None:
+    """The same model file, whole, where another bundle brought it; ``stack`` keeps gc away from it."""
+    file = order.files[0]
+    if len(order.files) != 1 or file.sha256 is None:
+        return None
+    digest = f"sha256:{file.sha256}"
+    writer = stack.enter_context(job.store.writer())
+    if not writer.has_file(digest):
+        return None
+    progress.phase("read the model file that is in the store", file.size_bytes)
+    if not writer.find_healthy(digest, file.size_bytes, progress=progress, cancel=cancel):
+        return None
+    return writer.blob_file(digest)
+
+
+def _remove_downloads(job: HubJob, order: HubOrder) -> None:
+    """Remove what is in a bundle now, or was copied into one; a checkpoint's files stay in the shared cache."""
+    for file in order.files if order.gguf is not None else ():
+        with contextlib.suppress(OSError):
+            (job.store.downloads / file.key).unlink()
 
 
 def _pack(

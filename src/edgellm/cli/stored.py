@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,17 +10,25 @@ if TYPE_CHECKING:
     from edgellm.sources.hub.reference import HubReference
     from edgellm.store.listing import StoredBundle
     from edgellm.store.store import Store
+    from edgellm_converters.pack import PackRequest
+    from edgellm_converters.pack.choose import Target
 
-__all__ = ["find_stored"]
+__all__ = ["find_stored", "is_as_asked"]
 
 
 def find_stored(
-    store: Store, reference: HubReference, device_id: str, *, revision: str | None = None, recipe: str | None = None
+    store: Store,
+    reference: HubReference,
+    device_id: str,
+    *,
+    revision: str | None = None,
+    recipe: str | None = None,
+    accept: Callable[[Plan], bool] | None = None,
 ) -> StoredBundle | None:
     """The bundle for ``device_id`` that was made from ``reference``, None without one.
 
     ``revision`` is the commit that it must come from; without it any does, unless the reference names one. ``recipe``
-    is what it must be packed as, instead of what the reference asks for.
+    is what it must be packed as, instead of what the reference asks for; ``accept`` has the last word.
     """
     for row in store.list():
         plan = row.plan
@@ -29,9 +38,20 @@ def find_stored(
             continue
         if recipe is not None and plan.recipe != recipe:
             continue
+        if accept is not None and not accept(plan):
+            continue
         if _is_revision(plan, reference, revision) and _is_selected(plan, reference.selector):
             return row
     return None
+
+
+def is_as_asked(plan: Plan, request: PackRequest, target: Target) -> bool:
+    """True when the plan is for the memory of ``target``'s device and for what ``request`` states explicitly."""
+    return (
+        plan.target.memory_bytes == target.device.profile.memory.size_bytes
+        and request.context in (None, plan.context)
+        and request.sequences in (None, plan.sequences)
+    )
 
 
 def _is_revision(plan: Plan, reference: HubReference, revision: str | None) -> bool:

@@ -18,12 +18,16 @@ __all__ = ["hub_cache", "missing_snapshot_bytes", "require_hub_library", "snapsh
 
 
 def require_hub_library() -> None:
-    """Raise UnsupportedError, naming the command that installs it, when huggingface_hub is not there."""
+    """Raise UnsupportedError, naming the command that installs it, when a package is missing that a checkpoint needs.
+
+    Before the download: without tokenizers the pack would end right after it.
+    """
     import importlib.util
 
-    if importlib.util.find_spec("huggingface_hub") is None:
+    missing = [name for name in ("huggingface_hub", "tokenizers") if importlib.util.find_spec(name) is None]
+    if missing:
         raise UnsupportedError(
-            "a checkpoint of a hub is fetched with the package huggingface_hub, which is not installed",
+            f"a checkpoint of a hub is packed with the package {missing[0]}, which is not installed",
             hint="pip install 'edgellm[pack]'; or take a repository of GGUF files, which needs no extra",
         )
 
