@@ -24,9 +24,7 @@ def check_clock(machine: Machine) -> Iterator[Finding]:
         yield fine("clock", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(machine.now_s)))
         return
     year = f"the year {time.gmtime(machine.now_s).tm_year}" if 0 <= machine.now_s < 2**38 else "a year out of range"
-    yield problem(
-        "clock", f"the clock says {year}: no download can be trusted", "sudo timedatectl set-ntp true"
-    )
+    yield problem("clock", f"the clock says {year}: no download can be trusted", "sudo timedatectl set-ntp true")
 
 
 def check_network(machine: Machine) -> Iterator[Finding]:
