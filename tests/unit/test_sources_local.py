@@ -26,7 +26,7 @@ def test_what_is_neither_says_what_is_read(tmp_path: Path) -> None:
 def test_a_hub_id_says_how_to_download_it() -> None:
     with pytest.raises(NotFoundError) as caught:
         open_source("Qwen/Qwen2.5-0.5B-Instruct")
-    assert "hf download Qwen/Qwen2.5-0.5B-Instruct" in (caught.value.hint or "")
+    assert "edgellm pull Qwen/Qwen2.5-0.5B-Instruct" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("text", ["no/such/path/at/all", "x\0y", "a" * 5000])
