@@ -1,6 +1,12 @@
 def cpu_features() -> list[str]:
     """Instruction-set extensions of this CPU that the kernels can use, by their Linux names, sorted."""
 
+def memory_bandwidth(size_bytes: int, threads: int, repeats: int) -> tuple[float, float]:
+    """The best of `repeats` passes over `size_bytes` of new memory by `threads` threads together.
+
+    Returns GB/s read, and GB/s copied (bytes read plus bytes written). Raises ValueError, MemoryError.
+    """
+
 class AbortFlag:
     """A flag that native code polls without taking the interpreter lock."""
 

@@ -109,9 +109,10 @@ def build_kernels_driver(compiler: str, folder: Path, flags: Sequence[str] = ())
 
 
 def build_runtime_driver(compiler: str, folder: Path, flags: Sequence[str] = ()) -> Path:
-    """The program that calls the stop flag, the feature detection and the half-precision conversions."""
+    """The program that calls the stop flag, the feature detection, the bandwidth kernel and the half conversions."""
     folder.mkdir()
     sources = [(HERE / "runtime_driver.cpp", flags), (RUNTIMES / "cpu_features.cpp", flags)]
+    sources.append((RUNTIMES / "bandwidth.cpp", flags))
     program = folder / "runtime_driver"
     run([compiler, *compile_all(compiler, folder, sources), *flags, "-pthread", "-o", program])
     return program

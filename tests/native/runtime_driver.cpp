@@ -7,11 +7,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "abort_flag.h"
+#include "bandwidth.h"
 #include "cpu_features.h"
 #include "half.h"
 
@@ -92,10 +94,33 @@ void check_cpu_features() {
     for (const std::string &name : names) std::printf("%s\n", name.c_str());
 }
 
+bool is_refused(std::size_t size_bytes, unsigned threads, unsigned repeats) {
+    try {
+        edgellm::memory_bandwidth(size_bytes, threads, repeats);
+    } catch (const std::invalid_argument &) {
+        return true;
+    }
+    return false;
+}
+
+// Sizes that the threads do not divide evenly: no word outside the memory may be touched.
+void check_memory_bandwidth() {
+    for (const std::size_t size_bytes : {std::size_t{1} << 20, (std::size_t{1} << 20) + 4099, std::size_t{12345 * 7}}) {
+        for (const unsigned threads : {1u, 2u, 3u, 7u}) {
+            const edgellm::Bandwidth found = edgellm::memory_bandwidth(size_bytes, threads, 2);
+            check(found.read_gb_s > 0.0 && found.copy_gb_s > 0.0, "memory has no bandwidth");
+            check(std::isfinite(found.read_gb_s) && std::isfinite(found.copy_gb_s), "a bandwidth is not finite");
+        }
+    }
+    check(is_refused(1 << 20, 0, 1) && is_refused(1 << 20, 1, 0), "no threads or no repeats are not refused");
+    check(is_refused(1 << 20, 1025, 1) && is_refused(4096, 2, 1), "too many threads are not refused");
+}
+
 }  // namespace
 
 int main() {
     check_abort_flag();
+    check_memory_bandwidth();
     check_abort_flag_between_threads();
     check_halves_survive();
     check_rounding_to_half();

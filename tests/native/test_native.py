@@ -25,6 +25,16 @@ def test_abort_flag_is_read_by_native_code() -> None:
     assert callback(flag.data) is False
 
 
+def test_bandwidth_is_measured_and_nonsense_refused() -> None:
+    read_gb_s, copy_gb_s = _native.memory_bandwidth(size_bytes=4 << 20, threads=2, repeats=2)
+    assert 0.01 < read_gb_s < 1e5
+    assert 0.01 < copy_gb_s < 1e5
+    with pytest.raises(ValueError, match="threads"):
+        _native.memory_bandwidth(size_bytes=4 << 20, threads=0, repeats=1)
+    with pytest.raises(ValueError, match="page"):
+        _native.memory_bandwidth(size_bytes=100, threads=1, repeats=1)
+
+
 def test_values_at_an_odd_address_are_refused() -> None:
     values = np.frombuffer(bytes(1 + 4 * 256), np.float32, offset=1)
     with pytest.raises(ValueError, match="not aligned"):

@@ -102,5 +102,5 @@ def test_no_source_of_the_modules_makes_a_compiler_warn(name: str) -> None:
 def test_every_source_is_compiled_here() -> None:
     sources = {path.name for folder in (CONVERTERS, RUNTIMES) for path in folder.glob("*.cpp")}
     kernels = {path.name for path in CONVERTERS.glob("kernels_*.cpp")}
-    assert sources - kernels == {"module.cpp", "cpu_features.cpp"}
+    assert sources - kernels == {"module.cpp", "cpu_features.cpp", "bandwidth.cpp"}
     assert {path.name for path in HERE.glob("*.cpp")} == {"kernels_driver.cpp", "runtime_driver.cpp"}

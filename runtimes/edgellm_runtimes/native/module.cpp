@@ -1,9 +1,14 @@
 // The compiled part of edgellm_runtimes: what Python is too slow for, or must not do while native code runs.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstddef>
+#include <utility>
+
 #include "abort_flag.h"
+#include "bandwidth.h"
 #include "cpu_features.h"
 
 namespace nb = nanobind;
@@ -16,6 +21,16 @@ NB_MODULE(_native, m) {
 
     m.def("cpu_features", &edgellm::cpu_features,
           "Instruction-set extensions of this CPU that the kernels can use, by their Linux names, sorted.");
+
+    m.def(
+        "memory_bandwidth",
+        [](std::size_t size_bytes, unsigned threads, unsigned repeats) {
+            const edgellm::Bandwidth found = edgellm::memory_bandwidth(size_bytes, threads, repeats);
+            return std::pair(found.read_gb_s, found.copy_gb_s);
+        },
+        nb::arg("size_bytes"), nb::arg("threads"), nb::arg("repeats"), nb::call_guard<nb::gil_scoped_release>(),
+        "The best of `repeats` passes over `size_bytes` of new memory by `threads` threads together: GB/s read, and GB/s "
+        "copied (bytes read plus bytes written).");
 
     nb::class_<edgellm::AbortFlag>(m, "AbortFlag",
                                    "A flag that native code polls without taking the interpreter lock.")
