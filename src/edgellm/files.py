@@ -19,6 +19,7 @@ __all__ = [
     "os_errors",
     "read_small_file",
     "require_free_space",
+    "tree_bytes",
     "write_atomic",
 ]
 
@@ -76,6 +77,19 @@ def existing_parent(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
     return path
+
+
+def tree_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; links are not followed, and what vanishes meanwhile is 0."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_symlink() or not path.is_dir():
+            return path.lstat().st_size
+    total = 0
+    for folder, _folders, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - three times as fast
+    return total
 
 
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:

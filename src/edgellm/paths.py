@@ -22,9 +22,15 @@ from pathlib import Path
 
 from edgellm.errors import UsageError
 
-__all__ = ["SYSTEM_STORE", "Paths", "user_path", "user_paths"]
+__all__ = ["SYSTEM_STORE", "Paths", "path_origins", "user_path", "user_paths"]
 
 SYSTEM_STORE = Path("/var/lib/edgellm/store")
+_XDG = {
+    "config": "XDG_CONFIG_HOME",
+    "store": "XDG_DATA_HOME",
+    "state": "XDG_STATE_HOME",
+    "cache": "XDG_CACHE_HOME",
+}
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,20 @@ def user_paths(environ: Mapping[str, str] = os.environ) -> Paths:
         return base / "edgellm"
 
     return Paths(
-        config=xdg("XDG_CONFIG_HOME", ".config"),
-        store=xdg("XDG_DATA_HOME", ".local/share") / "store",
-        state=xdg("XDG_STATE_HOME", ".local/state"),
-        cache=xdg("XDG_CACHE_HOME", ".cache"),
+        config=xdg(_XDG["config"], ".config"),
+        store=xdg(_XDG["store"], ".local/share") / "store",
+        state=xdg(_XDG["state"], ".local/state"),
+        cache=xdg(_XDG["cache"], ".cache"),
         system_store=SYSTEM_STORE,
     )
+
+
+def path_origins(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variable that each folder of ``user_paths`` comes from, or "default"."""
+    if environ.get("EDGELLM_HOME"):
+        return dict.fromkeys([*_XDG, "system_store"], "EDGELLM_HOME")
+    origins = {
+        name: variable if Path(environ.get(variable) or ".").is_absolute() else "default"
+        for name, variable in _XDG.items()
+    }
+    return origins | {"system_store": "default"}

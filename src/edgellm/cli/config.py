@@ -2,38 +2,64 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from edgellm.cli.context import json_option
 
+if TYPE_CHECKING:
+    from edgellm.settings import SettingsWithOrigin
+
 __all__ = ["command"]
 
 
-@click.group("config")
-def command() -> None:
+@click.group("config", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
     """Show the settings in force and where each comes from."""
+    if context.invoked_subcommand is None:
+        context.invoke(show, origin=True, as_json=as_json)
 
 
 @command.command("show")
 @click.option("--origin", is_flag=True, help="Add where each value comes from.")
 @json_option
 def show(origin: bool, as_json: bool) -> None:
-    """Print every setting."""
-    import msgspec
-
-    from edgellm.cli.console import print_json, print_table
+    """Print every setting, and the folders in use."""
+    from edgellm.cli.console import print_json, print_table, printable
     from edgellm.cli.context import user_settings
 
     settings = user_settings()
-    values = msgspec.to_builtins(settings.values)
-    values["store"] = str(settings.paths.store)
-    values["state"] = str(settings.paths.state)
-    values["system_store"] = str(settings.paths.system_store or "")
+    rows = _rows(settings)
     if as_json:
-        print_json({name: {"value": value, "origin": settings.origin[name]} for name, value in values.items()})
+        print_json({name: {"value": value, "origin": where} for name, value, where in rows})
         return
+    print_table(
+        ["SETTING", "VALUE", *(["ORIGIN"] if origin else [])],
+        [
+            [name, "-" if value in (None, "") else printable(str(value)), *([printable(where)] if origin else [])]
+            for name, value, where in rows
+        ],
+    )
+
+
+def _rows(settings: SettingsWithOrigin) -> list[tuple[str, Any, str]]:
+    """Name, value, origin. A folder that no setting names comes from EDGELLM_HOME, an XDG variable, or nowhere."""
+    import msgspec
+
+    from edgellm.paths import path_origins
+
+    paths, folders = settings.paths, path_origins()
+    values = msgspec.to_builtins(settings.values)
+    values |= {"store": str(paths.store), "state": str(paths.state), "system_store": str(paths.system_store or "")}
     rows = [
-        [name, "-" if value is None else str(value), *([settings.origin[name]] if origin else [])]
+        (name, value, folders.get(name, "default") if settings.origin[name] == "default" else settings.origin[name])
         for name, value in values.items()
     ]
-    print_table(["SETTING", "VALUE", *(["ORIGIN"] if origin else [])], rows)
+    return [
+        *rows,
+        ("config_folder", str(paths.config), folders["config"]),
+        ("cache_folder", str(paths.cache), folders["cache"]),
+    ]

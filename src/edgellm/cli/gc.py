@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import click
 
-from edgellm.cli.context import json_option
+from edgellm.cli.context import json_option, yes_option
 
 __all__ = ["command"]
 
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--cache", is_flag=True, help="Also remove downloads that nothing is using, and edgellm's own cache.")
+@click.option("--hub-cache", is_flag=True, help="With --cache: also the models that all Hugging Face tools share.")
+@yes_option
 @json_option
-def command(dry_run: bool, as_json: bool) -> None:
+def command(dry_run: bool, cache: bool, hub_cache: bool, yes: bool, as_json: bool) -> None:
     """Free the space that no bundle uses.
 
-    Removes files that no bundle needs and what interrupted commands left behind; what is in use stays.
+    Removes files that no bundle needs and what interrupted commands left behind; what is in use stays. Downloads stay
+    too, so that the next `pull` goes on with them, unless --cache is given.
     """
     import msgspec
 
     from edgellm.cli.console import print_json, print_message, print_warning
-    from edgellm.cli.context import open_store
-    from edgellm.errors import BundleError
+    from edgellm.cli.context import open_store, user_settings
+    from edgellm.cli.gc_caches import clean_caches, confirm_hub_cache, print_cleaned
+    from edgellm.errors import BundleError, UsageError
     from edgellm.units import format_bytes
 
-    report = open_store().gc(dry_run=dry_run)
+    if hub_cache and not cache:
+        raise UsageError("--hub-cache goes with --cache", hint="edgellm gc --cache --hub-cache")
+    settings = user_settings()
+    store = open_store(settings)
+    if hub_cache and not dry_run:
+        hub_cache = confirm_hub_cache(yes)
+    cleaned = clean_caches(store, settings.paths, hub=hub_cache, dry_run=dry_run) if cache else None
+    report = store.gc(dry_run=dry_run)
     if as_json:
-        print_json(msgspec.to_builtins(report))
+        print_json(msgspec.to_builtins(report) | ({"caches": cleaned} if cleaned is not None else {}))
     else:
         verb = "would free" if dry_run else "freed"
         print_message(
             f"{verb} {format_bytes(report.freed_bytes)}: {report.blobs} unused files, {report.leftovers} leftovers of "
             "interrupted commands"
         )
+        if cleaned is not None:
+            print_cleaned(cleaned, verb)
         if report.in_use:
             print_warning(f"{len(report.in_use)} unused files stay: a running model or pack holds them")
     if report.damaged:

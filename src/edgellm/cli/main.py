@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("edgellm.cli.import_", "Take bundles from an archive, a folder or a pipe into the store."),
     "verify": ("edgellm.cli.verify", "Read every byte of the bundles and compare the digests."),
     "gc": ("edgellm.cli.gc", "Free the space that no bundle uses."),
+    "df": ("edgellm.cli.df", "Show what edgellm keeps on the disks, and what can be freed."),
     "devices": ("edgellm.cli.devices", "Detect this machine, list the device profiles, or show one."),
     "doctor": ("edgellm.cli.doctor", "Check that this machine is ready, with one fix for each finding."),
     "config": ("edgellm.cli.config", "Show the settings in force and where each comes from."),

@@ -24,7 +24,7 @@ from edgellm.bundle.reading import read_manifest
 from edgellm.bundle.staging import dead_staging_folders
 from edgellm.bundle.verify import entry_label
 from edgellm.errors import EdgeLLMError
-from edgellm.files import os_errors
+from edgellm.files import os_errors, tree_bytes
 from edgellm.store.folder import STAGING_PREFIX, StoreFolder
 from edgellm.store.lock import store_lock
 
@@ -92,15 +92,9 @@ def _remove_leftovers(folder: StoreFolder, report: GcReport, dry_run: bool) -> N
     with dead_staging_folders(folder.staging, STAGING_PREFIX) as dead:
         for path in [*dead, *folder.index_leftovers()]:
             report.leftovers += 1
-            report.freed_bytes += _tree_bytes(path)
+            report.freed_bytes += tree_bytes(path)
             if not dry_run and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif not dry_run:
                 with contextlib.suppress(OSError):
                     path.unlink()
-
-
-def _tree_bytes(path: Path) -> int:
-    if not path.is_dir():
-        return path.lstat().st_size
-    return sum(item.lstat().st_size for item in path.rglob("*") if not item.is_dir())

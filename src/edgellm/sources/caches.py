@@ -1,0 +1,93 @@
+"""What may be fetched or made again: our own cache folder, and the models in the cache of all Hugging Face tools."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from edgellm.files import os_errors, tree_bytes
+from edgellm.sources.download.locks import try_lock
+
+__all__ = ["CachedModel", "cache_bytes", "cached_models", "clear_cache", "remove_cached_models"]
+
+_MODELS = "models--*"
+_LOCKS = ".locks"
+
+
+class CachedModel(msgspec.Struct, frozen=True):
+    """One repository in the shared cache. ``held``: a tool is downloading it now."""
+
+    name: str  # OWNER/MODEL
+    path: str
+    size_bytes: int
+    held: bool
+
+
+def cache_bytes(folder: Path) -> int:
+    """Bytes of everything in our cache folder; 0 when there is none."""
+    return tree_bytes(folder) if folder.is_dir() else 0
+
+
+def clear_cache(folder: Path, *, dry_run: bool = False) -> int:
+    """Empty our cache folder; returns the bytes freed. What is in it can be made again. Raises AccessError."""
+    freed_bytes = 0
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        size_bytes = tree_bytes(path)
+        if not dry_run:
+            with os_errors(f"clean the cache {folder}"):
+                _remove(path)
+        freed_bytes += size_bytes
+    return freed_bytes
+
+
+def cached_models(folder: Path) -> list[CachedModel]:
+    """The models in the shared cache, counted by their blobs: what else is there links to these."""
+    return list(_models(folder))
+
+
+def remove_cached_models(folder: Path, *, dry_run: bool = False) -> list[CachedModel]:
+    """Remove the models that no tool is downloading from the shared cache; returns them. Raises AccessError.
+
+    Files that a program has open stay readable for it.
+    """
+    removed = [model for model in cached_models(folder) if not model.held]
+    for model in removed if not dry_run else ():
+        with os_errors(f"clean the cache {folder}"):
+            _remove(Path(model.path))
+    return removed
+
+
+def _models(folder: Path) -> Iterator[CachedModel]:
+    for path in sorted(folder.glob(_MODELS)) if folder.is_dir() else ():
+        if path.is_symlink() or not path.is_dir():
+            continue
+        blobs = path / "blobs"
+        size_bytes = tree_bytes(blobs) if blobs.is_dir() else tree_bytes(path)
+        name = path.name.removeprefix("models--").replace("--", "/")
+        yield CachedModel(name, str(path), size_bytes, _is_held(folder / _LOCKS / path.name))
+
+
+def _is_held(locks: Path) -> bool:
+    """huggingface_hub holds an flock on a file here for each blob that it downloads."""
+    for path in locks.glob("*.lock") if locks.is_dir() else ():
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            if not try_lock(descriptor):
+                return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""Everything that edgellm keeps on the disks of this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from edgellm.files import existing_parent, os_errors
+from edgellm.paths import Paths
+from edgellm.sources.caches import CachedModel, cache_bytes, cached_models
+from edgellm.sources.download import list_downloads
+from edgellm.sources.snapshot import hub_cache
+from edgellm.store.store import Store
+from edgellm.store.usage import StoreUsage, store_usage
+
+__all__ = ["DiskFree", "DiskUsage", "FilesUsage", "disk_usage"]
+
+
+class FilesUsage(msgspec.Struct, frozen=True):
+    """Some files, and how many bytes they take."""
+
+    path: str
+    files: int
+    size_bytes: int
+
+
+class DiskFree(msgspec.Struct, frozen=True):
+    """One disk, by the first of our folders on it."""
+
+    path: str
+    free_bytes: int
+    total_bytes: int
+
+
+class DiskUsage(msgspec.Struct, frozen=True):
+    """What `edgellm df` shows. ``total_bytes`` is edgellm's own: without the shared cache, without the machine's."""
+
+    stores: tuple[StoreUsage, ...]
+    partial_downloads: FilesUsage
+    finished_downloads: FilesUsage
+    cache: FilesUsage
+    hub_cache: FilesUsage  # of all Hugging Face tools
+    hub_models: tuple[CachedModel, ...]
+    disks: tuple[DiskFree, ...]
+    total_bytes: int
+
+
+def disk_usage(store: Store, paths: Paths) -> DiskUsage:
+    """Look at the stores, the downloads and the caches. Raises BundleError for a store whose index cannot be read."""
+    shared = hub_cache()
+    stores = store_usage(store)
+    downloads = list_downloads(store.downloads)
+    by_state = {
+        state: FilesUsage(str(store.downloads), len(sizes), sum(sizes))
+        for state in ("partial", "finished")
+        for sizes in ([download.size_bytes for download in downloads if download.state == state],)
+    }
+    own_cache = FilesUsage(str(paths.cache), _entries(paths.cache), cache_bytes(paths.cache))
+    models = cached_models(shared)
+    own_stores = sum(usage.total_bytes for usage in stores if not usage.system)
+    return DiskUsage(
+        stores=tuple(stores),
+        partial_downloads=by_state["partial"],
+        finished_downloads=by_state["finished"],
+        cache=own_cache,
+        hub_cache=FilesUsage(str(shared), len(models), sum(model.size_bytes for model in models)),
+        hub_models=tuple(models),
+        disks=tuple(_disks([*(Path(usage.root) for usage in stores), paths.cache, shared])),
+        total_bytes=own_stores + sum(download.size_bytes for download in downloads) + own_cache.size_bytes,
+    )
+
+
+def _entries(folder: Path) -> int:
+    return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+
+
+def _disks(folders: Iterable[Path]) -> Iterable[DiskFree]:
+    seen: set[int] = set()
+    for folder in folders:
+        with os_errors(f"look at the disk of {folder}"):
+            existing = existing_parent(folder)
+            number = existing.stat().st_dev
+            if number not in seen:
+                seen.add(number)
+                facts = shutil.disk_usage(existing)
+                yield DiskFree(str(folder), facts.free, facts.total)
