@@ -42,6 +42,7 @@ docs: $(STAMPS)/dev
 
 oracle: $(STAMPS)/oracle
 	$(BIN)/python tests/oracle/build_tools.py
+	$(BIN)/python tests/oracle/fetch_arm_python.py
 	EDGELLM_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n 2 -rs -m "$(ORACLE_MARKS)"
 	$(BIN)/python tests/packaging/make_wheelhouse.py build/wheelhouse
 	EDGELLM_WHEELHOUSE=build/wheelhouse $(BIN)/python -m pytest tests/packaging/test_wheelhouse_install.py -rs

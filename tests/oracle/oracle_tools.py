@@ -15,7 +15,16 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["TOOLS", "cache_folder", "convert_script", "is_built", "llama_source", "llama_tool", "run_convert"]
+__all__ = [
+    "TOOLS",
+    "arm_python",
+    "cache_folder",
+    "convert_script",
+    "is_built",
+    "llama_source",
+    "llama_tool",
+    "run_convert",
+]
 
 TOOLS = ("llama-quantize", "llama-perplexity", "llama-bench", "llama-tokenize", "llama-completion")
 DONE = "built"  # written last: a folder without it is not used
@@ -35,6 +44,11 @@ def _cache() -> Path:
 
 _CACHE = _cache()
 _REQUIRED = os.environ.get("EDGELLM_REQUIRE_ORACLE") == "1"
+
+
+def arm_python() -> Path:
+    """Where fetch_arm_python.py unpacks a Python for 64-bit ARM."""
+    return _CACHE / "arm64-python3.11"
 
 
 def is_built() -> bool:
