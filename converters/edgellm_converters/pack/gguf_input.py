@@ -1,4 +1,4 @@
-"""A GGUF file as the source of a pack: taken as it is, or requantized when its weights are floats."""
+"""A GGUF, in one file or in parts, as the source of a pack: as it is, or requantized when its weights are floats."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.model import ModelShape
 from edgellm.errors import CheckpointError, ModelFileError
 from edgellm.files import os_errors
-from edgellm.formats.gguf import read_header
+from edgellm.formats.gguf_split import read_model
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
 from edgellm.sources.origin import Origin
-from edgellm_converters.gguf import adopt, recipe_of, requantize, requantized_size
+from edgellm_converters.gguf import adopt, adopted_size, recipe_of, requantize, requantized_size
 from edgellm_converters.model_card import front_matter
 from edgellm_converters.pack.model_input import Sink, SourceFacts
 from edgellm_converters.pack.sampling import sampling_defaults
@@ -40,9 +40,9 @@ class GGUFInput:
     def __init__(
         self, source: LocalSource, license_id: str | None, revision: str, origin: Origin | None = None
     ) -> None:
-        self._path = source.path
         self._digests = origin.digests if origin else {}
-        self._header = read_header(source.path, skip_arrays=True)
+        self._model = read_model(source.parts, skip_arrays=True)
+        self._header = self._model.header
         self._own_recipe = (origin.recipe if origin else None) or recipe_of(self._header) or AS_IS
         self._is_float = all(tensor.type in _FLOATS for tensor in self._header.tensors)
         metadata = self._header.metadata
@@ -55,7 +55,7 @@ class GGUFInput:
             architecture=self._header.architecture,
             licenses=license_ids(fields) or (license_ids({"license": license_id}) if license_id else ()),
             documents=documents,
-            files=(source.path,),
+            files=source.parts,
             sampling=self._sampling(),
             chat_template=template if isinstance(template, str) else None,
             revision=origin.revision if origin else revision,
@@ -86,40 +86,42 @@ class GGUFInput:
     def file_bytes(self, recipe: str) -> int:
         """See ModelInput."""
         if recipe == self._own_recipe:
-            return self._header.file_bytes
-        return requantized_size(self._path, get_recipe(recipe))
+            return adopted_size(self._model)
+        return requantized_size(self._model, get_recipe(recipe))
 
     def finished(self, recipe: str) -> tuple[Path, str] | None:
-        """See ModelInput: the file itself, when its digest is known."""
-        digest = self._digests.get(self._path.name)
-        if recipe != self._own_recipe or digest is None:
+        """See ModelInput: the file itself, when it is a whole one and its digest is known."""
+        path = self._model.paths[0]
+        digest = self._digests.get(path.name)
+        if recipe != self._own_recipe or digest is None or self._model.is_split:
             return None
         self._check_norms()
-        return self._path, digest
+        return path, digest
 
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
         """See ModelInput."""
         targets = [(get_recipe(recipe), sink) for recipe, sink in sinks.items() if recipe != self._own_recipe]
         self._check_norms()
         if self._own_recipe in sinks:
-            adopt(self._path, sinks[self._own_recipe], progress=progress, cancel=cancel)
+            adopt(self._model, sinks[self._own_recipe], progress=progress, cancel=cancel)
         if targets:
-            requantize(self._path, targets, threads=threads, progress=progress, cancel=cancel)
+            requantize(self._model, targets, threads=threads, progress=progress, cancel=cancel)
 
     def _check_norms(self) -> None:
         """Refuse NaN in the small F32 tensors: quantized activations hide it from the smoke test's logits."""
         import numpy as np
 
-        with os_errors(f"read {self._path}"), self._path.open("rb") as file:
-            for tensor in self._header.tensors:
-                if tensor.type != "F32" or len(tensor.shape) != 1:
-                    continue
-                file.seek(tensor.offset_bytes)
-                if not np.isfinite(np.frombuffer(file.read(tensor.size_bytes), "<f4")).all():
-                    raise ModelFileError(
-                        f"the tensor {tensor.name} of {self._path} holds values that are NaN or infinite",
-                        hint="the file is damaged or its training diverged; fetch or convert it again",
-                    )
+        for path, header in zip(self._model.paths, self._model.headers, strict=True):
+            with os_errors(f"read {path}"), path.open("rb") as file:
+                for tensor in header.tensors:
+                    if tensor.type != "F32" or len(tensor.shape) != 1:
+                        continue
+                    file.seek(tensor.offset_bytes)
+                    if not np.isfinite(np.frombuffer(file.read(tensor.size_bytes), "<f4")).all():
+                        raise ModelFileError(
+                            f"the tensor {tensor.name} of {path} holds values that are NaN or infinite",
+                            hint="the file is damaged or its training diverged; fetch or convert it again",
+                        )
 
     def _sampling(self) -> SamplingDefaults:
         metadata = self._header.metadata

@@ -18,7 +18,7 @@ __all__ = ["READ_VERSIONS", "ArraySummary", "GGUFHeader", "GGUFValue", "TensorEn
 READ_VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 _N_KEYS_LIMIT = 1 << 16
-_N_TENSORS_LIMIT = 1 << 18
+N_TENSORS_LIMIT = 1 << 18
 _N_DIMS_LIMIT = 4
 _NAME_LIMIT_BYTES = 64  # GGML_MAX_NAME, with its closing NUL
 _ELEMENTS_LIMIT = 1 << 50
@@ -33,6 +33,7 @@ class TensorEntry:
     shape: tuple[int, ...]  # ggml order: the row length first
     offset_bytes: int  # from the start of the file
     size_bytes: int
+    part: int = 0  # which file of a split model holds it
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _parse(cursor: Cursor, skip_arrays: bool) -> GGUFHeader:
     n_tensors = cursor.u64("the number of tensors")
     n_keys = cursor.u64("the number of keys")
     cursor.expect_room(n_keys, 13, _N_KEYS_LIMIT, "metadata keys")
-    cursor.expect_room(n_tensors, 24, _N_TENSORS_LIMIT, "tensors")
+    cursor.expect_room(n_tensors, 24, N_TENSORS_LIMIT, "tensors")
     metadata: dict[str, GGUFValue] = {}
     types: dict[str, str] = {}
     spans: dict[str, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Models that are already on this machine: a checkpoint folder or a GGUF file."""
+"""Models that are already on this machine: a checkpoint folder, a GGUF file or the parts of a split one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.files import os_errors
+from edgellm.formats.gguf_split import find_parts, model_name
 from edgellm.paths import user_path
 
 __all__ = ["LocalSource", "hub_hint", "is_hub_id", "is_path_text", "open_source"]
@@ -18,11 +19,20 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
 @dataclass(frozen=True)
 class LocalSource:
-    """A model on this machine."""
+    """A model on this machine.
+
+    ``parts`` are the files of a GGUF, in order: of a split one all of them, the first one being ``path``, whatever they
+    are called; of a whole one ``path`` alone, which need not be given. A checkpoint has none.
+    """
 
     kind: Literal["checkpoint", "gguf"]
     path: Path
-    name: str  # the folder's or the file's name, without its suffix
+    name: str  # the folder's or the file's name, without its suffix and the number of a part
+    parts: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind == "gguf" and not self.parts:
+            object.__setattr__(self, "parts", (self.path,))
 
 
 def is_path_text(text: str) -> bool:
@@ -37,11 +47,14 @@ def is_hub_id(text: str) -> bool:
 
 def hub_hint(text: str) -> str:
     """How to get a model of a hub."""
-    return f"for a model of a hub, download it first: hf download {text} --local-dir {text.split('/')[1]}"
+    return f"for a model of a hub: edgellm pull {text}"
 
 
 def open_source(text: str) -> LocalSource:
-    """Find out what ``text`` names. Raises NotFoundError or UsageError that say what is read."""
+    """Find out what ``text`` names; any part of a split GGUF stands for all of them.
+
+    Raises NotFoundError or UsageError that say what is read.
+    """
     path = user_path(text)
     with os_errors(f"read {text[:200]}"):
         exists = path.exists()
@@ -69,4 +82,5 @@ def open_source(text: str) -> LocalSource:
             f"{path} is not a GGUF file",
             hint="give the folder that holds it" if in_folder else "give a checkpoint folder or a GGUF file",
         )
-    return LocalSource("gguf", path, path.name.removesuffix(".gguf"))
+    parts = find_parts(path)
+    return LocalSource("gguf", parts[0], model_name(path.name), parts)

@@ -12,6 +12,7 @@ from checkpoint_maker import CONFIG, StandInVocabulary, make
 
 from edgellm.errors import Interrupted, ModelFileError, UnsupportedError
 from edgellm.formats.gguf import read_header
+from edgellm.formats.gguf_split import read_model
 from edgellm.progress import CancelToken, SilentProgress
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf import GeneralMetadata, adopt, check_requantizable, recipe_of, requantize, requantized_size
@@ -35,17 +36,18 @@ def written(tmp_path: Path, recipe: str) -> Path:
 
 def requantized(path: Path, recipe: str) -> bytes:
     sink = io.BytesIO()
+    model = read_model([path], skip_arrays=True)
     [result] = requantize(
-        path, [(get_recipe(recipe), sink)], threads=2, progress=SilentProgress(), cancel=CancelToken()
+        model, [(get_recipe(recipe), sink)], threads=2, progress=SilentProgress(), cancel=CancelToken()
     )
-    assert result.size_bytes == len(sink.getvalue()) == requantized_size(path, get_recipe(recipe))
+    assert result.size_bytes == len(sink.getvalue()) == requantized_size(model, get_recipe(recipe))
     return sink.getvalue()
 
 
 def test_adoption_is_byte_for_byte(tmp_path: Path) -> None:
     path = written(tmp_path, "Q4_K_M")
     sink = io.BytesIO()
-    result = adopt(path, sink, progress=SilentProgress(), cancel=CancelToken())
+    result = adopt(read_model([path]), sink, progress=SilentProgress(), cancel=CancelToken())
     assert sink.getvalue() == path.read_bytes()
     assert result.recipe == "Q4_K_M" == recipe_of(read_header(path))
     assert result.size_bytes == path.stat().st_size
@@ -98,24 +100,11 @@ def test_other_architectures_are_adopted_and_requantized(tmp_path: Path) -> None
     }
 
 
-def test_a_part_of_a_split_model_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "part.gguf"
-    by_hand(
-        path,
-        [("general.architecture", "llama", "str"), ("split.count", 3, "u16")],
-        [("token_embd.weight", "F32", (32, 1))],
-    )
-    for use in (lambda: adopt(path, io.BytesIO(), progress=SilentProgress(), cancel=CancelToken()),
-                lambda: requantized(path, "Q8_0")):  # fmt: skip
-        with pytest.raises(UnsupportedError, match="one of 3 parts"):
-            use()
-
-
 def test_a_vocabulary_only_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.gguf"
     by_hand(path, [("general.architecture", "llama", "str")], [])
     with pytest.raises(UnsupportedError, match="no tensors"):
-        adopt(path, io.BytesIO(), progress=SilentProgress(), cancel=CancelToken())
+        adopt(read_model([path]), io.BytesIO(), progress=SilentProgress(), cancel=CancelToken())
 
 
 def test_a_file_without_an_architecture_is_refused(tmp_path: Path) -> None:
@@ -130,7 +119,7 @@ def test_torn_and_newer_files_are_refused(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[:-5000])
     with pytest.raises(ModelFileError, match="cut off"):
-        adopt(path, io.BytesIO(), progress=SilentProgress(), cancel=CancelToken())
+        adopt(read_model([path]), io.BytesIO(), progress=SilentProgress(), cancel=CancelToken())
     path.write_bytes(data[:4] + struct.pack("<I", 9) + data[8:])
     with pytest.raises(ModelFileError, match="version 9"):
         requantized(path, "Q8_0")
@@ -140,4 +129,4 @@ def test_cancelling_stops_a_copy(tmp_path: Path) -> None:
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(Interrupted):
-        adopt(written(tmp_path, "F32"), io.BytesIO(), progress=SilentProgress(), cancel=cancel)
+        adopt(read_model([written(tmp_path, "F32")]), io.BytesIO(), progress=SilentProgress(), cancel=cancel)
