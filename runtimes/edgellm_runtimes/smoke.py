@@ -1,34 +1,20 @@
-"""Does a model file load and generate here? Answered by a child process: `python -m edgellm_runtimes.smoke`.
-
-Native code that meets a CPU it was not built for, or a file that it does not expect, ends its process. The child ends;
-the caller gets an error that names the signal.
-"""
+"""Does a model file load and generate here? Answered by a child process: `python -m edgellm_runtimes.smoke`."""
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import msgspec
 
-from edgellm import errors
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm.progress import CancelToken
 from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.child import answer_error, begin_child, run_child
 
 __all__ = ["SmokeResult", "run_smoke"]
-
-_POLL_S = 0.1
-_SIGNAL_HINTS = {
-    "SIGILL": "llama.cpp was built for another CPU: pip install --force-reinstall --no-cache-dir llama-cpp-python",
-    "SIGKILL": "most likely memory ran out: close other programs, or choose a smaller recipe",
-}
 
 
 class SmokeResult(msgspec.Struct, frozen=True):
@@ -61,92 +47,21 @@ def run_smoke(
     are not finite or does not end within ``timeout_s`` seconds; Interrupted. The child ends with this process, however
     that ends.
     """
-    command = [sys.executable, "-P", "-m", "edgellm_runtimes.smoke", "--model", str(path.absolute()), "--json"]
-    command += ["--context", str(context), "--tokens", str(tokens)]
-    command += ["--kv-type-k", kv_type_k, "--kv-type-v", kv_type_v]
+    arguments = ["--model", str(path.absolute()), "--json", "--context", str(context), "--tokens", str(tokens)]
+    arguments += ["--kv-type-k", kv_type_k, "--kv-type-v", kv_type_v]
     if not flash_attention:
-        command.append("--no-flash-attention")
+        arguments.append("--no-flash-attention")
     if threads is not None:
-        command += ["--threads", str(threads)]
-    try:
-        done = _watched(command, timeout_s, cancel or CancelToken())
-    except subprocess.TimeoutExpired as error:
-        raise BackendError(f"the smoke test of {path} did not end within {timeout_s:g} s") from error
-    except OSError as error:
-        raise BackendError(f"the smoke test of {path} cannot be started: {error}") from error
-    if done.returncode < 0:
-        raise _crash(path, -done.returncode)
-    try:
-        answer = json.loads(done.stdout)
-        if "error" in answer:
-            raise _rebuild(answer["error"])
-        return msgspec.convert(answer, SmokeResult)
-    except (ValueError, msgspec.ValidationError) as error:
-        detail = done.stderr.decode("utf-8", "replace").strip()[-500:]
-        raise BackendError(
-            f"the smoke test of {path} ended with status {done.returncode}: {detail or 'no output'}"
-        ) from error
-
-
-def _watched(command: list[str], timeout_s: float, cancel: CancelToken) -> subprocess.CompletedProcess[bytes]:
-    """Run ``command`` until it ends, the time is over or somebody cancels.
-
-    It has a session of its own, so that Ctrl-C reaches it through us alone, and the reading end of a pipe whose writing
-    end only this process holds: when that closes, it ends itself.
-    """
-    parent_fd, alive_fd = os.pipe()
-    try:
-        child = subprocess.Popen(
-            [*command, "--parent-fd", str(parent_fd)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(parent_fd,),
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + timeout_s
-        try:
-            while True:
-                try:
-                    out, err = child.communicate(timeout=_POLL_S)
-                except subprocess.TimeoutExpired:
-                    cancel.check()
-                    if time.monotonic() > deadline:
-                        raise
-                else:
-                    return subprocess.CompletedProcess(command, child.returncode, out, err)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.communicate()
-    finally:
-        os.close(parent_fd)
-        os.close(alive_fd)
-
-
-def _end_with_parent(parent_fd: int) -> None:
-    """Wait, in a thread, until the parent's end of the pipe closes; then end this process at once."""
-
-    def wait() -> None:
-        while os.read(parent_fd, 1):
-            pass
-        os._exit(os.EX_TEMPFAIL)
-
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
-
-
-def _crash(path: Path, number: int) -> BackendError:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return BackendError(f"the runtime crashed ({name}) on {path}", hint=_SIGNAL_HINTS.get(name))
-
-
-def _rebuild(fields: dict[str, str | None]) -> EdgeLLMError:
-    """The error that the child met, as the same class."""
-    kind: type[EdgeLLMError] = getattr(errors, fields["type"] or "", BackendError)
-    return kind(fields["message"] or "", hint=fields["hint"])
+        arguments += ["--threads", str(threads)]
+    return run_child(
+        "edgellm_runtimes.smoke",
+        arguments,
+        SmokeResult,
+        what=f"the smoke test of {path}",
+        subject=str(path),
+        timeout_s=timeout_s,
+        cancel=cancel or CancelToken(),
+    )
 
 
 def generate_greedily(path: Path, settings: BackendSettings, n_tokens: int) -> SmokeResult:
@@ -192,7 +107,6 @@ def generate_greedily(path: Path, settings: BackendSettings, n_tokens: int) -> S
 def main(arguments: list[str] | None = None) -> int:
     """The child: one JSON line on stdout. Returns the exit status."""
     import argparse
-    import resource
 
     parser = argparse.ArgumentParser(prog="python -m edgellm_runtimes.smoke", description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
@@ -205,9 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
     parser.add_argument("--json", action="store_true", help="one JSON line instead of the text alone")
     options = parser.parse_args(arguments)
-    if options.parent_fd is not None:
-        _end_with_parent(options.parent_fd)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    begin_child(options.parent_fd)
     try:
         from edgellm.devices.local import decode_threads
 
@@ -225,9 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         result = generate_greedily(options.model, settings, max(2, options.tokens))
     except EdgeLLMError as error:
-        fields = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
-        sys.stdout.write(json.dumps({"error": fields}) + "\n")
-        return error.exit_code
+        return answer_error(error)
     sys.stdout.write((msgspec.json.encode(result).decode() if options.json else result.text) + "\n")
     return os.EX_OK
 
