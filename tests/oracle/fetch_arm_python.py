@@ -2,8 +2,8 @@
 
 usage: python tests/oracle/fetch_arm_python.py
 
-apt works in folders of its own: nothing is installed, and the package lists of the machine stay as they are. Without apt
-or a network it says so and ends well: the tests then say what they lack.
+apt works in folders of its own: nothing is installed, and the package lists of the machine stay as they are. Where
+there is no apt or no network it says so and ends well: the tests then say what they lack.
 """
 
 from __future__ import annotations

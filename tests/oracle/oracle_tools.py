@@ -26,7 +26,7 @@ __all__ = [
     "run_convert",
 ]
 
-TOOLS = ("llama-quantize", "llama-perplexity", "llama-bench", "llama-tokenize", "llama-completion")
+TOOLS = ("llama-gguf-split", "llama-quantize", "llama-perplexity", "llama-bench", "llama-tokenize", "llama-completion")
 DONE = "built"  # written last: a folder without it is not used
 
 
@@ -53,7 +53,8 @@ def arm_python() -> Path:
 
 def is_built() -> bool:
     """True when build_tools.py has finished for the installed llama-cpp-python."""
-    return (cache_folder() / DONE).exists()
+    folder = cache_folder()
+    return (folder / DONE).exists() and all((folder / "bin" / name).exists() for name in TOOLS)
 
 
 def llama_source() -> Path:
