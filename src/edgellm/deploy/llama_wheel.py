@@ -12,7 +12,7 @@ from edgellm.errors import BackendError
 from edgellm.files import fsync_directory, os_errors, require_free_space
 from edgellm.progress import Progress
 
-__all__ = ["DISTRIBUTION", "build_llama_wheel", "cached_llama_wheel"]
+__all__ = ["DISTRIBUTION", "build_llama_wheel", "cached_llama_wheel", "keep_llama_wheel"]
 
 DISTRIBUTION = "llama-cpp-python"
 _BUILD_BYTES = 900 << 20
@@ -46,16 +46,12 @@ def build_llama_wheel(pip: Pip, version: str, cmake_args: str, cache: Path, scra
     wheels = list(built.glob("*.whl"))
     if len(wheels) != 1:
         raise BackendError(f"pip made no wheel of {requirement}", hint="look at its log")
-    return _keep(wheels[0], _folder(cache, version, cmake_args), cmake_args)
+    return keep_llama_wheel(wheels[0], cache, version, cmake_args)
 
 
-def _folder(cache: Path, version: str, cmake_args: str) -> Path:
-    key = hashlib.sha256(cmake_args.encode()).hexdigest()[:16]
-    return cache / "wheels" / f"{DISTRIBUTION}-{version}-{key}"
-
-
-def _keep(wheel: Path, folder: Path, cmake_args: str) -> Path:
-    """Move the wheel into the cache; the folder appears whole."""
+def keep_llama_wheel(wheel: Path, cache: Path, version: str, cmake_args: str) -> Path:
+    """Move a wheel that was built with these options into the cache; its folder appears whole."""
+    folder = _folder(cache, version, cmake_args)
     with os_errors(f"write {folder}"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -70,3 +66,8 @@ def _keep(wheel: Path, folder: Path, cmake_args: str) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder / wheel.name
+
+
+def _folder(cache: Path, version: str, cmake_args: str) -> Path:
+    key = hashlib.sha256(cmake_args.encode()).hexdigest()[:16]
+    return cache / "wheels" / f"{DISTRIBUTION}-{version}-{key}"
