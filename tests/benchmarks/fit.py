@@ -1,13 +1,10 @@
-"""The fit model against this machine: memory of the whole process for 24 ways to run a model, and speed.
+"""The fit model against this machine: memory of the whole process for 24 ways to run a model.
 
-usage: python tests/benchmarks/fit.py [--speed] [--work DIR] [--json]
+usage: python tests/benchmarks/fit.py [--work DIR] [--json]
 
 Memory: for three models, two recipes, two contexts, with and without repacked weights, one process loads the model,
 reads a prompt of 512 tokens and writes 16; its resident set is compared with what `edgellm fit` counts for the process
 (weights, copy, KV cache, compute buffer, overhead; the reserve for the system is no part of it).
-
---speed calibrates this machine as `edgellm devices detect --measure` does, then measures decode and prefill of the same
-files and prints them beside the predicted ranges. It wants a machine that does nothing else.
 
 The models have the shapes of real ones and random weights. They are made in --work (1.7 GB, and 4 GB meanwhile), a
 temporary folder unless given; with --work they stay for the next run.
@@ -138,19 +135,6 @@ def speed_rows(work: Path, profile: Profile) -> Iterator[SpeedRow]:
             yield SpeedRow(name, recipe, repack, what, speed.low, speed.high, measured[what])
 
 
-def calibrated(profile: Profile) -> Profile:
-    """``profile`` with a calibration made now."""
-    from edgellm.cli.progress import make_progress
-    from edgellm.devices.calibration import apply_calibration
-    from edgellm.progress import CancelToken
-    from edgellm_runtimes.calibrate import measure
-
-    with make_progress(quiet=False) as progress:
-        calibration = measure(progress, CancelToken())
-    print(json.dumps(asdict_of(calibration)), file=sys.stderr)
-    return apply_calibration(profile, calibration)
-
-
 def asdict_of(value: object) -> Any:
     import msgspec
 
@@ -192,7 +176,6 @@ def report(kind: str, rows: list[Any], passed: int, target: str, as_json: bool) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The fit model against this machine.")
-    parser.add_argument("--speed", action="store_true", help="calibrate and compare speeds instead of memory")
     parser.add_argument("--work", type=Path, help="folder for the models; needs 6 GB")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -201,14 +184,9 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     try:
         profile = detect_local()
-        if arguments.speed:
-            speeds = list(speed_rows(work, calibrated(profile)))
-            good = sum(row.inside and row.width <= RANGE_TARGET + 0.005 for row in speeds)
-            report("speed", speeds, good, f"inside a range of at most +-{RANGE_TARGET:.0%}", arguments.json)
-        else:
-            memories = list(memory_rows(work, profile))
-            good = sum(abs(row.error) <= MEMORY_TARGET for row in memories)
-            report("memory", memories, good, f"within {MEMORY_TARGET:.0%}", arguments.json)
+        memories = list(memory_rows(work, profile))
+        good = sum(abs(row.error) <= MEMORY_TARGET for row in memories)
+        report("memory", memories, good, f"within {MEMORY_TARGET:.0%}", arguments.json)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary)

@@ -65,7 +65,7 @@ def test_an_archive_is_not_replaced_unasked(cli: Cli, tiny_llm: Path, tmp_path: 
     cli.run("pack", tiny_llm, "-d", "pi5", "--quant", "Q4_0", "-o", target, status=2)
     assert target.read_bytes() == b"precious"
     cli.run("pack", tiny_llm, "-d", "pi5", "--quant", "Q4_0", "-o", target, "--force")
-    assert "unpack it" in cli.run("run", target, "Hi", status=2).stderr
+    assert "edgellm import" in cli.run("run", target, "Hi", status=2).stderr
 
 
 def test_the_environment_decides_where_the_project_says_no_device(cli: Cli, tiny_llm: Path, tmp_path: Path) -> None:
@@ -109,11 +109,6 @@ def test_an_output_of_another_kind_is_refused(cli: Cli, tiny_llm: Path, tmp_path
 
 def test_removing_without_a_terminal_needs_yes(packed: Cli) -> None:
     assert "--yes" in packed.run("rm", "tiny-llm", status=2).stderr
-
-
-@pytest.mark.parametrize("command", [["run", "Qwen/Qwen3-0.6B", "Hi"], ["fit", "Qwen/Qwen3-0.6B", "-d", "pi5"]])
-def test_a_hub_id_says_how_to_get_it(cli: Cli, command: list[str]) -> None:
-    assert "hf download Qwen/Qwen3-0.6B" in cli.run(*command, status=3).stderr
 
 
 def test_a_model_without_chat_template_says_so(cli: Cli, tiny_llm: Path, tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
-"""What `edgellm devices detect` does: say what this machine is and what that means, and measure it when asked."""
+"""What `edgellm devices detect` does: say what this machine is and what that means."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_json, print_message, print_warning, printable
+from edgellm.cli.console import print_json, printable
 from edgellm.cli.context import load_device, user_settings
-from edgellm.cli.progress import MessagesOnly, cancel_on_interrupt, make_progress
+from edgellm.cli.progress import MessagesOnly
 from edgellm.progress import SilentProgress
 from edgellm.units import format_bytes
 
@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     from edgellm.devices.detect import Detection
     from edgellm.devices.health import Health
     from edgellm.devices.profile import Profile
-    from edgellm.settings import SettingsWithOrigin
 
 __all__ = ["detect"]
 
 _UNKNOWN = "n/a"
 
 
-def detect(*, measure: bool, as_json: bool, quiet: bool) -> None:
+def detect(*, as_json: bool, quiet: bool) -> None:
     """Print the machine, its profile and the reasons. Raises UnsupportedError, and what measuring raises."""
     from edgellm.devices.calibration import read_calibration
     from edgellm.devices.detect import detect_device
@@ -31,8 +30,6 @@ def detect(*, measure: bool, as_json: bool, quiet: bool) -> None:
 
     settings = user_settings()
     found = detect_device(folder=settings.paths.store)
-    if measure:
-        _measure(settings, found, quiet)
     progress = SilentProgress() if quiet else MessagesOnly()
     calibration = read_calibration(settings.paths.state, progress=progress)
     profile = load_device(found.profile.id, None, settings).profile
@@ -42,23 +39,6 @@ def detect(*, measure: bool, as_json: bool, quiet: bool) -> None:
         return
     for label, text in _lines(found, profile, health, calibration):
         sys.stdout.write(printable(f"{label:<10} {text}".rstrip()) + "\n")
-    if calibration is None and not quiet:
-        print_message("speeds are estimates: `edgellm devices detect --measure` replaces them (a minute or two)")
-
-
-def _measure(settings: SettingsWithOrigin, found: Detection, quiet: bool) -> None:
-    from edgellm_runtimes.calibrate import measure
-
-    from edgellm.devices.calibration import write_calibration
-    from edgellm.devices.health import read_health
-
-    with make_progress(quiet) as progress, cancel_on_interrupt() as cancel:
-        calibration = measure(progress, cancel)
-    write_calibration(settings.paths.state, calibration)
-    if read_health().throttled_now and not quiet:
-        print_warning("this machine is throttled: measure again when it is cool")
-    if not quiet:
-        print_message(f"measured; used for local{f' and {found.match.id}' if found.match else ''} from now on")
 
 
 def _lines(

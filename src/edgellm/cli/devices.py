@@ -63,17 +63,13 @@ def show_command(device: str, memory: str | None, as_json: bool) -> None:
 
 
 @command.command("detect")
-@click.option("--measure", is_flag=True, help="Measure memory bandwidth and speed here, and keep the result.")
 @json_option
 @quiet_option
-def detect_command(measure: bool, as_json: bool, quiet: bool) -> None:
-    """Show what this machine is, which profile is used for it, and why.
-
-    With --measure, what llama.cpp reaches here replaces the estimates of that profile from then on.
-    """
+def detect_command(as_json: bool, quiet: bool) -> None:
+    """Show what this machine is, which profile is used for it, and why."""
     from edgellm.cli.detect_command import detect
 
-    detect(measure=measure, as_json=as_json, quiet=quiet)
+    detect(as_json=as_json, quiet=quiet)
 
 
 def _print_fields(value: object, depth: int) -> None:

@@ -104,7 +104,7 @@ def read_calibration(
         if not reason:
             return found
     if progress is not None:
-        progress.message(f"the calibration {path} is not used: {reason}; `edgellm devices detect --measure` renews it")
+        progress.message(f"the calibration {path} is not used: {reason}")
     return None
 
 
