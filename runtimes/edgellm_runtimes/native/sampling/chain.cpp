@@ -56,6 +56,10 @@ class Candidates {
             total = short_.sum_exps(scale_);
             return short_.id(short_.find(u * total, weight));
         }
+        if (is_weighted_) {
+            total = weight_left_;
+            return row_.id(row_.find_stored(u * total, weight));
+        }
         total = row_.sum_exps(static_cast<float>(scale_));
         return row_.id(row_.find(u * total, static_cast<float>(scale_), weight));
     }
@@ -68,6 +72,7 @@ class Candidates {
 
     // The `n` most likely tokens with their logits, the likeliest first.
     void top(size_t n, std::vector<std::pair<int32_t, double>> &found) {
+        settle();
         found.clear();
         if (!n) return;
         if (!is_short_) {
@@ -90,7 +95,7 @@ class Candidates {
             std::sort(kept.begin(), kept.end());
             return;
         }
-        const double total = row_.sum_exps(static_cast<float>(scale_), true);
+        const double total = is_weighted_ ? weight_left_ : row_.sum_exps(static_cast<float>(scale_), true);
         for (size_t i = 0; i < row_.size(); ++i)
             if (row_.weights()[i] > 0.0f) kept.emplace_back(row_.id(i), row_.weights()[i] / total);
     }
@@ -102,14 +107,29 @@ class Candidates {
 
     ValueList &free_list() { return w_.lists[list_ ^ 1]; }
 
+    bool is_on(Stage stage) const {
+        switch (stage) {
+            case Stage::temperature: return p_.dynamic_range > 0.0f || p_.temperature != 1.0f;
+            case Stage::top_n_sigma: return p_.top_n_sigma > 0.0f;
+            case Stage::top_k: return p_.top_k > 0;
+            case Stage::typical: return p_.typical_p < 1.0f;
+            case Stage::top_p: return p_.top_p < 1.0f;
+            case Stage::min_p: return p_.min_p > 0.0f;
+            case Stage::xtc: return p_.xtc_probability > 0.0f && p_.xtc_threshold <= 0.5f;
+        }
+        return false;
+    }
+
     void run(Stage stage) {
+        if (!is_on(stage)) return;
+        settle();
         switch (stage) {
             case Stage::temperature: apply_temperature(); break;
-            case Stage::top_n_sigma: if (p_.top_n_sigma > 0.0f) keep_top_n_sigma(p_.top_n_sigma); break;
-            case Stage::top_k: if (p_.top_k > 0) keep_top_k(static_cast<size_t>(p_.top_k)); break;
-            case Stage::typical: if (p_.typical_p < 1.0f) keep_typical(p_.typical_p); break;
-            case Stage::top_p: if (p_.top_p < 1.0f) keep_top_p(p_.top_p); break;
-            case Stage::min_p: if (p_.min_p > 0.0f) keep_min_p(p_.min_p); break;
+            case Stage::top_n_sigma: keep_top_n_sigma(p_.top_n_sigma); break;
+            case Stage::top_k: keep_top_k(static_cast<size_t>(p_.top_k)); break;
+            case Stage::typical: keep_typical(p_.typical_p); break;
+            case Stage::top_p: keep_top_p(p_.top_p); break;
+            case Stage::min_p: keep_min_p(p_.min_p); break;
             case Stage::xtc: drop_top_choices(); break;
         }
     }
@@ -228,33 +248,35 @@ class Candidates {
     // Keeps the places with the highest keys whose weights reach `target` (or pass it).
     void keep_prefix(const float *keys, double target, bool passes) {
         PrefixSearch search(kernels_, w_, keys, w_.weights.data(), row_.blocks());
-        search.run(target, passes);
+        weight_left_ = search.run(target, passes);
+        is_weighted_ = true;
+    }
+
+    // Turns the weights that a prefix search left into a row of their logits, which the next stage can work on.
+    void settle() {
+        if (!is_weighted_) return;
+        is_weighted_ = false;
         ValueList &list = free_list();
         size_t count = 0;
+        int32_t places[kCollected];
+        float found_weights[kCollected];
         for (size_t b = 0; b < row_.blocks(); ++b) {
-            int32_t places[kBlock];
-            float found_keys[kBlock];
-            const int found = kernels_.collect(keys + b * kBlock, nullptr, search.least, places, found_keys);
+            const int found = kernels_.collect(row_.weights() + b * kBlock, nullptr, 1e-38f, places, found_weights);
             if (!found) continue;
             const uint32_t *mask;
             const float *x = row_.block(b, mask);
             float *values = room(list.values, count + kBlock) + count;
             int32_t *ids = room(list.ids, count + kBlock) + count;
-            int kept = 0;
             for (int i = 0; i < found; ++i) {
-                const size_t place = b * kBlock + static_cast<size_t>(places[i]);
-                if (found_keys[i] < search.sure && !search.keeps(found_keys[i], place)) continue;
-                if (w_.weights[place] <= 0.0f) continue;  // nothing that could be drawn, or not allowed
-                values[kept] = x[places[i]];
-                ids[kept++] = row_.id(place);
+                values[i] = x[places[i]];
+                ids[i] = row_.id(b * kBlock + static_cast<size_t>(places[i]));
             }
-            count += static_cast<size_t>(kept);
+            count += static_cast<size_t>(found);
         }
         take(count);
     }
 
     void drop_top_choices() {
-        if (p_.xtc_probability <= 0.0f || p_.xtc_threshold > 0.5f) return;
         if (random(kXtcDraw) > static_cast<double>(p_.xtc_probability)) return;
         const double threshold = static_cast<double>(p_.xtc_threshold);
         if (is_short_) return short_.drop_top_choices(threshold, scale_);
@@ -293,6 +315,8 @@ class Candidates {
     Shortlist short_;
     const Kernels &kernels_;
     bool is_short_ = false;
+    bool is_weighted_ = false;  // the candidates are the places of the row with a weight above 0
+    double weight_left_ = 0.0;
     int list_ = 0;
     double scale_ = 1.0;
 };

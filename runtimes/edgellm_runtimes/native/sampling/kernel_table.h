@@ -9,6 +9,7 @@ namespace edgellm::sampling {
 constexpr int kBlock = 256;
 constexpr int kGroups = 16;  // groups of a block: its elements i with the same i % 16
 constexpr int kPivots = 4;
+constexpr int kCollected = kBlock + 16;  // room for what `collect` writes: whole registers
 
 // `mask` has one bit per logit, 0 = not allowed, 8 words per block; nullptr allows all. A logit that is not allowed
 // counts as -inf. `shift` is the row's largest logit and `scale` is 1 / temperature: e = exp((x - shift) * scale) <= 1.
@@ -34,7 +35,7 @@ struct Kernels {
                     double *squares);
 
     // The logits of one block that are >= threshold, in their order: place in the block and value. Both outputs have room
-    // for 256. Returns how many.
+    // for 256 + 16. Returns how many.
     int (*collect)(const float *x, const uint32_t *mask, float threshold, int32_t *places, float *values);
 
     // -|(x - shift) * scale - centre| for every logit; -inf for one that is not allowed.
@@ -45,8 +46,12 @@ struct Kernels {
     void (*mass_above)(const float *keys, const float *weights, size_t blocks, const float *pivots, double *masses,
                        double *counts);
 
-    // Sum over each block of the weights whose key is >= threshold.
-    void (*sums_above)(const float *keys, const float *weights, size_t blocks, float threshold, double *sums);
+    // Sets the weights whose key is below the threshold to 0, and sums up what is left of each block. Both arrays may be the
+    // same.
+    void (*cut)(const float *keys, float *weights, size_t blocks, float threshold, double *sums);
+
+    // The keys of one block in [from, below); outputs as those of `collect`.
+    int (*between)(const float *keys, float from, float below, int32_t *places, float *found);
 };
 
 const Kernels &baseline_kernels();

@@ -203,15 +203,10 @@ inline int collect_from(Source source, float threshold, int32_t *places, float *
     for (int row = 0; row < kRows; ++row) {
         for (int p = 0; p < kRegisters; ++p) {
             const Register value = source(row, p);
-            unsigned found = bits_of(at_least(value, limit));
-            if (!found) continue;
-            float lanes[kWidth];
-            store_register(lanes, value);
-            for (; found; found &= found - 1) {
-                const int lane = __builtin_ctz(found);
-                places[count] = row * kLanes + p * kWidth + lane;
-                values[count++] = lanes[lane];
-            }
+            const Flags flags = at_least(value, limit);
+            const unsigned found = bits_of(flags);
+            if (found)
+                count += append(value, flags, found, row * kLanes + p * kWidth, places + count, values + count);
         }
     }
     return count;
@@ -272,22 +267,42 @@ void mass_above(const float *keys, const float *weights, size_t blocks, const fl
     }
 }
 
-void sums_above(const float *keys, const float *weights, size_t blocks, float threshold, double *sums) {
+void cut(const float *keys, float *weights, size_t blocks, float threshold, double *sums) {
     const Register limit = broadcast(threshold);
     for (size_t b = 0; b < blocks; ++b) {
         const Plain key{keys + b * kBlock}, weight{weights + b * kBlock};
         Register total[kRegisters];
         for (int p = 0; p < kRegisters; ++p) total[p] = broadcast(0.0f);
-        for (int row = 0; row < kRows; ++row)
-            for (int p = 0; p < kRegisters; ++p)
-                total[p] = add(total[p], keep_where(weight(row, p), at_least(key(row, p), limit)));
+        for (int row = 0; row < kRows; ++row) {
+            for (int p = 0; p < kRegisters; ++p) {
+                const Register kept = keep_where(weight(row, p), at_least(key(row, p), limit));
+                store_register(weights + b * kBlock + row * kLanes + p * kWidth, kept);
+                total[p] = add(total[p], kept);
+            }
+        }
         sums[b] = sum_lanes(total);
     }
 }
 
+int between(const float *keys, float from, float below, int32_t *places, float *found) {
+    const Plain source{keys};
+    const Register low = broadcast(from), high = broadcast(below);
+    int count = 0;
+    for (int row = 0; row < kRows; ++row) {
+        for (int p = 0; p < kRegisters; ++p) {
+            const Register value = source(row, p);
+            const unsigned inside = bits_of(at_least(value, low)) & ~bits_of(at_least(value, high));
+            if (inside)
+                count += append(value, flags_from(inside), inside, row * kLanes + p * kWidth, places + count,
+                                found + count);
+        }
+    }
+    return count;
+}
+
 constexpr Kernels table(const char *name) {
     return {name,    block_max, group_max, exp_sums,   exp_entropy,
-            moments, collect,   distances, mass_above, sums_above};
+            moments, collect,   distances, mass_above, cut,      between};
 }
 
 }  // namespace

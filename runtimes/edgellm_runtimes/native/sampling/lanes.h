@@ -184,21 +184,120 @@ constexpr int kLanes = 16;
 constexpr int kWidth = kLanes / kRegisters;  // lanes of one register
 static_assert(sizeof(Register) == 4 * kWidth, "sixteen lanes");
 
-// The sum of all lanes as one tree: lane i with i + 8, then 4, 2, 1. Registers first, then within one.
+// Sixteen lanes to four: lane i with i + 8, then with i + 4. The rest of the tree is lane i with i + 2, then with i + 1.
+// A sum in this order is the same on every processor.
+#if defined(__SSE2__)
+
+template <class Join>
+inline __m128 four_lanes(const Register *r, Join join) {
+#if defined(__AVX512F__)
+    const __m256 low = _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, _mm512_castps_pd(*r), 0));
+    const __m256 high = _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, _mm512_castps_pd(*r), 1));
+    const __m256 eight = join.eight(low, high);
+    return join.four(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#elif defined(__AVX2__)
+    const __m256 eight = join.eight(r[0], r[1]);
+    return join.four(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+    return join.four(join.four(r[0], r[2]), join.four(r[1], r[3]));
+#endif
+}
+
+template <class Join>
+inline float one_lane(const Register *r, Join join) {
+    const __m128 four = four_lanes(r, join);
+    const __m128 two = join.four(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(join.four(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+struct Sum {
+    __m128 four(__m128 a, __m128 b) const { return _mm_add_ps(a, b); }
+#if defined(__AVX2__)
+    __m256 eight(__m256 a, __m256 b) const { return _mm256_add_ps(a, b); }
+#endif
+};
+
+struct Largest {
+    __m128 four(__m128 a, __m128 b) const { return _mm_max_ps(a, b); }
+#if defined(__AVX2__)
+    __m256 eight(__m256 a, __m256 b) const { return _mm256_max_ps(a, b); }
+#endif
+};
+
+inline float sum_lanes(const Register *r) { return one_lane(r, Sum{}); }
+inline float largest_lane(const Register *r) { return one_lane(r, Largest{}); }
+
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+
+inline float sum_lanes(const Register *r) {
+    const float32x4_t four = vaddq_f32(vaddq_f32(r[0], r[2]), vaddq_f32(r[1], r[3]));
+    const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+inline float largest_lane(const Register *r) {
+    return vmaxvq_f32(vmaxq_f32(vmaxq_f32(r[0], r[2]), vmaxq_f32(r[1], r[3])));
+}
+
+#else
+
 inline float sum_lanes(const Register *r) {
     float lanes[kLanes];
-    for (int i = 0; i < kRegisters; ++i) store_register(lanes + i * kWidth, r[i]);
+    std::memcpy(lanes, r, sizeof lanes);
     for (int half = kLanes / 2; half; half /= 2)
         for (int i = 0; i < half; ++i) lanes[i] = lanes[i] + lanes[i + half];
     return lanes[0];
 }
 
 inline float largest_lane(const Register *r) {
-    float lanes[kLanes];
-    for (int i = 0; i < kRegisters; ++i) store_register(lanes + i * kWidth, r[i]);
-    for (int half = kLanes / 2; half; half /= 2)
-        for (int i = 0; i < half; ++i) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-    return lanes[0];
+    float best = r[0];
+    for (int i = 1; i < kLanes; ++i) best = r[i] > best ? r[i] : best;
+    return best;
 }
+
+#endif
+
+// Appends the lanes of `value` that `found` names to `values`, and `first` plus their numbers to `places`. Writes a whole
+// register to both: they need that much room.
+#if defined(__AVX512F__)
+inline int append(Register value, Flags flags, unsigned found, int first, int32_t *places, float *values) {
+    const __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    store_register(values, _mm512_maskz_compress_ps(flags, value));
+    _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(flags, _mm512_add_epi32(numbers, _mm512_set1_epi32(first))));
+    return __builtin_popcount(found);
+}
+#elif defined(__AVX2__)
+struct LaneOrders {  // for each set of lanes: their numbers, ascending
+    uint8_t lanes[256][8];
+    constexpr LaneOrders() : lanes() {
+        for (int set = 0; set < 256; ++set) {
+            int n = 0;
+            for (int lane = 0; lane < 8; ++lane)
+                if (set >> lane & 1) lanes[set][n++] = static_cast<uint8_t>(lane);
+        }
+    }
+};
+constexpr LaneOrders kLaneOrders;
+
+inline int append(Register value, Flags, unsigned found, int first, int32_t *places, float *values) {
+    const __m256i order =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(kLaneOrders.lanes[found])));
+    store_register(values, _mm256_permutevar8x32_ps(value, order));
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(places), _mm256_add_epi32(order, _mm256_set1_epi32(first)));
+    return __builtin_popcount(found);
+}
+#else
+inline int append(Register value, Flags, unsigned found, int first, int32_t *places, float *values) {
+    float lanes[kWidth];
+    store_register(lanes, value);
+    int count = 0;
+    for (; found; found &= found - 1) {
+        const int lane = __builtin_ctz(found);
+        places[count] = first + lane;
+        values[count++] = lanes[lane];
+    }
+    return count;
+}
+#endif
 
 }  // namespace

@@ -16,13 +16,10 @@ bool reached(double mass, double target, bool passes) { return passes ? mass > t
 
 }  // namespace
 
-void PrefixSearch::run(double target, bool passes) {
+double PrefixSearch::run(double target, bool passes) {
     narrow(target, passes);
     decide(target, passes);
-}
-
-bool PrefixSearch::keeps(float key, size_t place) const {
-    return candidate_key(key, static_cast<int32_t>(place)) <= last_;
+    return cut();
 }
 
 // Draws [least, sure) together around the key where the target is reached. Keys are compared as ordered integers, so that
@@ -81,32 +78,38 @@ void PrefixSearch::narrow(double target, bool passes) {
             }
         }
     }
-    least = from_ordered_bits(low);
-    sure = from_ordered_bits(high);
-    undecided_ = count_low - count_high;
+    least_ = from_ordered_bits(low);
+    sure_ = from_ordered_bits(high);
 }
 
 void PrefixSearch::decide(double target, bool passes) {
-    Key *keys = room(w_.candidates, static_cast<size_t>(undecided_) + kBlock);
+    least_ = std::max(least_, -std::numeric_limits<float>::max());
     size_t count = 0;
-    const float floor_key = std::max(least, -std::numeric_limits<float>::max());
+    int32_t places[kCollected];
+    float found_keys[kCollected];
     for (size_t b = 0; b < blocks_; ++b) {
-        int32_t places[kBlock];
-        float found_keys[kBlock];
-        const int found = k_.collect(keys_ + b * kBlock, nullptr, floor_key, places, found_keys);
+        const int found = k_.between(keys_ + b * kBlock, least_, sure_, places, found_keys);
+        Key *keys = room(w_.candidates, count + kBlock) + count;
         for (int i = 0; i < found; ++i)
-            if (found_keys[i] < sure)
-                keys[count++] = candidate_key(found_keys[i], static_cast<int32_t>(b * kBlock) + places[i]);
+            keys[i] = candidate_key(found_keys[i], static_cast<int32_t>(b * kBlock) + places[i]);
+        count += static_cast<size_t>(found);
     }
-    least = floor_key;
+    Key *keys = w_.candidates.data();
     std::sort(keys, keys + count);
     double mass = mass_above_;
-    last_ = 0;
-    for (size_t i = 0; i < count; ++i) {
-        mass += static_cast<double>(weights_[key_id(keys[i])]);
-        last_ = keys[i];
-        if (reached(mass, target, passes)) return;
+    size_t kept = 0;
+    while (kept < count) {
+        mass += static_cast<double>(weights_[key_id(keys[kept++])]);
+        if (reached(mass, target, passes)) break;
     }
+    for (; kept < count; ++kept) weights_[key_id(keys[kept])] = 0.0f;
+}
+
+double PrefixSearch::cut() {
+    double *sums = room(w_.sums, blocks_), total = 0.0;
+    k_.cut(keys_, weights_, blocks_, least_, sums);
+    for (size_t b = 0; b < blocks_; ++b) total += sums[b];
+    return total;
 }
 
 }  // namespace edgellm::sampling

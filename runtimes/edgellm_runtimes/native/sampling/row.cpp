@@ -11,6 +11,19 @@ constexpr size_t kMaskWords = kBlock / 32;
 
 inline bool allowed(const uint32_t *mask, size_t i) { return !mask || (mask[i / 32] >> (i % 32) & 1u); }
 
+// The place of a block where the running sum, `reached` before it, passes `target`, or the last one with a weight.
+size_t find_in_block(const float *e, double target, double reached, bool is_past, double &weight) {
+    size_t chosen = 0;
+    for (size_t i = 0; i < kBlock; ++i) {
+        if (e[i] <= 0.0f) continue;
+        chosen = i;
+        reached += static_cast<double>(e[i]);
+        if (!is_past && reached > target) break;
+    }
+    weight = static_cast<double>(e[chosen]);
+    return chosen;
+}
+
 }  // namespace
 
 // Calls pass(x, blocks, mask, first block) for runs of untouched blocks and for each touched one, in order.
@@ -91,8 +104,8 @@ size_t Row::first_largest() const {
     const size_t b = static_cast<size_t>(std::find(largest, largest + blocks_, largest_) - largest);
     const uint32_t *mask;
     const float *x = block(b, mask);
-    int32_t places[kBlock];
-    float values[kBlock];
+    int32_t places[kCollected];
+    float values[kCollected];
     k_.collect(x, mask, largest_, places, values);
     return b * kBlock + static_cast<size_t>(places[0]);
 }
@@ -146,14 +159,14 @@ void Row::distances(float scale, float centre) {
 
 size_t Row::collect(float threshold, ValueList &list) const {
     size_t count = 0;
-    int32_t places[kBlock];
+    int32_t places[kCollected];
     for (size_t b = 0; b < blocks_; ++b) {
         if (!(w_.block_largest[b] >= threshold)) continue;
         const uint32_t *mask;
         const float *x = block(b, mask);
-        float *values = room(list.values, count + 2 * kBlock) + count;
+        float *values = room(list.values, count + kCollected) + count;
         const int found = k_.collect(x, mask, threshold, places, values);
-        int32_t *ids = room(list.ids, count + 2 * kBlock) + count;
+        int32_t *ids = room(list.ids, count + kCollected) + count;
         for (int i = 0; i < found; ++i) ids[i] = id(b * kBlock + static_cast<size_t>(places[i]));
         count += static_cast<size_t>(found);
     }
@@ -179,34 +192,37 @@ float Row::threshold_for(size_t k) {
 }
 
 size_t Row::find(double target, float scale, double &weight) {
-    const double *sums = w_.sums.data();
-    double reached = 0.0;
-    size_t b = blocks_, last = 0;
-    for (size_t i = 0; i < blocks_; ++i) {
-        if (sums[i] <= 0.0) continue;
-        last = i;
-        if (reached + sums[i] > target) {
-            b = i;
-            break;
-        }
-        reached += sums[i];
-    }
-    const bool is_past = b == blocks_;
-    if (is_past) b = last;
     const uint32_t *mask;
-    const float *x = block(b, mask);
     float e[kBlock];
-    double sum;
+    bool is_past;
+    double reached, sum;
+    const size_t b = find_block(target, reached, is_past);
+    const float *x = block(b, mask);
     k_.exp_sums(x, 1, mask, largest_, scale, &sum, e);
-    size_t chosen = 0;
-    for (size_t i = 0; i < kBlock; ++i) {
-        if (e[i] <= 0.0f) continue;
-        chosen = i;
-        reached += static_cast<double>(e[i]);
-        if (!is_past && reached > target) break;
+    return b * kBlock + find_in_block(e, target, reached, is_past, weight);
+}
+
+size_t Row::find_stored(double target, double &weight) const {
+    bool is_past;
+    double reached;
+    const size_t b = find_block(target, reached, is_past);
+    return b * kBlock + find_in_block(w_.weights.data() + b * kBlock, target, reached, is_past, weight);
+}
+
+// The block where the running sum passes `target`, with what was `reached` before it; the last that has any where none does.
+size_t Row::find_block(double target, double &running, bool &is_past) const {
+    const double *sums = w_.sums.data();
+    running = 0.0;
+    is_past = false;
+    size_t last = 0;
+    for (size_t b = 0; b < blocks_; ++b) {
+        if (sums[b] <= 0.0) continue;
+        last = b;
+        if (running + sums[b] > target) return b;
+        running += sums[b];
     }
-    weight = static_cast<double>(e[chosen]);
-    return b * kBlock + chosen;
+    is_past = true;
+    return last;
 }
 
 }  // namespace edgellm::sampling

@@ -57,13 +57,17 @@ class Row {
     // `weight` is its e. Falls back to the last place with a weight.
     size_t find(double target, float scale, double &weight);
 
-    // Ends of the passes over stored arrays: blocks in places, zero or -inf behind the row's end.
+    // The same over the weights that were stored, after `PrefixSearch` took some away.
+    size_t find_stored(double target, double &weight) const;
+
+    // Every e, zero behind the row's end; from a pass that stored them.
     const float *weights() const { return w_.weights.data(); }
 
     // The logits of block `b`, changed ones included, and its mask.
     const float *block(size_t b, const uint32_t *&mask) const;
 
   private:
+    size_t find_block(double target, double &running, bool &is_past) const;
     template <class Pass>
     void for_runs(Pass pass) const;
 
