@@ -1,6 +1,7 @@
 """Sampling kernels: rows of logits in, tokens out."""
 
-from collections.abc import Mapping, Sequence as AnySequence
+from collections.abc import Mapping
+from collections.abc import Sequence as AnySequence
 from typing import Any
 
 import numpy as np

@@ -6,20 +6,16 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from edgellm.errors import BackendError, UsageError
 from edgellm_runtimes.sampling import ORDERS, SamplingParams
 
 if TYPE_CHECKING:
-    from edgellm_runtimes import _sampling
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["Sampler", "TokenLogprobs", "create_sampler", "native_parameters", "sample_rows"]
 
 _RANDOM_SEED_BITS = 32
-Rows = npt.NDArray[np.float32]
-Masks = npt.NDArray[np.uint32]
 
 
 class TokenLogprobs(NamedTuple):
@@ -37,6 +33,8 @@ class Sampler:
     """
 
     def __init__(self, params: SamplingParams, prompt: Sequence[int], breakers: Sequence[Sequence[int]] = ()) -> None:
+        import numpy as np
+
         from edgellm_runtimes import _sampling
 
         self.seed = secrets.randbits(_RANDOM_SEED_BITS) if params.seed is None else params.seed
@@ -45,7 +43,7 @@ class Sampler:
 
     def sample(self, row: npt.NDArray[np.float32]) -> int:
         """Choose the next token from ``row``, float32 [n_vocab], and remember it; see ``sample_rows``."""
-        return sample_rows([self], row[np.newaxis])[0]
+        return sample_rows([self], row[None])[0]
 
     def accept(self, token: int) -> None:
         """Remember a token that was chosen elsewhere."""
@@ -75,12 +73,18 @@ def create_sampler(params: SamplingParams, prompt: Sequence[int], breakers: Sequ
     return Sampler(params, prompt, breakers)
 
 
-def sample_rows(samplers: Sequence[Sampler], rows: Rows, masks: Masks | None = None, *, threads: int = 1) -> list[int]:
+def sample_rows(
+    samplers: Sequence[Sampler],
+    rows: npt.NDArray[np.float32],
+    masks: npt.NDArray[np.uint32] | None = None,
+    *,
+    threads: int = 1,
+) -> list[int]:
     """The next token of each sampler from its row, remembered by each.
 
     ``rows`` is float32 [len(samplers), n_vocab] and is left as it is; ``masks``, uint32 [rows, ceil(n_vocab / 32)], has
     a 1 for each token that is allowed, the lowest bit first. Raises BackendError when a logit is NaN, or when no token
-    of a row is left; then no sampler has changed... except those whose rows were fine.
+    of a row is left; the samplers of the other rows have chosen all the same.
     """
     from edgellm_runtimes import _sampling
 

@@ -111,7 +111,9 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
             if not isinstance(getattr(self, name), bool):
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must be true or false")
         if self.mirostat == 1:
-            raise UsageError("mirostat is 1; it must be 0 (off) or 2", hint="version 1 approximates what version 2 does")
+            raise UsageError(
+                "mirostat is 1; it must be 0 (off) or 2", hint="version 1 approximates what version 2 does"
+            )
         _check_word("order", self.order, get_args(Order))
         _check_word("logprob_scope", self.logprob_scope, get_args(Scope))
         _check_bias(self.logit_bias)
@@ -157,7 +159,9 @@ def _check_breakers(breakers: object) -> None:
     if (
         not isinstance(breakers, tuple)
         or len(breakers) > _BREAKERS
-        or not all(isinstance(text, str) and 0 < len(text.encode("utf-8", "replace")) <= _BREAKER_BYTES for text in breakers)
+        or not all(
+            isinstance(text, str) and 0 < len(text.encode("utf-8", "replace")) <= _BREAKER_BYTES for text in breakers
+        )
     ):
         raise UsageError(f"dry_breakers must be at most {_BREAKERS} texts of 1 to {_BREAKER_BYTES} bytes")
 
