@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgellm.errors import BackendError, BusyError, EdgeLLMError
 from edgellm_runtimes.backend import Backend, DecodeAbortedError, TokenSlice
 from edgellm_runtimes.detokenizer import IncrementalDetokenizer
+from edgellm_runtimes.dry import DryBreakers
 from edgellm_runtimes.generation import Chunk, FinishReason, GenerationStats, Request
 from edgellm_runtimes.sampler import create_sampler
 
@@ -38,6 +39,7 @@ class Scheduler:
         self._running: Request | None = None
         self._closing = False
         self._cached: list[int] = []  # the tokens that the KV cache holds
+        self._breakers = DryBreakers(backend.vocabulary)
         self._thread = threading.Thread(target=self._work, name="edgellm-decode", daemon=True)
         self._thread.start()
 
@@ -77,7 +79,7 @@ class Scheduler:
         try:
             while (request := self._next()) is not None:
                 try:
-                    _Generation(self._backend, request, self._cached).run()
+                    _Generation(self._backend, request, self._cached, self._breakers).run()
                 except EdgeLLMError as error:
                     self._forget()
                     request.emit(error)
@@ -109,10 +111,11 @@ class Scheduler:
 class _Generation:
     """One request from prefill to its last token. ``cached`` mirrors the KV cache and outlives the request."""
 
-    def __init__(self, backend: Backend, request: Request, cached: list[int]) -> None:
+    def __init__(self, backend: Backend, request: Request, cached: list[int], breakers: DryBreakers) -> None:
         self._backend = backend
         self._request = request
         self._cached = cached
+        self._breakers = breakers
         self._detokenizer = IncrementalDetokenizer()
         self._row: npt.NDArray[np.float32]
         self._unsent: list[int] = []  # tokens and text since the last chunk
@@ -123,19 +126,17 @@ class _Generation:
 
     def run(self) -> None:
         """Prefill, then sample and decode until something ends it or it is cancelled."""
-        request = self._request
-        sampler = create_sampler(request.params, self._backend.limits.n_vocab, request.prompt)
-        try:
-            more = self._prefill(request.prompt)
-            while more:
-                token = sampler.sample(self._row)
-                reason = self._accept(token)
-                if reason is not None:
-                    self._finish(reason, sampler.seed)
-                    return
-                more = self._decode([token])
-        finally:
-            sampler.close()
+        request, params = self._request, self._request.params
+        breakers = self._breakers.tokens(params.dry_breakers) if params.dry_multiplier else ()
+        sampler = create_sampler(params, request.prompt, breakers)
+        more = self._prefill(request.prompt)
+        while more:
+            token = sampler.sample(self._row)
+            reason = self._accept(token)
+            if reason is not None:
+                self._finish(reason, sampler.seed)
+                return
+            more = self._decode([token])
 
     def _prefill(self, prompt: Sequence[int]) -> bool:
         """Compute what the cache does not hold; False when cancelled."""

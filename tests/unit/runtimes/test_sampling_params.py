@@ -25,7 +25,7 @@ from edgellm_runtimes.sampling import SamplingParams, sampling_params
         ("top_p", 1.01),
         ("min_p", -1e-9),
         ("repetition_penalty", 0.0),
-        ("repetition_window", -1),
+        ("repetition_window", -2),
         ("frequency_penalty", 2.5),
         ("presence_penalty", -2.5),
         ("seed", -1),

@@ -1,4 +1,4 @@
-"""Sampling with llama.cpp's chain, against the formulas written out in numpy."""
+"""Samplers against the formulas written out in numpy."""
 
 from __future__ import annotations
 
@@ -19,11 +19,8 @@ def logits(seed: int) -> npt.NDArray[np.float32]:
 
 
 def draw(params: SamplingParams, rows: list[npt.NDArray[np.float32]], prompt: list[int] | None = None) -> list[int]:
-    sampler = create_sampler(params, N_VOCAB, prompt or [])
-    try:
-        return [sampler.sample(row) for row in rows]
-    finally:
-        sampler.close()
+    sampler = create_sampler(params, prompt or [])
+    return [sampler.sample(row) for row in rows]
 
 
 def plain(**changes: float) -> SamplingParams:
@@ -88,20 +85,33 @@ def test_the_distribution_is_the_softmax_at_the_temperature() -> None:
         assert abs((drawn == token).mean() - share) < 5 * deviation
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_logits_that_are_not_finite_are_an_error(value: float) -> None:
+def test_a_logit_that_is_not_a_number_is_an_error() -> None:
     row = logits(0)
-    row[77] = value
+    row[77] = np.nan
     for params in (SamplingParams(temperature=0), plain()):
-        with pytest.raises(BackendError, match="not finite"):
+        with pytest.raises(BackendError, match="not numbers"):
             draw(params, [row])
+
+
+def test_logits_that_forbid_everything_are_an_error() -> None:
+    row = np.full(N_VOCAB, -np.inf, np.float32)
+    for params in (SamplingParams(temperature=0), plain(), SamplingParams()):
+        with pytest.raises(BackendError, match="no token is left"):
+            draw(params, [row])
+
+
+def test_infinite_logits_share_the_probability() -> None:
+    row = logits(0)
+    row[[7, 77]] = np.inf
+    assert set(draw(plain(), [row] * 100)) == {7, 77}
+    assert draw(SamplingParams(temperature=0), [row]) == [7]
 
 
 def test_the_seed_decides_alone() -> None:
     rows = [logits(seed) for seed in range(30)]
     assert draw(plain(seed=5), rows) == draw(plain(seed=5), rows)
     assert draw(plain(seed=5), rows) != draw(plain(seed=6), rows)
-    # 2**32 - 1 means "random" to llama.cpp; to us it is a seed like any other
+    # 2**32 - 1 means "random" to llama.cpp; here it is a seed like any other
     assert draw(plain(seed=2**32 - 1), rows) == draw(plain(seed=2**32 - 1), rows)
 
 

@@ -1,4 +1,4 @@
-"""Sampling with llama.cpp's own sampler chain, on a logits row of any backend."""
+"""llama.cpp's own sampler chain on a logits row: what our kernels are compared with."""
 
 from __future__ import annotations
 

@@ -1,0 +1,399 @@
+#include "chain.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "candidate_key.h"
+#include "prefix_search.h"
+#include "random.h"
+#include "row.h"
+#include "scalar_math.h"
+#include "shortlist.h"
+
+namespace edgellm::sampling {
+namespace {
+
+constexpr size_t kShort = 1024;    // from here down a list is sorted
+constexpr size_t kHead = 256;      // most distributions have their mass in so many tokens
+constexpr double kLog2 = 0.69314718055994531;
+enum : uint32_t { kTokenDraw = 0, kXtcDraw = 1 };
+
+// The candidates after any number of stages: all of a row, a long list of what is left of it (a row again, of compacted
+// values), or a sorted short list.
+class Candidates {
+  public:
+    Candidates(const Kernels &kernels, Workspace &workspace, const Sequence &sequence, const double *uniforms)
+        : w_(workspace), s_(sequence), p_(sequence.parameters), uniforms_(uniforms), row_(kernels, workspace),
+          short_(workspace), kernels_(kernels) {}
+
+    Outcome open(const float *logits, size_t n_vocab, const uint32_t *mask) {
+        row_.open(logits, n_vocab, mask, nullptr);
+        find_edits(p_, s_.history, logits, n_vocab, w_);
+        for (const auto &edit : w_.edits) row_.change(static_cast<size_t>(edit.first), edit.second);
+        if (!row_.find_largest()) return Outcome::not_a_number;
+        if (row_.largest() == -HUGE_VALF) return Outcome::nothing_allowed;
+        if (row_.largest() == HUGE_VALF) keep_infinite();
+        return Outcome::token;
+    }
+
+    bool is_greedy() const { return p_.temperature <= 0.0f; }
+
+    int32_t most_likely() const { return is_short_ ? short_.id(0) : row_.id(row_.first_largest()); }
+
+    void run_stages() {
+        if (p_.mirostat) {
+            apply_temperature();
+            keep_surprise_below(s_.mirostat_mu);
+            return;
+        }
+        for (const Stage stage : p_.order) run(stage);
+    }
+
+    // Draws a token; `weight` of it in a `total` of all.
+    int32_t draw(double &weight, double &total) {
+        const double u = random(kTokenDraw);
+        if (is_short_) {
+            total = short_.sum_exps(scale_);
+            return short_.id(short_.find(u * total, weight));
+        }
+        if (is_weighted_) {
+            total = weight_left_;
+            return row_.id(row_.find_stored(u * total, weight));
+        }
+        total = row_.sum_exps(static_cast<float>(scale_));
+        return row_.id(row_.find(u * total, static_cast<float>(scale_), weight));
+    }
+
+    double sum_exps() { return is_short_ ? short_.sum_exps(scale_) : row_.sum_exps(static_cast<float>(scale_)); }
+
+    double largest() const { return is_short_ ? short_.logit(0) : static_cast<double>(row_.largest()); }
+
+    double scale() const { return scale_; }
+
+    // The `n` most likely tokens with their logits, the likeliest first.
+    void top(size_t n, std::vector<std::pair<int32_t, double>> &found) {
+        settle();
+        found.clear();
+        if (!n) return;
+        if (!is_short_) {
+            ValueList &list = free_list();
+            const size_t count = row_.collect(row_.threshold_for(n), list);
+            Shortlist best(w_);
+            best.open(list.values.data(), list.ids.data(), count, n, false);
+            for (size_t i = 0; i < best.size(); ++i) found.emplace_back(best.id(i), best.logit(i));
+            return;
+        }
+        for (size_t i = 0; i < std::min(n, short_.size()); ++i) found.emplace_back(short_.id(i), short_.logit(i));
+    }
+
+    void all(std::vector<std::pair<int32_t, double>> &kept) {
+        kept.clear();
+        if (is_short_) {
+            const double total = short_.sum_exps(scale_);
+            for (size_t i = 0; i < short_.size(); ++i)
+                kept.emplace_back(short_.id(i), exact_exp((short_.logit(i) - short_.logit(0)) * scale_) / total);
+            std::sort(kept.begin(), kept.end());
+            return;
+        }
+        const double total = is_weighted_ ? weight_left_ : row_.sum_exps(static_cast<float>(scale_), true);
+        for (size_t i = 0; i < row_.size(); ++i)
+            if (row_.weights()[i] > 0.0f) kept.emplace_back(row_.id(i), row_.weights()[i] / total);
+    }
+
+  private:
+    double random(uint32_t stage) const {
+        return uniforms_ ? uniforms_[stage] : uniform(p_.seed, s_.position(), stage);
+    }
+
+    ValueList &free_list() { return w_.lists[list_ ^ 1]; }
+
+    bool is_on(Stage stage) const {
+        switch (stage) {
+            case Stage::temperature: return p_.dynamic_range > 0.0f || p_.temperature != 1.0f;
+            case Stage::top_n_sigma: return p_.top_n_sigma > 0.0f;
+            case Stage::top_k: return p_.top_k > 0;
+            case Stage::typical: return p_.typical_p < 1.0f;
+            case Stage::top_p: return p_.top_p < 1.0f;
+            case Stage::min_p: return p_.min_p > 0.0f;
+            case Stage::xtc: return p_.xtc_probability > 0.0f && p_.xtc_threshold <= 0.5f;
+        }
+        return false;
+    }
+
+    void run(Stage stage) {
+        if (!is_on(stage)) return;
+        settle();
+        switch (stage) {
+            case Stage::temperature: apply_temperature(); break;
+            case Stage::top_n_sigma: keep_top_n_sigma(p_.top_n_sigma); break;
+            case Stage::top_k: keep_top_k(static_cast<size_t>(p_.top_k)); break;
+            case Stage::typical: keep_typical(p_.typical_p); break;
+            case Stage::top_p: keep_top_p(p_.top_p); break;
+            case Stage::min_p: keep_min_p(p_.min_p); break;
+            case Stage::xtc: drop_top_choices(); break;
+        }
+    }
+
+    // What `threshold` leaves of the row becomes the candidates. Only the first `limit` in their order, see Shortlist.
+    void keep_from(double threshold, size_t limit = SIZE_MAX, bool keep_ties = false) {
+        const float least = std::min(std::max(static_cast<float>(threshold), kLowest), row_.largest());
+        ValueList &list = free_list();
+        take(row_.collect(least, list), limit, keep_ties);
+    }
+
+    // The first `count` entries of the free list become the candidates.
+    void take(size_t count, size_t limit = SIZE_MAX, bool keep_ties = false) {
+        list_ ^= 1;
+        ValueList &list = w_.lists[list_];
+        if (count <= kShort || limit <= kShort) {
+            short_.open(list.values.data(), list.ids.data(), count, limit, keep_ties);
+            is_short_ = true;
+            return;
+        }
+        if (limit < count) {  // the row keeps the order of tokens: find the last one that stays
+            Key *keys = room(w_.candidates, count);
+            for (size_t i = 0; i < count; ++i) keys[i] = candidate_key(list.values[i], list.ids[i]);
+            std::nth_element(keys, keys + (limit - 1), keys + count);
+            const Key last = keep_ties ? keys[limit - 1] | 0xffffffffu : keys[limit - 1];
+            size_t kept = 0;
+            for (size_t i = 0; i < count; ++i) {
+                if (candidate_key(list.values[i], list.ids[i]) > last) continue;
+                list.values[kept] = list.values[i];
+                list.ids[kept++] = list.ids[i];
+            }
+            count = kept;
+        }
+        row_.open(list.values.data(), count, nullptr, list.ids.data());
+        row_.find_largest();
+    }
+
+    void keep_infinite() {  // as many logits as are +inf share the probability
+        ValueList &list = free_list();
+        const size_t count = row_.collect(HUGE_VALF, list);
+        std::fill(list.values.begin(), list.values.begin() + static_cast<ptrdiff_t>(count), 0.0f);
+        take(count);
+    }
+
+    void apply_temperature() {
+        double temperature = static_cast<double>(p_.temperature);
+        if (p_.dynamic_range > 0.0f) {
+            const double low = std::max(0.0, temperature - static_cast<double>(p_.dynamic_range));
+            const double high = temperature + static_cast<double>(p_.dynamic_range);
+            const size_t n = is_short_ ? short_.size() : row_.size();
+            if (n > 1) {
+                const double share = std::max(0.0, entropy()) / exact_log(static_cast<double>(n));
+                const double exponent = static_cast<double>(p_.dynamic_exponent);
+                const double part = share <= 0.0 ? (exponent == 0.0 ? 1.0 : 0.0) : exact_exp(exponent * exact_log(share));
+                temperature = low + (high - low) * part;
+            }
+        }
+        if (temperature < 1e-6) {  // as good as 0: the most likely one
+            keep_top_k(1);
+            return;
+        }
+        scale_ = scale_ / temperature;
+    }
+
+    double entropy() {
+        if (is_short_) return short_.entropy(scale_);
+        double weighted;
+        const double total = row_.sum_entropy(static_cast<float>(scale_), weighted);
+        return exact_log(total) - weighted / total;
+    }
+
+    void keep_top_k(size_t k) {
+        if (is_short_) return short_.keep_top_k(k, p_.keep_ties);
+        if (k < row_.size()) keep_from(static_cast<double>(row_.threshold_for(k)), k, p_.keep_ties);
+    }
+
+    void keep_min_p(double p) {
+        if (is_short_) return short_.keep_min_p(p, scale_);
+        keep_from(static_cast<double>(row_.largest()) + exact_log(p) / scale_);
+    }
+
+    void keep_top_n_sigma(double n) {
+        if (is_short_) return short_.keep_top_n_sigma(n);
+        double count, sum, squares;
+        row_.moments(count, sum, squares);
+        const double mean = sum / count, variance = squares / count - mean * mean;
+        const double least = static_cast<double>(row_.largest()) - n * exact_sqrt(std::max(0.0, variance));
+        keep_from(least == least ? least : static_cast<double>(kLowest));
+    }
+
+    void keep_top_p(double p) {
+        if (is_short_) return short_.keep_top_p(p, scale_);
+        const float scale = static_cast<float>(scale_);
+        const double target = p * row_.sum_exps(scale, true);
+        ValueList &list = free_list();
+        const size_t head = std::min(kHead, row_.blocks());
+        const size_t count = row_.collect(row_.threshold_for(head), list);
+        Shortlist best(w_);
+        best.open(list.values.data(), list.ids.data(), count, kShort, false);
+        if (best.keep_mass(target, scale_)) {
+            short_ = best;
+            is_short_ = true;
+            return;
+        }
+        keep_prefix(w_.weights.data(), target, false);
+    }
+
+    void keep_typical(double p) {
+        if (is_short_) return short_.keep_typical(p, p_.typical_reaches, scale_);
+        double weighted;
+        const double total = row_.sum_entropy(static_cast<float>(scale_), weighted, true);
+        row_.distances(static_cast<float>(scale_), static_cast<float>(weighted / total));
+        keep_prefix(w_.keys.data(), p * total, !p_.typical_reaches);
+    }
+
+    // Keeps the places with the highest keys whose weights reach `target` (or pass it).
+    void keep_prefix(const float *keys, double target, bool passes) {
+        PrefixSearch search(kernels_, w_, keys, w_.weights.data(), row_.blocks());
+        weight_left_ = search.run(target, passes);
+        is_weighted_ = true;
+    }
+
+    // Turns the weights that a prefix search left into a row of their logits, which the next stage can work on.
+    void settle() {
+        if (!is_weighted_) return;
+        is_weighted_ = false;
+        ValueList &list = free_list();
+        size_t count = 0;
+        int32_t places[kCollected];
+        float found_weights[kCollected];
+        for (size_t b = 0; b < row_.blocks(); ++b) {
+            const int found = kernels_.collect(row_.weights() + b * kBlock, nullptr, 1e-38f, places, found_weights);
+            if (!found) continue;
+            const uint32_t *mask;
+            const float *x = row_.block(b, mask);
+            float *values = room(list.values, count + kBlock) + count;
+            int32_t *ids = room(list.ids, count + kBlock) + count;
+            for (int i = 0; i < found; ++i) {
+                values[i] = x[places[i]];
+                ids[i] = row_.id(b * kBlock + static_cast<size_t>(places[i]));
+            }
+            count += static_cast<size_t>(found);
+        }
+        take(count);
+    }
+
+    void drop_top_choices() {
+        if (random(kXtcDraw) > static_cast<double>(p_.xtc_probability)) return;
+        const double threshold = static_cast<double>(p_.xtc_threshold);
+        if (is_short_) return short_.drop_top_choices(threshold, scale_);
+        const double total = row_.sum_exps(static_cast<float>(scale_));
+        const double least = static_cast<double>(row_.largest()) + exact_log(threshold * total) / scale_;
+        if (!(least <= static_cast<double>(row_.largest()))) return;
+        ValueList &list = free_list();
+        const size_t count = row_.collect(std::max(static_cast<float>(least), kLowest), list);
+        if (count < 2) return;
+        Shortlist above(w_);
+        above.open(list.values.data(), list.ids.data(), count, count, false);
+        for (size_t i = 0; i + 1 < above.size(); ++i) row_.change(place_of(above.id(i)), -HUGE_VALF);
+        row_.find_largest();
+    }
+
+    size_t place_of(int32_t id) const {
+        if (row_.id(0) == 0 && row_.id(row_.size() - 1) == static_cast<int32_t>(row_.size() - 1))
+            return static_cast<size_t>(id);
+        const int32_t *ids = w_.lists[list_].ids.data();
+        return static_cast<size_t>(std::lower_bound(ids, ids + row_.size(), id) - ids);
+    }
+
+    void keep_surprise_below(double bits) {
+        if (is_short_) return short_.keep_surprise_below(bits, scale_);
+        const double total = row_.sum_exps(static_cast<float>(scale_));
+        const double least = static_cast<double>(row_.largest()) + (exact_log(total) - bits * kLog2) / scale_;
+        const bool leaves_one = !(least <= static_cast<double>(row_.largest()));
+        keep_from(leaves_one ? static_cast<double>(row_.largest()) : least, leaves_one ? 1 : SIZE_MAX);
+    }
+
+    Workspace &w_;
+    const Sequence &s_;
+    const Parameters &p_;
+    const double *uniforms_;
+    Row row_;
+    Shortlist short_;
+    const Kernels &kernels_;
+    bool is_short_ = false;
+    bool is_weighted_ = false;  // the candidates are the places of the row with a weight above 0
+    double weight_left_ = 0.0;
+    int list_ = 0;
+    double scale_ = 1.0;
+};
+
+// log-probabilities of the row as it came, at temperature 1.
+bool raw_logprobs(const Kernels &kernels, Workspace &w, const float *logits, size_t n_vocab, size_t top, Choice &choice) {
+    Row row(kernels, w);
+    row.open(logits, n_vocab, nullptr, nullptr);
+    if (!row.find_largest()) return false;
+    const double largest = static_cast<double>(row.largest());
+    const double log_total = exact_log(row.sum_exps(1.0f));
+    choice.logprob = static_cast<double>(logits[choice.token]) - largest - log_total;
+    if (top) {
+        const size_t count = row.collect(row.threshold_for(top), w.lists[0]);
+        Shortlist best(w);
+        best.open(w.lists[0].values.data(), w.lists[0].ids.data(), count, top, false);
+        for (size_t i = 0; i < best.size(); ++i)
+            choice.top_logprobs.emplace_back(best.id(i), static_cast<float>(best.logit(i) - largest - log_total));
+    }
+    return true;
+}
+
+void processed_logprobs(Candidates &candidates, double weight, double total, size_t top, Choice &choice) {
+    choice.logprob = exact_log(weight / total);
+    std::vector<std::pair<int32_t, double>> best;
+    candidates.top(top, best);
+    const double log_total = exact_log(total);
+    for (const auto &entry : best)
+        choice.top_logprobs.emplace_back(
+            entry.first, static_cast<float>((entry.second - candidates.largest()) * candidates.scale() - log_total));
+}
+
+}  // namespace
+
+void choose(const Kernels &kernels, Workspace &workspace, const Sequence &sequence, const float *logits, size_t n_vocab,
+            const uint32_t *mask, const double *uniforms, Choice &choice) {
+    const Parameters &p = sequence.parameters;
+    choice.top_logprobs.clear();
+    choice.mirostat_mu = sequence.mirostat_mu;
+    choice.token = -1;
+    Candidates candidates(kernels, workspace, sequence, uniforms);
+    choice.outcome = candidates.open(logits, n_vocab, mask);
+    if (choice.outcome != Outcome::token) return;
+    double weight = 1.0, total = 1.0;
+    if (candidates.is_greedy()) {
+        choice.token = candidates.most_likely();
+        if (p.top_logprobs >= 0 && p.logprob_scope == Scope::processed) total = candidates.sum_exps();
+    } else {
+        candidates.run_stages();
+        choice.token = candidates.draw(weight, total);
+        if (p.mirostat) {
+            const double surprise = -exact_log(weight / total) / kLog2;
+            choice.mirostat_mu -= static_cast<double>(p.mirostat_eta) * (surprise - static_cast<double>(p.mirostat_tau));
+        }
+    }
+    if (p.top_logprobs < 0) return;
+    const size_t top = static_cast<size_t>(p.top_logprobs);
+    if (p.logprob_scope == Scope::processed) {
+        processed_logprobs(candidates, weight, total, top, choice);
+    } else if (!raw_logprobs(kernels, workspace, logits, n_vocab, top, choice)) {
+        choice.outcome = Outcome::not_a_number;
+    }
+}
+
+Outcome distribution(const Kernels &kernels, Workspace &workspace, const Sequence &sequence, const float *logits,
+                     size_t n_vocab, const uint32_t *mask, const double *uniforms,
+                     std::vector<std::pair<int32_t, double>> &kept) {
+    Candidates candidates(kernels, workspace, sequence, uniforms);
+    const Outcome outcome = candidates.open(logits, n_vocab, mask);
+    if (outcome != Outcome::token) return outcome;
+    if (candidates.is_greedy()) {
+        kept.assign(1, {candidates.most_likely(), 1.0});
+    } else {
+        candidates.run_stages();
+        candidates.all(kept);
+    }
+    return outcome;
+}
+
+}  // namespace edgellm::sampling

@@ -1,0 +1,303 @@
+// Sixteen float lanes, whatever the registers of the translation unit: one of AVX-512, two of AVX2, four of SSE2 or NEON.
+//
+// Every operation is one IEEE operation per lane, or an exact one on bits, and the sum over lanes is one fixed tree. So
+// the same input gives the same bits on every processor. No fused multiply-add: SSE2 and old AVX2 compilers have none
+// (the units are compiled with -ffp-contract=off).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+
+constexpr int kRegisters = 1;
+using Register = __m512;
+using Integers = __m512i;
+using Flags = __mmask16;
+constexpr __mmask16 kAll = 0xffff;  // the zero-masking forms: GCC warns about the undefined operand of the plain ones
+
+inline Register load_register(const float *from) { return _mm512_loadu_ps(from); }
+inline void store_register(float *to, Register a) { _mm512_storeu_ps(to, a); }
+inline Register broadcast(float value) { return _mm512_set1_ps(value); }
+inline Register add(Register a, Register b) { return _mm512_add_ps(a, b); }
+inline Register subtract(Register a, Register b) { return _mm512_sub_ps(a, b); }
+inline Register multiply(Register a, Register b) { return _mm512_mul_ps(a, b); }
+inline Register larger(Register a, Register b) { return _mm512_maskz_max_ps(kAll, a, b); }
+inline Register magnitude(Register a) {
+    return _mm512_castsi512_ps(_mm512_and_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)));
+}
+inline Flags at_least(Register a, Register b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+inline Flags unordered(Register a, Register b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
+inline Flags no_flags() { return 0; }
+inline Flags either(Flags a, Flags b) { return static_cast<Flags>(a | b); }
+inline unsigned bits_of(Flags a) { return a; }
+inline Register keep_where(Register a, Flags keep) { return _mm512_maskz_mov_ps(keep, a); }
+inline Register choose(Flags take, Register a, Register other) { return _mm512_mask_mov_ps(other, take, a); }
+inline Flags flags_from(unsigned bits) { return static_cast<Flags>(bits); }
+inline Register scale_by_power(Register a, Register magic_sum) {  // a * 2^n, n in the low bits of magic_sum
+    const __m512i n = _mm512_maskz_slli_epi32(kAll, _mm512_castps_si512(magic_sum), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), n));
+}
+
+#elif defined(__AVX2__)
+
+constexpr int kRegisters = 2;
+using Register = __m256;
+using Flags = __m256;
+
+inline Register load_register(const float *from) { return _mm256_loadu_ps(from); }
+inline void store_register(float *to, Register a) { _mm256_storeu_ps(to, a); }
+inline Register broadcast(float value) { return _mm256_set1_ps(value); }
+inline Register add(Register a, Register b) { return _mm256_add_ps(a, b); }
+inline Register subtract(Register a, Register b) { return _mm256_sub_ps(a, b); }
+inline Register multiply(Register a, Register b) { return _mm256_mul_ps(a, b); }
+inline Register larger(Register a, Register b) { return _mm256_max_ps(a, b); }
+inline Register magnitude(Register a) { return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff))); }
+inline Flags at_least(Register a, Register b) { return _mm256_cmp_ps(a, b, _CMP_GE_OQ); }
+inline Flags unordered(Register a, Register b) { return _mm256_cmp_ps(a, b, _CMP_UNORD_Q); }
+inline Flags no_flags() { return _mm256_setzero_ps(); }
+inline Flags either(Flags a, Flags b) { return _mm256_or_ps(a, b); }
+inline unsigned bits_of(Flags a) { return static_cast<unsigned>(_mm256_movemask_ps(a)); }
+inline Register keep_where(Register a, Flags keep) { return _mm256_and_ps(a, keep); }
+inline Register choose(Flags take, Register a, Register other) { return _mm256_blendv_ps(other, a, take); }
+inline Flags flags_from(unsigned bits) {
+    const __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), each);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, each));
+}
+inline Register scale_by_power(Register a, Register magic_sum) {
+    const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(magic_sum), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), n));
+}
+
+#elif defined(__SSE2__)
+
+constexpr int kRegisters = 4;
+using Register = __m128;
+using Flags = __m128;
+
+inline Register load_register(const float *from) { return _mm_loadu_ps(from); }
+inline void store_register(float *to, Register a) { _mm_storeu_ps(to, a); }
+inline Register broadcast(float value) { return _mm_set1_ps(value); }
+inline Register add(Register a, Register b) { return _mm_add_ps(a, b); }
+inline Register subtract(Register a, Register b) { return _mm_sub_ps(a, b); }
+inline Register multiply(Register a, Register b) { return _mm_mul_ps(a, b); }
+inline Register larger(Register a, Register b) { return _mm_max_ps(a, b); }
+inline Register magnitude(Register a) { return _mm_and_ps(a, _mm_castsi128_ps(_mm_set1_epi32(0x7fffffff))); }
+inline Flags at_least(Register a, Register b) { return _mm_cmpge_ps(a, b); }
+inline Flags unordered(Register a, Register b) { return _mm_cmpunord_ps(a, b); }
+inline Flags no_flags() { return _mm_setzero_ps(); }
+inline Flags either(Flags a, Flags b) { return _mm_or_ps(a, b); }
+inline unsigned bits_of(Flags a) { return static_cast<unsigned>(_mm_movemask_ps(a)); }
+inline Register keep_where(Register a, Flags keep) { return _mm_and_ps(a, keep); }
+inline Register choose(Flags take, Register a, Register other) {
+    return _mm_or_ps(_mm_and_ps(take, a), _mm_andnot_ps(take, other));
+}
+inline Flags flags_from(unsigned bits) {
+    const __m128i each = _mm_setr_epi32(1, 2, 4, 8);
+    return _mm_castsi128_ps(_mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32(static_cast<int>(bits)), each), each));
+}
+inline Register scale_by_power(Register a, Register magic_sum) {
+    const __m128i n = _mm_slli_epi32(_mm_castps_si128(magic_sum), 23);
+    return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a), n));
+}
+
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+
+constexpr int kRegisters = 4;
+using Register = float32x4_t;
+using Flags = uint32x4_t;
+
+inline Register load_register(const float *from) { return vld1q_f32(from); }
+inline void store_register(float *to, Register a) { vst1q_f32(to, a); }
+inline Register broadcast(float value) { return vdupq_n_f32(value); }
+inline Register add(Register a, Register b) { return vaddq_f32(a, b); }
+inline Register subtract(Register a, Register b) { return vsubq_f32(a, b); }
+inline Register multiply(Register a, Register b) { return vmulq_f32(a, b); }
+inline Register larger(Register a, Register b) { return vmaxnmq_f32(a, b); }
+inline Register magnitude(Register a) { return vabsq_f32(a); }
+inline Flags at_least(Register a, Register b) { return vcgeq_f32(a, b); }
+inline Flags unordered(Register a, Register b) { return vmvnq_u32(vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b))); }
+inline Flags no_flags() { return vdupq_n_u32(0); }
+inline Flags either(Flags a, Flags b) { return vorrq_u32(a, b); }
+inline unsigned bits_of(Flags a) {
+    const uint32x4_t each = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(a, each));
+}
+inline Register keep_where(Register a, Flags keep) {
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), keep));
+}
+inline Register choose(Flags take, Register a, Register other) { return vbslq_f32(take, a, other); }
+inline Flags flags_from(unsigned bits) {
+    const uint32x4_t each = {1, 2, 4, 8};
+    return vtstq_u32(vdupq_n_u32(bits), each);
+}
+inline Register scale_by_power(Register a, Register magic_sum) {
+    const int32x4_t n = vshlq_n_s32(vreinterpretq_s32_f32(magic_sum), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), n));
+}
+
+#else  // one lane at a time, for processors without one of the above
+
+constexpr int kRegisters = 16;
+using Register = float;
+using Flags = unsigned;
+
+inline Register load_register(const float *from) { return *from; }
+inline void store_register(float *to, Register a) { *to = a; }
+inline Register broadcast(float value) { return value; }
+inline Register add(Register a, Register b) { return a + b; }
+inline Register subtract(Register a, Register b) { return a - b; }
+inline Register multiply(Register a, Register b) { return a * b; }
+inline Register larger(Register a, Register b) { return a > b ? a : b; }
+inline Register magnitude(Register a) { return __builtin_fabsf(a); }
+inline Flags at_least(Register a, Register b) { return a >= b; }
+inline Flags unordered(Register a, Register b) { return a != a || b != b; }
+inline Flags no_flags() { return 0; }
+inline Flags either(Flags a, Flags b) { return a | b; }
+inline unsigned bits_of(Flags a) { return a; }
+inline Register keep_where(Register a, Flags keep) { return keep ? a : 0.0f; }
+inline Register choose(Flags take, Register a, Register other) { return take ? a : other; }
+inline Flags flags_from(unsigned bits) { return bits & 1u; }
+inline Register scale_by_power(Register a, Register magic_sum) {
+    uint32_t value, n;
+    std::memcpy(&value, &a, 4);
+    std::memcpy(&n, &magic_sum, 4);
+    value += n << 23;
+    std::memcpy(&a, &value, 4);
+    return a;
+}
+
+#endif
+
+constexpr int kLanes = 16;
+constexpr int kWidth = kLanes / kRegisters;  // lanes of one register
+static_assert(sizeof(Register) == 4 * kWidth, "sixteen lanes");
+
+// Sixteen lanes to four: lane i with i + 8, then with i + 4. The rest of the tree is lane i with i + 2, then with i + 1.
+// A sum in this order is the same on every processor.
+#if defined(__SSE2__)
+
+template <class Join>
+inline __m128 four_lanes(const Register *r, Join join) {
+#if defined(__AVX512F__)
+    const __m256 low = _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, _mm512_castps_pd(*r), 0));
+    const __m256 high = _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, _mm512_castps_pd(*r), 1));
+    const __m256 eight = join.eight(low, high);
+    return join.four(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#elif defined(__AVX2__)
+    const __m256 eight = join.eight(r[0], r[1]);
+    return join.four(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+    return join.four(join.four(r[0], r[2]), join.four(r[1], r[3]));
+#endif
+}
+
+template <class Join>
+inline float one_lane(const Register *r, Join join) {
+    const __m128 four = four_lanes(r, join);
+    const __m128 two = join.four(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(join.four(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+struct Sum {
+    __m128 four(__m128 a, __m128 b) const { return _mm_add_ps(a, b); }
+#if defined(__AVX2__)
+    __m256 eight(__m256 a, __m256 b) const { return _mm256_add_ps(a, b); }
+#endif
+};
+
+struct Largest {
+    __m128 four(__m128 a, __m128 b) const { return _mm_max_ps(a, b); }
+#if defined(__AVX2__)
+    __m256 eight(__m256 a, __m256 b) const { return _mm256_max_ps(a, b); }
+#endif
+};
+
+inline float sum_lanes(const Register *r) { return one_lane(r, Sum{}); }
+inline float largest_lane(const Register *r) { return one_lane(r, Largest{}); }
+
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+
+inline float sum_lanes(const Register *r) {
+    const float32x4_t four = vaddq_f32(vaddq_f32(r[0], r[2]), vaddq_f32(r[1], r[3]));
+    const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+inline float largest_lane(const Register *r) {
+    return vmaxvq_f32(vmaxq_f32(vmaxq_f32(r[0], r[2]), vmaxq_f32(r[1], r[3])));
+}
+
+#else
+
+inline float sum_lanes(const Register *r) {
+    float lanes[kLanes];
+    std::memcpy(lanes, r, sizeof lanes);
+    for (int half = kLanes / 2; half; half /= 2)
+        for (int i = 0; i < half; ++i) lanes[i] = lanes[i] + lanes[i + half];
+    return lanes[0];
+}
+
+inline float largest_lane(const Register *r) {
+    float best = r[0];
+    for (int i = 1; i < kLanes; ++i) best = r[i] > best ? r[i] : best;
+    return best;
+}
+
+#endif
+
+// Appends the lanes of `value` that `found` names to `values`, and `first` plus their numbers to `places`. Writes a whole
+// register to both: they need that much room.
+#if defined(__AVX512F__)
+inline int append(Register value, Flags flags, unsigned found, int first, int32_t *places, float *values) {
+    const __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    store_register(values, _mm512_maskz_compress_ps(flags, value));
+    _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(flags, _mm512_add_epi32(numbers, _mm512_set1_epi32(first))));
+    return __builtin_popcount(found);
+}
+#elif defined(__AVX2__)
+struct LaneOrders {  // for each set of lanes: their numbers, ascending
+    uint8_t lanes[256][8];
+    constexpr LaneOrders() : lanes() {
+        for (int set = 0; set < 256; ++set) {
+            int n = 0;
+            for (int lane = 0; lane < 8; ++lane)
+                if (set >> lane & 1) lanes[set][n++] = static_cast<uint8_t>(lane);
+        }
+    }
+};
+constexpr LaneOrders kLaneOrders;
+
+inline int append(Register value, Flags, unsigned found, int first, int32_t *places, float *values) {
+    const __m256i order =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(kLaneOrders.lanes[found])));
+    store_register(values, _mm256_permutevar8x32_ps(value, order));
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(places), _mm256_add_epi32(order, _mm256_set1_epi32(first)));
+    return __builtin_popcount(found);
+}
+#else
+inline int append(Register value, Flags, unsigned found, int first, int32_t *places, float *values) {
+    float lanes[kWidth];
+    store_register(lanes, value);
+    int count = 0;
+    for (; found; found &= found - 1) {
+        const int lane = __builtin_ctz(found);
+        places[count] = first + lane;
+        values[count++] = lanes[lane];
+    }
+    return count;
+}
+#endif
+
+}  // namespace

@@ -1,0 +1,83 @@
+// One row of logits as a whole: too many to sort. Every pass is a kernel over its blocks; what was changed lies in copies
+// of the few blocks concerned, so that the input stays as it is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernel_table.h"
+#include "workspace.h"
+
+namespace edgellm::sampling {
+
+constexpr float kLowest = -3.402823466e38f;  // the least finite logit
+
+class Row {
+  public:
+    Row(const Kernels &kernels, Workspace &workspace) : k_(kernels), w_(workspace) {}
+
+    // A row of `n` logits. `ids` are their tokens, ascending; nullptr when logit i is token i. `mask`: see Kernels.
+    void open(const float *x, size_t n, const uint32_t *mask, const int32_t *ids);
+
+    // Gives the logit at place `i` another value. All changes come before `find_largest`, or it is called again.
+    void change(size_t i, float value);
+
+    // Computes the largest logit. False when one is NaN.
+    bool find_largest();
+
+    size_t size() const { return n_; }
+    size_t blocks() const { return blocks_; }
+    float largest() const { return largest_; }
+    int32_t id(size_t i) const { return ids_ ? ids_[i] : static_cast<int32_t>(i); }
+    float at(size_t i) const;
+
+    // The first place of the largest logit.
+    size_t first_largest() const;
+
+    // Sum of e = exp((x - largest) * scale); sums of blocks are kept for `find`. With `store`, every e goes to
+    // workspace.weights.
+    double sum_exps(float scale, bool store = false);
+
+    // The same, and the sum of e * (x - largest) * scale.
+    double sum_entropy(float scale, double &weighted, bool store = false);
+
+    // Number, sum and sum of squares of x - largest over the logits above -inf.
+    void moments(double &count, double &sum, double &squares);
+
+    // -|(x - largest) * scale - centre| of every logit, to workspace.keys.
+    void distances(float scale, float centre);
+
+    // All logits >= threshold, in their order, into `list`; returns how many.
+    size_t collect(float threshold, ValueList &list) const;
+
+    // The least threshold that `collect` needs for at least `k` logits, or the least finite logit when there are fewer.
+    float threshold_for(size_t k);
+
+    // The place whose e, added up in the order of places, reaches `target`; the sums are those of `sum_exps(scale)`.
+    // `weight` is its e. Falls back to the last place with a weight.
+    size_t find(double target, float scale, double &weight);
+
+    // The same over the weights that were stored, after `PrefixSearch` took some away.
+    size_t find_stored(double target, double &weight) const;
+
+    // Every e, zero behind the row's end; from a pass that stored them.
+    const float *weights() const { return w_.weights.data(); }
+
+    // The logits of block `b`, changed ones included, and its mask.
+    const float *block(size_t b, const uint32_t *&mask) const;
+
+  private:
+    size_t find_block(double target, double &running, bool &is_past) const;
+    template <class Pass>
+    void for_runs(Pass pass) const;
+
+    const Kernels &k_;
+    Workspace &w_;
+    const float *x_ = nullptr;
+    const uint32_t *mask_ = nullptr;
+    const int32_t *ids_ = nullptr;
+    size_t n_ = 0, blocks_ = 0, touched_ = 0;
+    float largest_ = 0.0f;
+};
+
+}  // namespace edgellm::sampling
