@@ -29,7 +29,7 @@ _SMALLEST_CONTEXT = 256
 class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to load and how. None leaves a value to the plan, or to this machine where there is no plan."""
 
-    model_path: Path
+    model_path: Path  # of a split model any part, in the folder of the others
     plan: Plan | None = None
     context: int | None = None  # tokens of one sequence
     sequences: int | None = None
@@ -53,11 +53,11 @@ def load_backend(
     """
     from edgellm.devices.gguf_shape import shape_from_gguf
     from edgellm.devices.local import detect_local
-    from edgellm.formats.gguf import read_header
+    from edgellm.formats.gguf_split import find_parts, read_model
 
     started = time.monotonic()
     progress = progress or SilentProgress()
-    shape = shape_from_gguf(read_header(request.model_path, skip_arrays=True))
+    shape = shape_from_gguf(read_model(find_parts(request.model_path), skip_arrays=True).header)
     machine = detect_local()
     if request.plan is not None:
         _check_plan(request.plan, machine, progress)

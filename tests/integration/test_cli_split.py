@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from cli_process import Cli
 
+from edgellm.errors import DoesNotFitError
+from edgellm_runtimes.load import LoadRequest, load_backend
 from gguf_parts import split_gguf
 
 
@@ -64,7 +66,19 @@ def test_fit_counts_all_parts(cli: Cli, whole: Path, parts: list[Path]) -> None:
 
 def test_a_split_model_runs_where_it_lies(cli: Cli, whole: Path, parts: list[Path]) -> None:
     words = ("Once upon a time", "--raw", "-n", "12", "--temperature", "0")
-    assert cli.run("run", parts[0], *words).stdout == cli.run("run", whole, *words).stdout
+    expected = cli.run("run", whole, *words).stdout
+    assert [cli.run("run", part, *words).stdout for part in (parts[0], parts[2])] == [expected] * 2
+
+
+def test_loading_counts_all_parts(whole: Path, parts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgellm.devices.local.available_memory_bytes", lambda: 0)
+
+    def needed(path: Path) -> str:
+        with pytest.raises(DoesNotFitError) as caught:
+            load_backend(LoadRequest(model_path=path, context=512))
+        return caught.value.message.removeprefix(path.name)
+
+    assert needed(parts[0]) == needed(parts[1]) == needed(whole)
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign", "swapped", "torn"])
@@ -79,7 +93,7 @@ def test_incomplete_or_foreign_parts_are_refused(cli: Cli, parts: list[Path], tm
         shutil.copyfile(parts[2], copies[1])
     else:
         copies[2].write_bytes(copies[2].read_bytes()[:-1000])
-    for words in (["pack", copies[0], "--device", "raspberrypi5"], ["fit", copies[0]]):
+    for words in (["pack", copies[0], "--device", "raspberrypi5"], ["fit", copies[0]], ["run", copies[0], "Hello"]):
         done = cli.run(*words, status=3 if damage == "missing" else 1)
         assert "tiny-Q4_0-0000" in done.stderr
     assert cli.json("list") == []

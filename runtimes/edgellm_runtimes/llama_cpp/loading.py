@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgellm.errors import BackendError, ModelFileError, UnsupportedError, UsageError
-from edgellm.formats.gguf import read_header
+from edgellm.formats.gguf_split import find_parts, read_model
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.llama_cpp.library import log_position, log_since
@@ -52,8 +52,12 @@ def check_settings(settings: BackendSettings) -> None:
 
 
 def load_model(lib: Any, path: Path, settings: BackendSettings, progress: Progress, cancel: CancelToken) -> Any:
-    """Load the weights at ``path``. Raises ModelFileError, UnsupportedError, NotFoundError, Interrupted."""
-    size_bytes = read_header(path, skip_arrays=True).file_bytes  # a torn or lying file stops here, with a clear error
+    """Load the weights at ``path``; any part of a split model stands for all of them, which lie in the same folder.
+
+    Raises ModelFileError, UnsupportedError, NotFoundError, Interrupted.
+    """
+    files = read_model(find_parts(path), skip_arrays=True)  # a torn or lying file stops here, with a clear error
+    path, size_bytes = files.paths[0], files.header.file_bytes  # llama.cpp finds the others by the first one's name
     params = lib.llama_model_default_params()
     params.n_gpu_layers = 0
     params.load_mode = lib.LLAMA_LOAD_MODE_MMAP if settings.mmap else lib.LLAMA_LOAD_MODE_NONE
