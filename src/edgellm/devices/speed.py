@@ -2,7 +2,8 @@
 
 Decode: t = max(weights read / bandwidth, 2 * weights / compute) + KV read / bandwidth + a small cost per layer.
 Prefill: 2 * weights per prompt token against the compute figure of the profile. Where the profile has no figure there
-is no prediction: None.
+is no prediction: None. A machine that was calibrated is predicted from what was measured there instead; see
+measured_speed.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from edgellm.devices.measured_speed import measured_decode, measured_prefill
 from edgellm.devices.memory import kv_bytes
 from edgellm.devices.model import ModelShape
 from edgellm.devices.prediction import SpeedRange
 from edgellm.devices.profile import Accelerator, Figure, Profile
 from edgellm.devices.repack import repacked_tensors
 from edgellm.devices.settings import RunSettings
+from edgellm.devices.work import active_share, decoded_tensors, prompt_tensors
 
 __all__ = ["SpeedRange", "predict_decode", "predict_prefill"]
 
@@ -47,6 +50,9 @@ def predict_decode(
 
     Weights are read once per step for all of them; arithmetic and KV reads grow with their number.
     """
+    measured = profile.perf.measured
+    if measured is not None and accelerator is None:
+        return measured_decode(shape, settings, profile.cpu.features, measured, users=users, filled=filled)
     bandwidth, basis = _decode_bandwidth(profile, accelerator)
     compute = _decode_compute(profile, accelerator, users)
     if bandwidth is None:
@@ -70,6 +76,9 @@ def predict_prefill(
     shape: ModelShape, settings: RunSettings, profile: Profile, *, accelerator: Accelerator | None = None
 ) -> SpeedRange | None:
     """Prompt tokens per second of a prompt of about 512 tokens; long ones are slower (x 0.6 to 0.8 at 4096)."""
+    measured = profile.perf.measured
+    if measured is not None and accelerator is None:
+        return measured_prefill(shape, settings, profile.cpu.features, measured, tokens=SHORT_TOKENS)
     plain, repacked = profile.perf.prefill_gops, profile.perf.prefill_gops_repacked
     share = 0.0
     if accelerator is not None:
@@ -89,37 +98,17 @@ def predict_prefill(
 
 def read_bytes(shape: ModelShape, users: int = 1) -> int:
     """Bytes of weights that one step reads: everything but looked-up embeddings and idle experts."""
-    total = 0.0
-    for tensor in shape.tensors:
-        if "token_embd" in tensor.name and not (shape.is_tied and tensor.name == "token_embd.weight"):
-            continue
-        total += tensor.size_bytes * _active_share(shape, tensor.name, users)
-    return round(total)
+    return round(sum(t.size_bytes * active_share(shape, t.name, users) for t in decoded_tensors(shape)))
 
 
 def decode_weights(shape: ModelShape) -> int:
     """Weights that take part in one decoded token, the output matrix included."""
-    total = 0.0
-    for tensor in shape.tensors:
-        if "token_embd" in tensor.name and not (shape.is_tied and tensor.name == "token_embd.weight"):
-            continue
-        total += tensor.n_elements * _active_share(shape, tensor.name, 1)
-    return round(total)
+    return round(sum(t.n_elements * active_share(shape, t.name) for t in decoded_tensors(shape)))
 
 
 def prefill_weights(shape: ModelShape) -> int:
     """Weights that take part in one prompt token: neither embedding nor output matrix."""
-    total = 0.0
-    for tensor in shape.tensors:
-        if tensor.name.startswith("blk."):
-            total += tensor.n_elements * _active_share(shape, tensor.name, 1)
-    return round(total)
-
-
-def _active_share(shape: ModelShape, name: str, users: int) -> float:
-    if "_exps" not in name or not shape.n_experts:
-        return 1.0
-    return min(1.0, users * shape.n_experts_used / shape.n_experts)
+    return round(sum(t.n_elements * active_share(shape, t.name) for t in prompt_tensors(shape)))
 
 
 def _kv_read_bytes(shape: ModelShape, settings: RunSettings, filled: int) -> int:

@@ -1,0 +1,139 @@
+"""Speed on a machine that was calibrated: the measured time of every matrix of the model, and what lies between them.
+
+Decode: sum of 2 x weights / decode speed of their type, a fixed time per layer, and attention over what is in the
+cache. Prefill: sum of 2 x weights x tokens / prefill speed of their type, the rows between the matrices, attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from edgellm.devices.measured import KernelSpeed, Measured
+from edgellm.devices.model import ModelShape, TensorShape
+from edgellm.devices.prediction import SpeedRange
+from edgellm.devices.repack import repacked_tensors
+from edgellm.devices.settings import RunSettings
+from edgellm.devices.work import active_share, decoded_tensors, prompt_tensors
+from edgellm.formats.ggml_types import TYPES
+
+__all__ = ["measured_decode", "measured_prefill"]
+
+# How far the sum lay from whole models that were measured beside it (tests/benchmarks/fit.py), and the widest range
+# where everything in the model was measured; where a part was not, another type stood for it.
+_MODEL_ERROR = 0.12
+_WIDEST = 0.20
+_WITH_STAND_INS = 0.40
+_SMALL_SHARE = 0.05  # of the weights: too little to matter
+
+
+class _Sum(NamedTuple):
+    seconds: float
+    stand_ins: tuple[str, ...]  # types that were not measured
+
+
+def measured_decode(
+    shape: ModelShape,
+    settings: RunSettings,
+    features: Collection[str],
+    measured: Measured,
+    *,
+    users: int,
+    filled: int,
+) -> SpeedRange:
+    """Tokens per second of each of ``users`` that decode together, with ``filled`` tokens in each one's cache."""
+    tensors = decoded_tensors(shape)
+    single = _matrix_seconds(shape, settings, features, measured, tensors, "decode")
+    tokens = max(1, min(filled, settings.context))
+    beside = len(shape.layers) * measured.layer_seconds
+    beside += users * _attention(shape, tokens, 1) / (measured.decode_attention_gops * 1e9)
+    if users == 1:
+        return _range(1 / (single.seconds + beside), measured, shape, settings, single.stand_ins)
+    # Several rows at once were not measured: at best they cost what rows of a prompt do, at worst a step each.
+    rows = _matrix_seconds(shape, settings, features, measured, tensors, "prefill")
+    best = _range(1 / (max(single.seconds, users * rows.seconds) + beside), measured, shape, settings, single.stand_ins)
+    worst = _range(1 / (users * single.seconds + beside), measured, shape, settings, single.stand_ins)
+    return SpeedRange(low=min(best.low, worst.low), high=max(best.high, worst.high), basis=best.basis)
+
+
+def measured_prefill(
+    shape: ModelShape, settings: RunSettings, features: Collection[str], measured: Measured, *, tokens: int
+) -> SpeedRange:
+    """Prompt tokens per second of a prompt of ``tokens`` tokens into an empty cache."""
+    tensors = _computed_for_all(shape)
+    matrices = _matrix_seconds(shape, settings, features, measured, tensors, "prefill")
+    values = sum((t.shape[0] + t.shape[1]) * active_share(shape, t.name) for t in tensors if len(t.shape) > 1)
+    attention = _attention(shape, tokens / 2, tokens) / (measured.prefill_attention_gops * 1e9)
+    seconds = tokens * (matrices.seconds + values * measured.prefill_value_seconds) + attention
+    return _range(tokens / seconds, measured, shape, settings, matrices.stand_ins)
+
+
+def _computed_for_all(shape: ModelShape) -> list[TensorShape]:
+    """Of the last layer's feed-forward only the rows whose logits are wanted are computed."""
+    last = f"blk.{len(shape.layers) - 1}.ffn_"
+    return [tensor for tensor in prompt_tensors(shape) if not tensor.name.startswith(last)]
+
+
+def _matrix_seconds(
+    shape: ModelShape,
+    settings: RunSettings,
+    features: Collection[str],
+    measured: Measured,
+    tensors: Iterable[TensorShape],
+    step: str,
+) -> _Sum:
+    """Time of one row through ``tensors``, in a step of one row ("decode") or of many ("prefill")."""
+    copied = {tensor.name for tensor in repacked_tensors(shape, features)} if settings.repack else set()
+    seconds, total, strange = 0.0, 0.0, {}
+    for tensor in tensors:
+        if len(tensor.shape) < 2:
+            continue
+        work = 2 * tensor.n_elements * active_share(shape, tensor.name)
+        kernel, is_exact = _kernel(measured, tensor.type, tensor.name in copied)
+        seconds += work / (1e9 * (kernel.decode_gops if step == "decode" else kernel.prefill_gops))
+        total += work
+        if not is_exact or "_exps" in tensor.name:
+            strange[tensor.type] = strange.get(tensor.type, 0.0) + work
+    matters = sum(strange.values()) > _SMALL_SHARE * total
+    return _Sum(seconds, tuple(sorted(strange)) if matters else ())
+
+
+def _kernel(measured: Measured, type_name: str, repacked: bool) -> tuple[KernelSpeed, bool]:
+    """The measured speed of a type; else that of the type with the most similar number of bits, and False."""
+    found = measured.kernel(type_name, repacked)
+    if found is not None:
+        return found, True
+    bits = _bits(type_name)
+    nearest = min(measured.kernels, key=lambda k: (abs(_bits(k.type) - bits), k.repacked != repacked))
+    return nearest, False
+
+
+def _bits(type_name: str) -> float:
+    kind = TYPES.get(type_name)
+    return 8 * kind.block_bytes / kind.block_size if kind is not None else 8.0
+
+
+def _attention(shape: ModelShape, seen: float, rows: int) -> float:
+    """Operations of ``rows`` tokens that look at ``seen`` tokens each, in all layers."""
+    return sum(
+        2.0 * rows * min(seen, layer.window or seen) * shape.n_heads * (layer.key_length + layer.value_length)
+        for layer in shape.layers
+    )
+
+
+def _range(
+    speed: float, measured: Measured, shape: ModelShape, settings: RunSettings, stand_ins: tuple[str, ...]
+) -> SpeedRange:
+    unusual = shape.state_bytes > 0 or not settings.flash_attention
+    unusual = unusual or (settings.kv_type_k, settings.kv_type_v) != ("f16", "f16")
+    half = min(_WIDEST, _MODEL_ERROR + measured.spread)
+    basis = f"{measured.source}; +-{half:.0%}: repeats lay +-{measured.spread:.0%} apart"
+    if stand_ins or unusual:
+        half = _WITH_STAND_INS
+        what = f"{', '.join(stand_ins)} counted as similar types" if stand_ins else "attention of this kind was not"
+        basis = f"{measured.source}; {what}: +-{half:.0%}"
+    return SpeedRange(low=_three_digits(speed * (1 - half)), high=_three_digits(speed * (1 + half)), basis=basis)
+
+
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
