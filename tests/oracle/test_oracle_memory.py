@@ -23,6 +23,8 @@ VOCABULARY, HIDDEN, LAYERS, FEED_FORWARD = 4096, 512, 4, 2048
 CHILD = """
 import ctypes, json, re, sys
 import llama_cpp as L
+from edgellm_runtimes.llama_cpp.amx import leave_out_amx
+leave_out_amx(L.llama_cpp._lib)  # as our runtime does: AMX would take the place of the repacked copy
 path, context, ubatch, sequences, flash, mmap, repack = sys.argv[1], *map(int, sys.argv[2:])
 log = []
 keep = L.llama_log_callback(lambda level, text, user: log.append(text.decode("utf-8", "replace")))
