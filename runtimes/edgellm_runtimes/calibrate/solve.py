@@ -1,0 +1,101 @@
+"""From times of whole small models to the speed of their parts.
+
+A decode step takes 2 x weights / speed of the type + layers x a fixed time. A prompt takes 2 x weights x tokens / speed
++ row values x tokens x a fixed time + attention. Two models of one type, wide and narrow, give the fixed times; a
+longer context gives attention; with them every further type needs one model.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgellm.devices.calibration import KernelSpeed
+from edgellm_runtimes.calibrate.synthetic import N_TOKENS, Shape
+from edgellm_runtimes.calibrate.timing import PROMPT_TOKENS, SHALLOW_TOKENS, Timing
+
+__all__ = ["Reference", "kernel_speed", "solve_reference"]
+
+_LEAST_SHARE = 0.05  # a part never counts as less of a step: noise must not make it free, or the rest negative
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What does not depend on the type of the weights; the fields are those of Measured."""
+
+    layer_seconds: float
+    decode_attention_gops: float
+    prefill_attention_gops: float
+    prefill_value_seconds: float
+
+
+def solve_reference(wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timing: Timing) -> Reference:
+    """The fixed times, from two models of the same type; ``wide_timing`` is a deep one."""
+    decode_more = max(wide_timing.deep_decode_s - wide_timing.decode_s, 1e-3 * wide_timing.decode_s)
+    decode_attention = _attention(wide, 1, 2 * PROMPT_TOKENS - SHALLOW_TOKENS) / decode_more
+    prefill_more = max(wide_timing.deep_prefill_s - wide_timing.prefill_s, 1e-3 * wide_timing.prefill_s)
+    prefill_attention = _attention(wide, PROMPT_TOKENS, PROMPT_TOKENS) / prefill_more
+
+    layer_seconds = _second_term(
+        (wide.n_weights, wide.n_layers, wide_timing.decode_s - _attention(wide, 1, SHALLOW_TOKENS) / decode_attention),
+        (
+            narrow.n_weights,
+            narrow.n_layers,
+            narrow_timing.decode_s - _attention(narrow, 1, SHALLOW_TOKENS) / decode_attention,
+        ),
+    )
+    value_seconds = _second_term(
+        (
+            _prompt_weights(wide) * PROMPT_TOKENS,
+            _prompt_values(wide) * PROMPT_TOKENS,
+            _without(wide_timing.prefill_s, _prompt_attention(wide) / prefill_attention),
+        ),
+        (
+            _prompt_weights(narrow) * PROMPT_TOKENS,
+            _prompt_values(narrow) * PROMPT_TOKENS,
+            _without(narrow_timing.prefill_s, _prompt_attention(narrow) / prefill_attention),
+        ),
+    )
+    return Reference(layer_seconds, decode_attention / 1e9, prefill_attention / 1e9, value_seconds)
+
+
+def kernel_speed(type_name: str, repacked: bool, shape: Shape, timing: Timing, reference: Reference) -> KernelSpeed:
+    """The speed of one type, from a model of it and what is known of the rest of its step."""
+    attention = _attention(shape, 1, SHALLOW_TOKENS) / (reference.decode_attention_gops * 1e9)
+    decode_s = _without(timing.decode_s, attention + shape.n_layers * reference.layer_seconds)
+    prompt_rest = _prompt_attention(shape) / (reference.prefill_attention_gops * 1e9)
+    prompt_rest += PROMPT_TOKENS * _prompt_values(shape) * reference.prefill_value_seconds
+    prefill_s = _without(timing.prefill_s, prompt_rest)
+    return KernelSpeed(
+        type=type_name,
+        repacked=repacked,
+        decode_gops=float(f"{2e-9 * shape.n_weights / decode_s:.4g}"),
+        prefill_gops=float(f"{2e-9 * _prompt_weights(shape) * PROMPT_TOKENS / prefill_s:.4g}"),
+    )
+
+
+def _second_term(wide: tuple[float, float, float], narrow: tuple[float, float, float]) -> float:
+    """y of a x + b y = t, given (a, b, t) twice; at least nothing, at most nearly all of the narrow model's time."""
+    (a0, b0, t0), (a1, b1, t1) = wide, narrow
+    y = (a0 * t1 - a1 * t0) / (a0 * b1 - a1 * b0)
+    return min(max(y, 0.0), (1 - _LEAST_SHARE) * t1 / b1)
+
+
+def _without(total: float, part: float) -> float:
+    return max(total - part, _LEAST_SHARE * total)
+
+
+def _attention(shape: Shape, rows: int, seen: float) -> float:
+    return 4.0 * shape.n_heads * shape.head_size * shape.n_layers * rows * seen
+
+
+def _prompt_attention(shape: Shape) -> float:
+    """Each token sees half of the prompt on average."""
+    return _attention(shape, PROMPT_TOKENS, PROMPT_TOKENS / 2)
+
+
+def _prompt_weights(shape: Shape) -> float:
+    """Of the last layer's feed-forward one row is computed, as of the output matrix: only its logits are wanted."""
+    return shape.n_weights - N_TOKENS * shape.n_embd - 3 * shape.n_embd * shape.n_ff
+
+
+def _prompt_values(shape: Shape) -> float:
+    return shape.n_values - 3 * (shape.n_embd + shape.n_ff)
