@@ -84,7 +84,8 @@ def _matrix_seconds(
 ) -> _Sum:
     """Time of one row through ``tensors``, in a step of one row ("decode") or of many ("prefill")."""
     copied = {tensor.name for tensor in repacked_tensors(shape, features)} if settings.repack else set()
-    seconds, total, strange = 0.0, 0.0, {}
+    seconds, total = 0.0, 0.0
+    strange: dict[str, float] = {}
     for tensor in tensors:
         if len(tensor.shape) < 2:
             continue
