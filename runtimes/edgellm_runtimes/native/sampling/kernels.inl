@@ -94,7 +94,7 @@ void group_max(const float *x, size_t blocks, const uint32_t *mask, float *large
             }
         },
         [&](size_t b) {
-            for (int i = 0; i < kGroups; ++i) largest[b * kGroups + i] = kMinusInfinity;
+            for (size_t i = 0; i < kGroups; ++i) largest[b * kGroups + i] = kMinusInfinity;
         });
 }
 
@@ -140,7 +140,7 @@ void exp_sums(const float *x, size_t blocks, const uint32_t *mask, float shift, 
         [&](size_t b) {
             sums[b] = 0.0;
             if (stored)
-                for (int i = 0; i < kBlock; ++i) stored[b * kBlock + i] = 0.0f;
+                for (size_t i = 0; i < kBlock; ++i) stored[b * kBlock + i] = 0.0f;
         });
 }
 
@@ -167,7 +167,7 @@ void exp_entropy(const float *x, size_t blocks, const uint32_t *mask, float shif
         [&](size_t b) {
             sums[b] = weighted[b] = 0.0;
             if (stored)
-                for (int i = 0; i < kBlock; ++i) stored[b * kBlock + i] = 0.0f;
+                for (size_t i = 0; i < kBlock; ++i) stored[b * kBlock + i] = 0.0f;
         });
 }
 
@@ -233,7 +233,7 @@ void distances(const float *x, size_t blocks, const uint32_t *mask, float shift,
             }
         },
         [&](size_t b) {
-            for (int i = 0; i < kBlock; ++i) keys[b * kBlock + i] = kMinusInfinity;
+            for (size_t i = 0; i < kBlock; ++i) keys[b * kBlock + i] = kMinusInfinity;
         });
 }
 
