@@ -1,0 +1,156 @@
+"""The sampling kernels against llama.cpp's chain, numpy and torch: one core, one run, taking turns.
+
+usage: python tests/benchmarks/sampling.py [--quick] [--sizes 32000,151936] [--tiers avx2,avx512] [--repetitions 200]
+       [--chains greedy,default] [--json] [--plot FILE.svg]
+
+Prints medians in microseconds and what of the targets is met. Needs a C++ compiler; torch takes part where it is
+installed. --quick: one size, and only what the targets need. A full run takes about ten minutes; nothing else should
+run on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from measure import machine
+from sampling_chains import CHAINS, HISTORY, MASKED, PEERLESS, Peers, history, our_contender, our_eights
+from sampling_forms import numpy_forms, torch_forms
+from sampling_overhead import overhead
+from sampling_rows import KINDS, POOL_BYTES, Contender, Rows, take_turns
+from sampling_targets import MEMORY, N_VOCAB, Times, targets_table, verdicts
+
+from edgellm_runtimes import _sampling
+
+SIZES = (32_000, 128_256, N_VOCAB, 262_144)
+QUICK_REPETITIONS = 60
+
+
+class Bench:
+    """Times the chains of one vocabulary."""
+
+    def __init__(self, n_vocab: int, tiers: list[str], peers: Peers, quick: bool) -> None:
+        self.n_vocab, self.tiers, self.peers, self.quick = n_vocab, tiers, peers, quick
+        self.numpy = numpy_forms(n_vocab, history(n_vocab))
+        self.torch = {} if quick else torch_forms(n_vocab, history(n_vocab))
+
+    def contenders(self, chain: str) -> list[Contender]:
+        """Everyone who runs this chain."""
+        found = [our_contender(tier, chain, self.n_vocab) for tier in self.tiers]
+        if chain not in PEERLESS:
+            found.append(self.peers.llama(chain, self.n_vocab))
+        if not self.quick or chain in PEERLESS:
+            found += [Contender(name, _of_vector(form)) for name, form in self.numpy.get(chain, {}).items()]
+        if chain in self.torch:
+            found.append(Contender("torch", _of_tensor(self.torch[chain])))
+        return found
+
+    def eights(self, chain: str) -> list[Contender]:
+        """Eight rows in one call, in eight calls, and their plain maximum."""
+        found = []
+        for tier in self.tiers:
+            found += our_eights(tier, chain, self.n_vocab)
+            if chain == "greedy":
+                found.append(self.peers.maximum(tier, self.n_vocab))
+        return found
+
+    def run(self, rows: Rows, cold: bool, chains: list[str], repetitions: int) -> Times:
+        """chain -> contender -> numbers."""
+        times: Times = {}
+        for chain in chains:
+            contenders = self.contenders(chain)
+            take_turns(contenders, rows.single, repetitions, cold)
+            times[chain] = {c.name: _numbers(c) for c in contenders}
+            if chain in ("greedy", "default"):
+                contenders = self.eights(chain)
+                take_turns(contenders, rows.eights if cold else rows.same, repetitions, cold)
+                times[f"eight rows, {chain}"] = {c.name: _numbers(c) for c in contenders}
+        return times
+
+
+def _of_vector(form: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda row: form(row.vector)
+
+
+def _of_tensor(form: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda row: form(row.tensor)
+
+
+def _numbers(contender: Contender) -> dict[str, float]:
+    numbers = {"us": contender.median_us}
+    if contender.without_fill:
+        numbers["us_without_fill"] = contender.median_without_fill_us
+    return numbers
+
+
+def times_table(cases: dict[str, Times], chains: list[str]) -> Iterator[str]:
+    """Medians of one vocabulary as Markdown: a row for each chain and contender."""
+    yield "| us | | " + " | ".join(cases) + " |\n|---|---|" + "---:|" * len(cases)
+    first = next(iter(cases.values()))
+    for chain, contenders in first.items():
+        for name, numbers in contenders.items():
+            for key in numbers:
+                label = name if key == "us" else f"{name} without its fill"
+                cells = [f"{case[chain][name][key]:.1f}" for case in cases.values()]
+                yield f"| {chain} | {label} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The sampling kernels against llama.cpp's chain, numpy and torch.")
+    parser.add_argument("--sizes", default="", help="vocabularies, separated by commas")
+    parser.add_argument("--tiers", default="", help=f"of {', '.join(_sampling.tiers())}; default: avx2 and the best")
+    parser.add_argument("--chains", default="", help="the first words are enough, separated by commas")
+    parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    sizes = [int(size) for size in arguments.sizes.split(",") if size] or ([N_VOCAB] if arguments.quick else SIZES)
+    best = _sampling.tiers()
+    tiers = [tier for tier in arguments.tiers.split(",") if tier] or [t for t in best[:2] if t in (best[0], "avx2")]
+    wanted = [chain for chain in arguments.chains.split(",") if chain]
+    chains = [name for name in (*CHAINS, *MASKED) if not wanted or any(name.startswith(word) for word in wanted)]
+    repetitions = arguments.repetitions or (QUICK_REPETITIONS if arguments.quick else 200)
+    peers = Peers()
+    results: dict[int, dict[str, Times]] = {}
+    for n_vocab in sizes:
+        bench = Bench(n_vocab, tiers, peers, arguments.quick)
+        results[n_vocab] = {}
+        for kind in KINDS:
+            rows = Rows(kind, n_vocab)
+            for memory in MEMORY:
+                print(f"{n_vocab} {kind} {memory}", file=sys.stderr, flush=True)
+                results[n_vocab][f"{kind} {memory}"] = bench.run(rows, memory == "cold", chains, repetitions)
+            del rows
+    small = overhead()
+    found = list(verdicts(results.get(N_VOCAB, {}), tiers, small))
+    if arguments.json:
+        print(
+            json.dumps(
+                {
+                    "machine": machine(),
+                    "repetitions": repetitions,
+                    "overhead": small,
+                    "results": results,
+                    "targets": [v._asdict() for v in found],
+                },
+                indent=2,
+            )
+        )
+        return
+    print("\n".join(f"{key}: {value}" for key, value in machine().items()))
+    print(f"repetitions: {repetitions}; cold: {POOL_BYTES >> 20} MiB of rows in turn; penalties over {HISTORY} tokens")
+    print(
+        "call of eight rows of 64 tokens: {us_per_row:.2f} us per row, {native_us_per_row:.2f} native".format(**small)
+    )
+    for n_vocab, cases in results.items():
+        print(f"\n{n_vocab} tokens\n\n" + "\n".join(times_table(cases, chains)))
+    print("\n" + targets_table(found))
+
+
+if __name__ == "__main__":
+    main()
