@@ -14,20 +14,24 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from measure import machine
 from sampling_chains import CHAINS, HISTORY, MASKED, PEERLESS, Peers, history, our_contender, our_eights
 from sampling_forms import numpy_forms, torch_forms
 from sampling_overhead import overhead
+from sampling_plot import draw
 from sampling_rows import KINDS, POOL_BYTES, Contender, Rows, take_turns
+from sampling_tables import sizes_table, times_table
 from sampling_targets import MEMORY, N_VOCAB, Times, targets_table, verdicts
 
 from edgellm_runtimes import _sampling
 
 SIZES = (32_000, 128_256, N_VOCAB, 262_144)
 QUICK_REPETITIONS = 60
+_COMPARED = 16  # rows
 
 
 class Bench:
@@ -58,11 +62,25 @@ class Bench:
                 found.append(self.peers.maximum(tier, self.n_vocab))
         return found
 
+    def compare(self, chain: str, contenders: list[Contender], rows: Rows) -> None:
+        """Who does something else is not timed: all must choose among the tokens that llama.cpp's chain leaves."""
+        if chain in PEERLESS:
+            return
+        strays = dict.fromkeys([contender.name for contender in contenders], 0)
+        for row in rows.single[:_COMPARED]:
+            kept = self.peers.kept(chain, self.n_vocab, row)
+            for contender in contenders:
+                strays[contender.name] += _token(contender.choose(row)) not in kept
+        for name, count in strays.items():
+            if count > 1:  # one may be a token on the boundary
+                raise SystemExit(f"error: {name} chose {count} of {_COMPARED} tokens that llama.cpp's {chain} drops")
+
     def run(self, rows: Rows, cold: bool, chains: list[str], repetitions: int) -> Times:
         """chain -> contender -> numbers."""
         times: Times = {}
         for chain in chains:
             contenders = self.contenders(chain)
+            self.compare(chain, contenders, rows)
             take_turns(contenders, rows.single, repetitions, cold)
             times[chain] = {c.name: _numbers(c) for c in contenders}
             if chain in ("greedy", "default"):
@@ -87,16 +105,8 @@ def _numbers(contender: Contender) -> dict[str, float]:
     return numbers
 
 
-def times_table(cases: dict[str, Times], chains: list[str]) -> Iterator[str]:
-    """Medians of one vocabulary as Markdown: a row for each chain and contender."""
-    yield "| us | | " + " | ".join(cases) + " |\n|---|---|" + "---:|" * len(cases)
-    first = next(iter(cases.values()))
-    for chain, contenders in first.items():
-        for name, numbers in contenders.items():
-            for key in numbers:
-                label = name if key == "us" else f"{name} without its fill"
-                cells = [f"{case[chain][name][key]:.1f}" for case in cases.values()]
-                yield f"| {chain} | {label} | " + " | ".join(cells) + " |"
+def _token(result: Any) -> int:
+    return int(result[0] if isinstance(result, list) else result)
 
 
 def main() -> None:
@@ -107,6 +117,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path, help="write the times of the largest targeted vocabulary as SVG")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     sizes = [int(size) for size in arguments.sizes.split(",") if size] or ([N_VOCAB] if arguments.quick else SIZES)
@@ -128,6 +139,9 @@ def main() -> None:
             del rows
     small = overhead()
     found = list(verdicts(results.get(N_VOCAB, {}), tiers, small))
+    if arguments.plot:
+        size = N_VOCAB if N_VOCAB in results else max(results)
+        draw(results[size], size, machine()["cpu"], arguments.plot)
     if arguments.json:
         print(
             json.dumps(
@@ -148,8 +162,8 @@ def main() -> None:
         "call of eight rows of 64 tokens: {us_per_row:.2f} us per row, {native_us_per_row:.2f} native".format(**small)
     )
     for n_vocab, cases in results.items():
-        print(f"\n{n_vocab} tokens\n\n" + "\n".join(times_table(cases, chains)))
-    print("\n" + targets_table(found))
+        print(f"\n{n_vocab:,} tokens\n\n{times_table(cases, tiers)}")
+    print(f"\n{sizes_table(results, tiers)}\n\n{targets_table(found)}")
 
 
 if __name__ == "__main__":

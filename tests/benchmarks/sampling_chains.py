@@ -122,6 +122,17 @@ class Peers:
 
         return Contender("llama.cpp", choose, after=lambda: chain_ns.value * 1e-9)
 
+    def kept(self, chain: str, n_vocab: int, row: Any) -> set[int]:
+        """The tokens that llama.cpp's chain leaves; the chosen one for a chain that leaves all."""
+        sampler = ChainSampler(SamplingParams(**CHAINS[chain], seed=1), n_vocab, history(n_vocab).tolist())
+        buffer, ids = np.empty(3 * n_vocab, np.int32), np.empty(n_vocab, np.int32)
+        handle = ctypes.cast(sampler._chain, ctypes.c_void_p)
+        count = self._lib.llama_kept(self._apply, handle, row.address, n_vocab, buffer.ctypes.data, ids.ctypes.data)
+        sampler.close()
+        if chain == "greedy":
+            return {self.llama(chain, n_vocab).choose(row)}
+        return set(ids[:count].tolist())
+
     def maximum(self, tier: str, n_vocab: int) -> Contender:
         """The maxima of eight rows."""
         which = {"avx2": 1, "avx512": 2}.get(tier, 0)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 __all__ = ["numpy_forms", "torch_forms"]
 
 _T, _TOP_K, _TOP_P, _MIN_P, _TYPICAL, _LOGPROBS = 0.8, 40, 0.95, 0.05, 0.95, 20
+_BLOCK = 64
+_HEAD = 256  # tokens that most of the probability may lie in
 
 Form = Callable[[Any], Any]
 
@@ -20,12 +22,23 @@ def numpy_forms(n_vocab: int, history: NDArray[np.int32]) -> dict[str, dict[str,
     """chain -> name -> function of a row. Buffers are made once."""
     rng = np.random.default_rng(0)
     buffer, second = np.empty(n_vocab, np.float32), np.empty(n_vocab, np.float32)
-    cut = n_vocab - _LOGPROBS
+    cut, head, whole = n_vocab - _LOGPROBS, n_vocab - _HEAD, n_vocab // _BLOCK * _BLOCK
     seen, counts = np.unique(history, return_counts=True)
 
     def draw(ids: Any, weights: Any) -> int:
         total = weights.cumsum()
         return int(ids[total.searchsorted(rng.random() * total[-1], "right")])
+
+    def draw_among_all(weights: Any) -> int:
+        """A running sum is slow: one over blocks first, then one in the block."""
+        total = weights[:whole].reshape(-1, _BLOCK).sum(1).cumsum()
+        if whole < n_vocab:
+            total = np.append(total, total[-1] + weights[whole:].sum())
+        target = rng.random() * total[-1]
+        block = int(total.searchsorted(target, "right"))
+        before = total[block - 1] if block else 0.0
+        inner = weights[block * _BLOCK : (block + 1) * _BLOCK].cumsum()
+        return block * _BLOCK + min(int(inner.searchsorted(target - before, "right")), len(inner) - 1)
 
     def exps(row: Any, temperature: float) -> Any:
         np.subtract(row, row.max(), out=buffer)
@@ -33,9 +46,8 @@ def numpy_forms(n_vocab: int, history: NDArray[np.int32]) -> dict[str, dict[str,
         return np.exp(buffer, out=buffer)
 
     def largest(row: Any, k: int) -> Any:
-        """The ids of the k largest: those not below the k-th largest maximum of a block, then sorted."""
-        whole = n_vocab // 64 * 64
-        blocks = row[:whole].reshape(-1, 64).max(1)
+        """The ids of the k largest: those not below the k-th largest maximum of sixty-four each, then sorted."""
+        blocks = row[:whole].reshape(_BLOCK, -1).max(0)
         least = np.partition(blocks, len(blocks) - k)[len(blocks) - k]
         ids = np.flatnonzero(row >= least)
         return ids[np.argsort(-row[ids], kind="stable")[:k]]
@@ -66,8 +78,7 @@ def numpy_forms(n_vocab: int, history: NDArray[np.int32]) -> dict[str, dict[str,
         return default_of(second)
 
     def temperature(row: Any) -> int:
-        total = np.cumsum(exps(row, _T), out=second)
-        return int(total.searchsorted(rng.random() * total[-1], "right"))
+        return draw_among_all(exps(row, _T))
 
     def min_p(row: Any) -> int:
         best = row.max()
@@ -76,10 +87,16 @@ def numpy_forms(n_vocab: int, history: NDArray[np.int32]) -> dict[str, dict[str,
 
     def top_p(row: Any) -> int:
         e = exps(row, 1.0)
+        target = _TOP_P * e.sum()
         np.copyto(second, e)
-        second.sort()
-        total = second[::-1].cumsum()
-        least = second[n_vocab - 1 - int(total.searchsorted(_TOP_P * total[-1]))]
+        second.partition(head)
+        likeliest = np.sort(second[head:])[::-1]
+        total = likeliest.cumsum()
+        if total[-1] < target:
+            second.sort()
+            likeliest = second[::-1]
+            total = likeliest.cumsum()
+        least = likeliest[int(total.searchsorted(target))]
         ids = np.flatnonzero(e >= least)
         return draw(ids, np.exp((row[ids] - row.max()) / _T))
 
@@ -141,7 +158,9 @@ def torch_forms(n_vocab: int, history: NDArray[np.int32]) -> dict[str, Form]:
     seen, counts = (torch.from_numpy(part) for part in np.unique(history.astype(np.int64), return_counts=True))
 
     def draw(values: Any) -> Any:
-        return torch.multinomial(torch.softmax(values / _T, -1), 1)
+        """multinomial takes ten times as long."""
+        total = torch.softmax(values / _T, -1).cumsum(-1)
+        return torch.searchsorted(total, torch.rand(1) * total[-1]).clamp(max=len(total) - 1)
 
     def default(row: Any) -> int:
         values, ids = torch.topk(row, _TOP_K)
@@ -156,12 +175,17 @@ def torch_forms(n_vocab: int, history: NDArray[np.int32]) -> dict[str, Form]:
         return default(row)
 
     def min_p(row: Any) -> int:
-        return int(draw(row.masked_fill(row < row.max() + math.log(_MIN_P), -math.inf)))
+        ids = torch.nonzero(row >= row.max() + math.log(_MIN_P)).squeeze(1)
+        return int(ids[draw(row[ids])])
 
     def top_p(row: Any) -> int:
-        values, ids = torch.sort(row, descending=True)
-        p = torch.softmax(values, -1)
-        kept = int(torch.searchsorted(p.cumsum(-1), _TOP_P)) + 1
+        log_total = torch.logsumexp(row, -1)
+        values, ids = torch.topk(row, _HEAD)
+        total = (values - log_total).exp().cumsum(-1)
+        if total[-1] < _TOP_P:
+            values, ids = torch.sort(row, descending=True)
+            total = (values - log_total).exp().cumsum(-1)
+        kept = int(torch.searchsorted(total, _TOP_P)) + 1
         return int(ids[draw(values[:kept])])
 
     def typical(row: Any) -> int:
