@@ -68,22 +68,19 @@ class Candidates {
 
     double largest() const { return is_short_ ? short_.logit(0) : static_cast<double>(row_.largest()); }
 
-    double scale() const { return scale_; }
-
-    // The `n` most likely tokens with their logits, the likeliest first.
-    void top(size_t n, std::vector<std::pair<int32_t, double>> &found) {
-        settle();
-        found.clear();
+    // The `n` most likely tokens with their log-probabilities, the likeliest first; `total` is what `draw` told.
+    void top(size_t n, double total, std::vector<std::pair<int32_t, float>> &found) {
         if (!n) return;
+        const double shift = largest(), log_total = exact_log(total);  // before `settle`: `total` counts from there
+        settle();
+        Shortlist best = short_;
         if (!is_short_) {
             ValueList &list = free_list();
             const size_t count = row_.collect(row_.threshold_for(n), list);
-            Shortlist best(w_);
             best.open(list.values.data(), list.ids.data(), count, n, false);
-            for (size_t i = 0; i < best.size(); ++i) found.emplace_back(best.id(i), best.logit(i));
-            return;
         }
-        for (size_t i = 0; i < std::min(n, short_.size()); ++i) found.emplace_back(short_.id(i), short_.logit(i));
+        for (size_t i = 0; i < std::min(n, best.size()); ++i)
+            found.emplace_back(best.id(i), static_cast<float>((best.logit(i) - shift) * scale_ - log_total));
     }
 
     void all(std::vector<std::pair<int32_t, double>> &kept) {
@@ -327,26 +324,22 @@ bool raw_logprobs(const Kernels &kernels, Workspace &w, const float *logits, siz
     row.open(logits, n_vocab, nullptr, nullptr);
     if (!row.find_largest()) return false;
     const double largest = static_cast<double>(row.largest());
-    const double log_total = exact_log(row.sum_exps(1.0f));
-    choice.logprob = static_cast<double>(logits[choice.token]) - largest - log_total;
+    const bool is_shared = row.largest() == HUGE_VALF;  // by the logits that are +inf; nothing is left for the others
+    const double total = is_shared ? static_cast<double>(row.collect(HUGE_VALF, w.lists[0])) : row.sum_exps(1.0f);
+    const double log_total = exact_log(total);
+    const auto logprob_of = [&](double logit) {
+        if (is_shared) return logit == largest ? 0.0 - log_total : -HUGE_VAL;
+        return logit - largest - log_total;
+    };
+    choice.logprob = logprob_of(static_cast<double>(logits[choice.token]));
     if (top) {
-        const size_t count = row.collect(row.threshold_for(top), w.lists[0]);
+        const size_t count = row.collect(is_shared ? HUGE_VALF : row.threshold_for(top), w.lists[0]);
         Shortlist best(w);
         best.open(w.lists[0].values.data(), w.lists[0].ids.data(), count, top, false);
         for (size_t i = 0; i < best.size(); ++i)
-            choice.top_logprobs.emplace_back(best.id(i), static_cast<float>(best.logit(i) - largest - log_total));
+            choice.top_logprobs.emplace_back(best.id(i), static_cast<float>(logprob_of(best.logit(i))));
     }
     return true;
-}
-
-void processed_logprobs(Candidates &candidates, double weight, double total, size_t top, Choice &choice) {
-    choice.logprob = exact_log(weight / total);
-    std::vector<std::pair<int32_t, double>> best;
-    candidates.top(top, best);
-    const double log_total = exact_log(total);
-    for (const auto &entry : best)
-        choice.top_logprobs.emplace_back(
-            entry.first, static_cast<float>((entry.second - candidates.largest()) * candidates.scale() - log_total));
 }
 
 }  // namespace
@@ -375,7 +368,8 @@ void choose(const Kernels &kernels, Workspace &workspace, const Sequence &sequen
     if (p.top_logprobs < 0) return;
     const size_t top = static_cast<size_t>(p.top_logprobs);
     if (p.logprob_scope == Scope::processed) {
-        processed_logprobs(candidates, weight, total, top, choice);
+        choice.logprob = exact_log(weight / total);
+        candidates.top(top, total, choice.top_logprobs);
     } else if (!raw_logprobs(kernels, workspace, logits, n_vocab, top, choice)) {
         choice.outcome = Outcome::not_a_number;
     }

@@ -17,6 +17,7 @@ bool reached(double mass, double target, bool passes) { return passes ? mass > t
 }  // namespace
 
 double PrefixSearch::run(double target, bool passes) {
+    if (target <= 0.0) passes = true;  // the set that no weight is asked of has one place, not none
     narrow(target, passes);
     decide(target, passes);
     return cut();

@@ -16,7 +16,7 @@ class PrefixSearch {
         : k_(kernels), w_(workspace), keys_(keys), weights_(weights), blocks_(blocks) {}
 
     // Finds the set whose weights add up to at least `target`, or to more than it where `passes`, and sets the weights of
-    // all other places to 0. Equal keys are taken in the order of their places. Returns the weight that is left;
+    // all other places to 0; at least one place stays. Equal keys are taken in the order of their places. Returns the weight that is left;
     // workspace.sums follow.
     double run(double target, bool passes);
 

@@ -77,7 +77,7 @@ bool Row::find_largest() {
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
         bad = k_.block_max(x, blocks, mask, largest + first) || bad;
     });
-    largest_ = *std::max_element(largest, largest + blocks_);
+    largest_ = *std::max_element(largest, largest + blocks_) + 0.0f;  // of two zeros processors take either: make it +0
     return !bad;
 }
 
