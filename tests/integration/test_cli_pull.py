@@ -10,65 +10,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_process import Cli
+from hub_cli import CHECKPOINT, GGUF, QUANTS, HubCli, leftovers, weights_of
 
 from hub_server import TOKEN, HubServer
-
-CARD = "---\nlicense: apache-2.0\nbase_model: acme/tiny-llm\n---\n# Tiny\n"
-QUANTS = ("Q4_0", "Q4_K_M", "Q8_0")
-GGUF, CHECKPOINT = "acme/tiny-llm-GGUF", "acme/tiny-llm"
-
-
-@pytest.fixture(scope="module")
-def repositories(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of repositories: the checkpoint, and one of GGUF files as publishers arrange them."""
-    root = tmp_path_factory.mktemp("hub")
-    shutil.copytree(tiny_llm, root / CHECKPOINT)
-    files = root / GGUF
-    files.mkdir(parents=True)
-    (files / "README.md").write_text(CARD)
-    (files / "mmproj-tiny-llm-f16.gguf").write_bytes(b"GGUF" + bytes(1000))
-    packer = Cli(tmp_path_factory.mktemp("packer"))
-    for quant in QUANTS:
-        packer.run("pack", tiny_llm, "--device", "raspberrypi5", "--quant", quant, "--name", f"tiny:{quant}")
-        weights = packer.json("show", f"tiny:{quant}")["weights_path"]
-        shutil.copyfile(weights, files / f"tiny-llm-{quant}.gguf")
-    return root
-
-
-@pytest.fixture
-def hub(repositories: Path) -> Iterator[HubServer]:
-    with HubServer(repositories) as server:
-        yield server
-
-
-class HubCli(Cli):
-    """A command line whose hub is ``endpoint``."""
-
-    def __init__(self, home: Path, endpoint: str, **environment: str) -> None:
-        super().__init__(home)
-        object.__setattr__(self, "endpoint", endpoint)
-        object.__setattr__(self, "more", environment)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        plain = {name: value for name, value in super().environment.items() if not name.startswith(("HF_", "HUGGING"))}
-        own = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(self.home / "hf"), "EDGELLM_DEVICE": "raspberrypi5"}  # type: ignore[attr-defined]
-        return plain | own | self.more  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path) -> HubCli:
-    return HubCli(tmp_path / "home", hub.url)
-
-
-def leftovers(cli: Cli) -> list[str]:
-    folders = [cli.home / "store" / name for name in (".downloads", ".staging")]
-    return [str(path) for folder in folders if folder.exists() for path in folder.rglob("*")]
 
 
 def commit_of(hub: HubServer, repo_id: str) -> str:
@@ -261,11 +209,6 @@ def test_two_processes_download_a_model_once(repositories: Path, tmp_path: Path)
         assert hub.sent_bytes("Q8_0.gguf") < size + (4 << 20)  # each read the header
         assert [row["recipe"] for row in client.json("list")] == ["Q8_0"]
         assert leftovers(client) == []
-
-
-def weights_of(cli: Cli) -> str:
-    row = cli.json("list")[0]
-    return str(next(file["digest"] for file in cli.json("show", row["name"])["files"] if "gguf" in file["path"]))
 
 
 def test_what_is_asked_explicitly_is_another_bundle_without_another_download(client: HubCli, hub: HubServer) -> None:

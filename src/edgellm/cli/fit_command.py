@@ -16,6 +16,8 @@ from edgellm.errors import DoesNotFitError, UsageError
 from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgellm.bundle.plan import Plan
     from edgellm.devices.fit import Choice, FitRow, SpeedRange
     from edgellm.devices.load import LoadedProfile
@@ -85,7 +87,7 @@ def _candidates(
 
     reference = hub_reference(options.model, settings)
     if reference is not None:
-        return _hub_candidates(reference, options, device), None
+        return _hub_candidates(reference, options, device, settings.paths.cache), None
     bundle = find_bundle(options.model, settings)
     if bundle is None:
         return _shapes_of(open_source(options.model)), None
@@ -105,7 +107,9 @@ def _shapes_of(source: LocalSource) -> Mapping[str, ModelShape]:
         return {recipe: opened.shape(recipe) for recipe in opened.recipes()}
 
 
-def _hub_candidates(reference: HubReference, options: FitOptions, device: LoadedProfile) -> Mapping[str, ModelShape]:
+def _hub_candidates(
+    reference: HubReference, options: FitOptions, device: LoadedProfile, cache: Path
+) -> Mapping[str, ModelShape]:
     """The same for a model of a hub, of which headers alone are fetched."""
     from edgellm.cli.hub_order import gguf_shapes, mirrored_checkpoint, placeholder
     from edgellm.cli.progress import cancel_on_interrupt
@@ -119,7 +123,7 @@ def _hub_candidates(reference: HubReference, options: FitOptions, device: Loaded
     with (
         cancel_on_interrupt() as cancel,
         HubClient(hub_settings(), progress=MessagesOnly(), cancel=cancel) as client,
-        HeaderMirror(client) as mirror,
+        HeaderMirror(client, cache) as mirror,
     ):
         model = find_model(client, reference)
         if model.kind == "checkpoint":

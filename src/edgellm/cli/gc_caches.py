@@ -29,7 +29,7 @@ class Cleaned(msgspec.Struct, frozen=True):
     cache_bytes: int
     hub_models: int
     hub_bytes: int
-    in_use: int  # downloads and models that stay, because a process is using them
+    in_use: int  # downloads, cache entries and models that stay, because a process is using them
     freed_bytes: int
 
 
@@ -55,7 +55,8 @@ def clean_caches(store: Store, paths: Paths, *, hub: bool, dry_run: bool) -> Cle
     """Remove what no running process holds. Raises AccessError."""
     held = sum(download.held for download in list_downloads(store.downloads))
     downloads = remove_downloads(store.downloads, dry_run=dry_run)
-    cache_bytes = clear_cache(paths.cache, dry_run=dry_run)
+    cache_bytes, held_entries = clear_cache(paths.cache, dry_run=dry_run)
+    held += held_entries
     models = remove_cached_models(hub_cache(), dry_run=dry_run) if hub else []
     held += sum(model.held for model in cached_models(hub_cache())) if hub else 0
     downloads_bytes = sum(download.size_bytes for download in downloads)

@@ -41,6 +41,7 @@ class HubJob:
     reference: HubReference
     request: PackRequest  # its source is a placeholder
     store: Store  # downloads lie beside its blobs
+    cache: Path  # for headers
     open_writer: Callable[[], BundleWriter]
     committed: Callable[[PackedBundle], None]
     into_store: bool = True
@@ -70,7 +71,7 @@ def hub_pack(job: HubJob) -> tuple[list[PackedBundle], list[StoredBundle]]:
             progress.phase(f"looking at {job.reference}")
             client = stack.enter_context(HubClient(settings, progress=progress, cancel=cancel))
             model = find_model(client, job.reference)
-            mirror = stack.enter_context(HeaderMirror(client))
+            mirror = stack.enter_context(HeaderMirror(client, job.cache))
             found = orders(client, model, job.request, mirror)
         wanted = []
         for order in found:

@@ -66,7 +66,16 @@ def pack(options: PackOptions) -> None:
         from edgellm.cli.hub_pack import HubJob, hub_pack
 
         into_store = options.output is None
-        job = HubJob(reference, request, store, open_writer, committed, into_store=into_store, quiet=options.quiet)
+        job = HubJob(
+            reference,
+            request,
+            store,
+            settings.paths.cache,
+            open_writer,
+            committed,
+            into_store=into_store,
+            quiet=options.quiet,
+        )
         packed, _there = hub_pack(job)
         if options.as_json:
             print_json([pack_record(bundle, options.output) for bundle in packed])

@@ -108,6 +108,7 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
         reference,
         request,
         store,
+        settings.paths.cache,
         store.writer,
         committed,
         reuse=not options.force,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -32,16 +33,23 @@ def cache_bytes(folder: Path) -> int:
     return tree_bytes(folder) if folder.is_dir() else 0
 
 
-def clear_cache(folder: Path, *, dry_run: bool = False) -> int:
-    """Empty our cache folder; returns the bytes freed. What is in it can be made again. Raises AccessError."""
-    freed_bytes = 0
+def clear_cache(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
+    """Empty our cache folder; returns the bytes freed, and how many entries stay because a process holds their lock.
+
+    What is in it can be made again. Raises AccessError.
+    """
+    freed_bytes, held = 0, 0
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        size_bytes = tree_bytes(path)
-        if not dry_run:
-            with os_errors(f"clean the cache {folder}"):
-                _remove(path)
-        freed_bytes += size_bytes
-    return freed_bytes
+        with _unlocked(path) as free:
+            if not free:
+                held += 1
+                continue
+            size_bytes = tree_bytes(path)
+            if not dry_run:
+                with os_errors(f"clean the cache {folder}"):
+                    _remove(path)
+            freed_bytes += size_bytes
+    return freed_bytes, held
 
 
 def cached_models(folder: Path) -> list[CachedModel]:
@@ -74,16 +82,24 @@ def _models(folder: Path) -> Iterator[CachedModel]:
 def _is_held(locks: Path) -> bool:
     """huggingface_hub holds an flock on a file here for each blob that it downloads."""
     for path in locks.glob("*.lock") if locks.is_dir() else ():
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            if not try_lock(descriptor):
+        with _unlocked(path) as free:
+            if not free:
                 return True
-        finally:
-            os.close(descriptor)
     return False
+
+
+@contextmanager
+def _unlocked(path: Path) -> Iterator[bool]:
+    """False when a process holds the flock of a file or folder; else it is held here, where that can be done at all."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # gone, a link, or not for this user
+        yield True
+        return
+    try:
+        yield try_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

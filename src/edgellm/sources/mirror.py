@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edgellm.errors import ModelFileError
+from edgellm.bundle.staging import StagingFolder, remove_dead_staging
+from edgellm.errors import AccessError, ModelFileError
 from edgellm.files import os_errors
 from edgellm.formats import safetensors
 from edgellm.formats.gguf import parse_header
@@ -25,19 +26,24 @@ from edgellm.sources.repository_files import DOCUMENT_LIMIT_BYTES, INDEX_NAME
 
 __all__ = ["HeaderMirror"]
 
+_PREFIX = "headers-"
+_SHARED_PREFIX = "edgellm-headers-"  # in the folder for temporary files, which is everybody's
 _JSON_LIMIT_BYTES = 64 << 20
 _WHOLE = ("config.json", "generation_config.json", INDEX_NAME)
 _CONNECTIONS = 4
 
 
 class HeaderMirror:
-    """A private folder of headers that is removed at the end of the block."""
+    """A private folder of headers in the cache folder, removed at the end of the block.
 
-    def __init__(self, client: HubClient) -> None:
+    What a killed process left there is removed by the next mirror. Where the cache cannot be written, the folder for
+    temporary files serves.
+    """
+
+    def __init__(self, client: HubClient, cache: Path) -> None:
         self._client = client
-        with os_errors("create a temporary folder"):
-            self._folder = tempfile.TemporaryDirectory(prefix="edgellm-headers-")
-        self.path = Path(self._folder.name)
+        self._folder = _private_folder(cache)
+        self.path = self._folder.path
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +51,7 @@ class HeaderMirror:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._folder.cleanup()
+        self._folder.close()
 
     def checkpoint(self, repository: HubRepository, files: list[HubFile]) -> LocalSource:
         """The configuration and the weights' headers of a checkpoint. Tokenizer files are not fetched."""
@@ -101,6 +107,16 @@ class HeaderMirror:
         except ModelFileError as error:
             raise ModelFileError(error.message, hint="take another file or revision of this repository") from error
         _write_sparse(path, bytes(remote.data), file.size_bytes)
+
+
+def _private_folder(cache: Path) -> StagingFolder:
+    temporary = Path(tempfile.gettempdir())
+    remove_dead_staging(cache, _PREFIX)
+    remove_dead_staging(temporary, _SHARED_PREFIX)
+    try:
+        return StagingFolder(cache, _PREFIX)
+    except AccessError:
+        return StagingFolder(temporary, _SHARED_PREFIX)
 
 
 class _RemoteStart:
