@@ -1,10 +1,13 @@
-"""The fit model against this machine: memory of the whole process for 24 ways to run a model.
+"""The fit model against this machine: memory of the whole process for 24 ways to run a model, and speed.
 
-usage: python tests/benchmarks/fit.py [--work DIR] [--json]
+usage: python tests/benchmarks/fit.py [memory|speed] [--work DIR] [--json]
 
 Memory: for three models, two recipes, two contexts, with and without repacked weights, one process loads the model,
 reads a prompt of 512 tokens and writes 16; its resident set is compared with what `edgellm fit` counts for the process
 (weights, copy, KV cache, compute buffer, overhead; the reserve for the system is no part of it).
+
+Speed: the machine is measured as `edgellm devices detect --measure` does it; then the ranges that `edgellm fit` prints
+for the same models are compared with prompts of 512 tokens and the 63 tokens after them. Nothing else should run.
 
 The models have the shapes of real ones and random weights. They are made in --work (1.7 GB, and 4 GB meanwhile), a
 temporary folder unless given; with --work they stay for the next run.
@@ -27,11 +30,14 @@ from typing import Any
 from measure import machine
 from shapes import SHAPES, write_checkpoint
 
+from edgellm.devices.calibration import apply_calibration
 from edgellm.devices.fit import RunSettings, SpeedRange, estimate
 from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.local import detect_local
 from edgellm.devices.profile import Profile
 from edgellm.formats.gguf import read_header
+from edgellm.progress import CancelToken, SilentProgress
+from edgellm_runtimes.calibrate import measure
 
 CHILD = Path(__file__).with_name("fit_child.py")
 MODELS = ("smollm2-135m", "qwen2.5-0.5b", "llama3.2-1b")
@@ -122,9 +128,8 @@ def memory_rows(work: Path, profile: Profile) -> Iterator[MemoryRow]:
             yield MemoryRow(name, recipe, context, repack, predicted, **found)
 
 
-def speed_rows(work: Path, profile: Profile) -> Iterator[SpeedRow]:
-    for name, recipe, repack in cases():
-        path = model_file(work, name, recipe)
+def speed_rows(files: dict[tuple[str, str, bool], Path], profile: Profile) -> Iterator[SpeedRow]:
+    for (name, recipe, repack), path in files.items():
         found = estimate(
             shape_from_gguf(read_header(path)), profile, RunSettings(context=1024, repack=repack, n_outputs=1)
         )
@@ -135,10 +140,11 @@ def speed_rows(work: Path, profile: Profile) -> Iterator[SpeedRow]:
             yield SpeedRow(name, recipe, repack, what, speed.low, speed.high, measured[what])
 
 
-def asdict_of(value: object) -> Any:
-    import msgspec
+class _Phases(SilentProgress):
+    """What is being measured, on stderr."""
 
-    return msgspec.to_builtins(value)
+    def phase(self, name: str, total_bytes: int | None = None) -> None:
+        print(name, file=sys.stderr, flush=True)
 
 
 def memory_table(rows: list[MemoryRow]) -> str:
@@ -176,6 +182,7 @@ def report(kind: str, rows: list[Any], passed: int, target: str, as_json: bool) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The fit model against this machine.")
+    parser.add_argument("kind", nargs="?", choices=("memory", "speed"), default="memory")
     parser.add_argument("--work", type=Path, help="folder for the models; needs 6 GB")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -184,9 +191,15 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     try:
         profile = detect_local()
-        memories = list(memory_rows(work, profile))
-        good = sum(abs(row.error) <= MEMORY_TARGET for row in memories)
-        report("memory", memories, good, f"within {MEMORY_TARGET:.0%}", arguments.json)
+        if arguments.kind == "memory":
+            memories = list(memory_rows(work, profile))
+            good = sum(abs(row.error) <= MEMORY_TARGET for row in memories)
+            report("memory", memories, good, f"within {MEMORY_TARGET:.0%}", arguments.json)
+        else:
+            files = {case: model_file(work, *case[:2]) for case in cases()}  # before anything is timed
+            speeds = list(speed_rows(files, apply_calibration(profile, measure(_Phases(), CancelToken()))))
+            good = sum(row.inside and row.width <= RANGE_TARGET + 5e-3 for row in speeds)
+            report("speed", speeds, good, f"inside a range of at most +-{RANGE_TARGET:.0%}", arguments.json)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary)

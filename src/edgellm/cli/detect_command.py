@@ -22,7 +22,7 @@ __all__ = ["detect"]
 _UNKNOWN = "n/a"
 
 
-def detect(*, as_json: bool, quiet: bool) -> None:
+def detect(*, measure: bool, as_json: bool, quiet: bool) -> None:
     """Print the machine, its profile and the reasons. Raises UnsupportedError, and what measuring raises."""
     from edgellm.devices.calibration import read_calibration
     from edgellm.devices.detect import detect_device
@@ -30,10 +30,15 @@ def detect(*, as_json: bool, quiet: bool) -> None:
 
     settings = user_settings()
     found = detect_device(folder=settings.paths.store)
-    progress = SilentProgress() if quiet else MessagesOnly()
-    calibration = read_calibration(settings.paths.state, progress=progress)
-    profile = load_device(found.profile.id, None, settings).profile
     health = read_health()
+    if measure:
+        from edgellm.cli.measure_command import measure_machine
+
+        calibration: Calibration | None = measure_machine(settings, health, quiet=quiet)
+    else:
+        progress = SilentProgress() if quiet else MessagesOnly()
+        calibration = read_calibration(settings.paths.state, progress=progress)
+    profile = load_device(found.profile.id, None, settings).profile
     if as_json:
         print_json(_record(found, profile, health, calibration))
         return
@@ -121,7 +126,7 @@ def _speeds(profile: Profile, calibration: Calibration | None) -> str:
     accelerator = profile.accelerator
     if accelerator is not None and accelerator.decode_efficiency is not None:
         return f"estimated for {profile.id} with {accelerator.kind.upper()}, unknown without"
-    return "unknown until they are measured"
+    return "unknown until they are measured: --measure"
 
 
 def _record(found: Detection, profile: Profile, health: Health, calibration: Calibration | None) -> dict[str, Any]:

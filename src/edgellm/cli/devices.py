@@ -63,13 +63,18 @@ def show_command(device: str, memory: str | None, as_json: bool) -> None:
 
 
 @command.command("detect")
+@click.option("--measure", is_flag=True, help="Measure its speed first, for about a minute, and keep the result.")
 @json_option
 @quiet_option
-def detect_command(as_json: bool, quiet: bool) -> None:
-    """Show what this machine is, which profile is used for it, and why."""
+def detect_command(measure: bool, as_json: bool, quiet: bool) -> None:
+    """Show what this machine is, which profile is used for it, and why.
+
+    What --measure finds replaces the estimates of speed in `fit`, `pack` and `run` on this machine. Nothing else should
+    run meanwhile.
+    """
     from edgellm.cli.detect_command import detect
 
-    detect(as_json=as_json, quiet=quiet)
+    detect(measure=measure, as_json=as_json, quiet=quiet)
 
 
 def _print_fields(value: object, depth: int) -> None:

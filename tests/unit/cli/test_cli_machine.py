@@ -135,7 +135,7 @@ def test_detect_prints_the_board_the_reasons_and_what_is_not_known(
 ) -> None:
     on("container-v1", tmp_path, monkeypatch)
     monkeypatch.setattr("edgellm.devices.health.read_health", lambda: health_of_nothing())
-    detect(as_json=False, quiet=False)
+    detect(measure=False, as_json=False, quiet=False)
     printed = capsys.readouterr()
     for text in (
         "Raspberry Pi 4 Model B Rev 1.1",

@@ -1,0 +1,59 @@
+"""What `edgellm devices detect --measure` does: time this machine and keep the result for every later prediction."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from edgellm.cli.console import print_message, print_warning
+from edgellm.cli.progress import cancel_on_interrupt, make_progress
+
+if TYPE_CHECKING:
+    from edgellm.devices.calibration import Calibration
+    from edgellm.devices.health import Health
+    from edgellm.settings import SettingsWithOrigin
+
+__all__ = ["measure_machine"]
+
+_BUSY_SHARE = 0.25  # of the decode threads: more than what a desktop does by itself
+_UNSTEADY_SPREAD = 0.05
+
+
+def measure_machine(settings: SettingsWithOrigin, health: Health, *, quiet: bool) -> Calibration:
+    """Measure for about a minute and store the result. What disturbs the measurement is said on stderr.
+
+    Two of these take turns: each would slow down the other. Raises BackendError, AccessError, NoSpaceError and
+    Interrupted; the stored calibration is then as before.
+    """
+    from edgellm.devices.calibration import calibration_path, this_machine, write_calibration
+    from edgellm.sources.download import exclusive
+    from edgellm_runtimes.calibrate import measure
+
+    with (
+        cancel_on_interrupt() as cancel,
+        make_progress(quiet) as progress,
+        exclusive(settings.paths.state, "calibration", "measuring this machine", progress, cancel),
+    ):
+        for reason in _disturbances(health, this_machine().threads):
+            progress.message(f"warning: {reason}")
+        found = measure(progress, cancel)
+        write_calibration(settings.paths.state, found)
+    if not quiet:
+        spread = found.measured.spread
+        if spread > _UNSTEADY_SPREAD:
+            print_warning(f"repeats lay {spread:.0%} apart: something else was running; measure again")
+        print_message(f"kept in {calibration_path(settings.paths.state)}; remove the file to go back to estimates")
+    return found
+
+
+def _disturbances(health: Health, threads: int) -> list[str]:
+    """Why the figures would be lower than what this machine can do."""
+    reasons = []
+    busy = os.getloadavg()[0]
+    if busy > _BUSY_SHARE * threads:
+        reasons.append(f"other programs keep {busy:.1f} cores busy; the figures will be those of a busy machine")
+    if health.throttled_now:
+        reasons.append("the processor is throttled now; let it cool down first")
+    if health.under_voltage_now:
+        reasons.append("the supply voltage is too low; use a stronger power supply")
+    return reasons
