@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgellm.devices.quality import base_recipe
-from edgellm.errors import UnsupportedError
+from edgellm.errors import DoesNotFitError, UnsupportedError
 from edgellm.formats.ggml_types import row_bytes
 from edgellm_converters.arch.plan import layer_order
 from edgellm_converters.pack.choose import Target, choose_targets
@@ -17,9 +19,12 @@ from edgellm_converters.recipes import RECIPES, ArchFacts, Recipe, tensor_types
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape, TensorShape
     from edgellm.sources.gguf_files import GGUFFile
+    from edgellm_converters.pack.model_input import ModelInput
     from edgellm_converters.pack.request import PackRequest
 
-__all__ = ["GGUFCandidates", "choose_files", "choose_targets_of", "likely_label"]
+__all__ = ["ChosenFile", "choose_files", "file_shapes", "likely_label"]
+
+_FLOATS = ("F32", "F16", "BF16")
 
 # What a mix that we do not write is nearest to, in bits and in what the processor does with it.
 _NEAREST = (
@@ -33,65 +38,146 @@ _NEAREST = (
 
 
 class GGUFCandidates:
-    """See Candidates: the files of one model, by label.
+    """See Candidates: the files of one model, by label; after ``quantizing`` also what can be made of one of floats.
 
-    ``measure`` reads the header of one file. The others get its geometry with the types of their recipe, and the size
+    ``open_file`` reads the header of one file. The others get its geometry with the types of their recipe, and the size
     that they really have.
     """
 
-    def __init__(self, files: Sequence[GGUFFile], measure: Callable[[GGUFFile], ModelShape], first: str) -> None:
+    def __init__(self, files: Sequence[GGUFFile], open_file: Callable[[GGUFFile], ModelInput], first: str) -> None:
         self._files = {file.label: file for file in files}
-        self._measure = measure
-        self._measured: dict[str, ModelShape] = {}
+        self._open_file = open_file
+        self._opened: dict[str, ModelInput] = {}
         self._first = first
+        self._source: GGUFFile | None = None
+        self._made: tuple[str, ...] = ()
 
     def recipes(self) -> tuple[str, ...]:
-        """The labels."""
-        return tuple(self._files)
+        """The labels, and the recipes that can be made."""
+        return (*self._files, *self._made)
 
     def shape(self, recipe: str) -> ModelShape:
-        """Measured, or derived from the one that was measured first."""
-        if recipe in self._measured:
-            return self._measured[recipe]
-        nearest = _nearest(recipe)
-        known = self.measure(self._first)
-        if nearest is None or recipe == self._first:
-            return self.measure(recipe)
-        header_bytes = max(self._files[self._first].size_bytes - known.weights_bytes, 0)
-        data_bytes = max(self._files[recipe].size_bytes - header_bytes, 1)
+        """Read from the header, or derived from the one that was read first."""
+        if recipe in self._made and self._source is not None:
+            return self.opened(self._source).shape(recipe)
+        file, nearest = self._files[recipe], _nearest(recipe)
+        if nearest is None or recipe == self._first or self.is_measured(recipe):
+            return msgspec.structs.replace(self.opened(file).shape(recipe), recipe=recipe)
+        first = self._files[self._first]
+        known = self.opened(first).shape(first.label)
+        header_bytes = max(first.size_bytes - known.weights_bytes, 0)
+        data_bytes = max(file.size_bytes - header_bytes, 1)
         return msgspec.structs.replace(known, recipe=recipe, tensors=_retyped(known, nearest, data_bytes))
 
-    def measure(self, recipe: str) -> ModelShape:
-        """The shape from the file's own header."""
-        if recipe not in self._measured:
-            shape = self._measure(self._files[recipe])
-            self._measured[recipe] = msgspec.structs.replace(shape, recipe=recipe)
-        return self._measured[recipe]
+    def opened(self, file: GGUFFile) -> ModelInput:
+        """The file with its header read."""
+        if file.label not in self._opened:
+            self._opened[file.label] = self._open_file(file)
+        return self._opened[file.label]
+
+    def measure(self, recipe: str) -> None:
+        """Read the header of the file of ``recipe``."""
+        self.opened(self.file_of(recipe))
 
     def is_measured(self, recipe: str) -> bool:
-        """True when the shape comes from the file's own header."""
-        return recipe in self._measured
+        """True when the shape comes from a header that was read, and not from that of another quant."""
+        return recipe in self._made or recipe in self._opened
+
+    def file_of(self, recipe: str) -> GGUFFile:
+        """The file that is, or becomes, the model of ``recipe``."""
+        if recipe in self._made and self._source is not None:
+            return self._source
+        return self._files[recipe]
+
+    def are_floats(self) -> bool:
+        """True when not one of the files was quantized."""
+        return all(self._is_float(file) for file in self._files.values())
+
+    def quantizing(self) -> GGUFCandidates | None:
+        """The same with what the smallest file of floats can be quantized to; None without such a file."""
+        floats = sorted(filter(self._is_float, self._files.values()), key=lambda file: file.label != "BF16")
+        for file in sorted(floats, key=lambda file: file.size_bytes):
+            made = [recipe for recipe in self.opened(file).recipes() if recipe in RECIPES and recipe not in _FLOATS]
+            if made and made != [file.label]:
+                found = copy(self)
+                found._source, found._made = file, tuple(recipe for recipe in made if recipe not in self._files)
+                return found
+        return None
+
+    def _is_float(self, file: GGUFFile) -> bool:
+        """By its label; a label that says nothing is no answer, the header is."""
+        if file.is_float or _nearest(file.label) is not None:
+            return file.is_float
+        return len(self.opened(file).recipes()) > 1
+
+
+@dataclass(frozen=True)
+class ChosenFile:
+    """One device, what it gets, and of which file."""
+
+    file: GGUFFile
+    source: ModelInput  # that file's header
+    target: Target
 
 
 def choose_files(
-    request: PackRequest, files: Sequence[GGUFFile], measure: Callable[[GGUFFile], ModelShape]
-) -> tuple[Target, ...]:
-    """The file for each device, as a label, by the rules of `pack`; confirmed by the file's own header.
+    request: PackRequest, files: Sequence[GGUFFile], open_file: Callable[[GGUFFile], ModelInput]
+) -> list[ChosenFile]:
+    """The file for each device, by the rules of `pack`; confirmed by the file's own header.
 
-    Raises DoesNotFitError, UsageError.
+    A published quant that fits comes first. Where there is none, what a file of floats can be quantized to counts.
+    ``request.recipe`` is a label, a recipe to make, or "auto". Raises DoesNotFitError, UsageError.
     """
-    return choose_targets_of(request, GGUFCandidates(files, measure, likely_label(request, files)))
+    candidates = GGUFCandidates(files, open_file, likely_label(request, files))
+    chosen = []
+    for device in request.devices:
+        found, target = _choose(replace(request, devices=(device,)), candidates)
+        file = found.file_of(target.choice.recipe)
+        chosen.append(ChosenFile(file, candidates.opened(file), target))
+    return chosen
 
 
-def choose_targets_of(request: PackRequest, candidates: GGUFCandidates) -> tuple[Target, ...]:
-    """The same for candidates that the caller keeps."""
+def file_shapes(
+    request: PackRequest, files: Sequence[GGUFFile], open_file: Callable[[GGUFFile], ModelInput]
+) -> dict[str, ModelShape]:
+    """What ``choose_files`` would choose from, for the one device of ``request``: recipe -> shape.
+
+    Where nothing fits, the shapes show it.
+    """
+    candidates = GGUFCandidates(files, open_file, likely_label(request, files))
+    found, _target = _choose(replace(request, force=True), candidates)
+    recipes = found.recipes() if request.recipe == "auto" else (request.recipe,)
+    return {recipe: found.shape(recipe) for recipe in recipes}
+
+
+def _choose(request: PackRequest, candidates: GGUFCandidates) -> tuple[GGUFCandidates, Target]:
+    """For the one device of ``request``."""
+    if request.recipe in candidates.recipes():
+        return candidates, _confirmed(request, candidates)
+    if request.recipe == "auto" and not candidates.are_floats():
+        try:
+            return candidates, _confirmed(replace(request, force=False), candidates)
+        except DoesNotFitError:
+            made = candidates.quantizing()
+            if made is None and not request.force:
+                raise
+    else:
+        made = candidates.quantizing()
+        if made is None and request.recipe != "auto":
+            raise UnsupportedError(
+                f"none of these files can become {request.recipe}: not all of their weights are floats",
+                hint="take a file as it is (OWNER/REPO:FILE.gguf)",
+            )
+    found = made or candidates
+    return found, _confirmed(request, found)
+
+
+def _confirmed(request: PackRequest, candidates: GGUFCandidates) -> Target:
     while True:
-        targets = choose_targets(request, candidates)
-        guessed = [target.choice.recipe for target in targets if not candidates.is_measured(target.choice.recipe)]
-        if not guessed:
-            return tuple(targets)
-        for label in guessed:
-            candidates.measure(label)
+        [target] = choose_targets(request, candidates)
+        if candidates.is_measured(target.choice.recipe):
+            return target
+        candidates.measure(target.choice.recipe)
 
 
 def likely_label(request: PackRequest, files: Sequence[GGUFFile]) -> str:

@@ -47,13 +47,14 @@ class GGUFInput:
         self._is_float = all(tensor.type in _FLOATS for tensor in self._header.tensors)
         metadata = self._header.metadata
         documents = _repository_documents(source)
-        fields = _card_fields(documents) | _license_fields(metadata)
+        # Whoever quantized a model may have stated other terms than who trained it: both hold.
+        stated = (*license_ids(_license_fields(metadata)), *license_ids(_card_fields(documents)))
         template = metadata.get("tokenizer.chat_template")
         self.facts = SourceFacts(
             kind="gguf",
             name=origin.name if origin else source.name,
             architecture=self._header.architecture,
-            licenses=license_ids(fields) or (license_ids({"license": license_id}) if license_id else ()),
+            licenses=tuple(dict.fromkeys(stated)) or (license_ids({"license": license_id}) if license_id else ()),
             documents=documents,
             files=source.parts,
             sampling=self._sampling(),

@@ -33,11 +33,11 @@ _UNNAMED = ("", "other", "unknown", "none", "noassertion")
 _OPERATORS = ("and", "or", "with")
 _LONGEST = 80
 _SHOWN = 3
-_READ = "`edgellm show --license NAME`"
+_TEXTS = "`edgellm show --license NAME`"
 
 
-def license_note(licenses: Sequence[str]) -> str | None:
-    """What to know before using or passing on a model under ``licenses``, SPDX expressions.
+def license_note(licenses: Sequence[str], where: str = _TEXTS) -> str | None:
+    """What to know before using or passing on a model under ``licenses``, SPDX expressions; ``where`` to read them.
 
     None when all of them are common permissive or copyleft licences. Where nobody said which licence it is, where
     commercial use is excluded and where there are terms of its own, that is the sentence.
@@ -49,10 +49,10 @@ def license_note(licenses: Sequence[str]) -> str | None:
         return None
     non_commercial = [name for name in odd if _NON_COMMERCIAL.search(_bare(name))]
     if non_commercial:
-        return f"{_said(non_commercial)} excludes commercial use: {_READ}"
+        return f"{_said(non_commercial)} excludes commercial use: {where}"
     if all(_bare(name).lower() in _UNNAMED for name in odd):
-        return f"the licence is none of the common ones: read its terms ({_READ}) before you pass the model on"
-    return f"{_said(odd)} has terms of its own: {_READ}"
+        return f"the licence is none of the common ones: read its terms ({where}) before you pass the model on"
+    return f"{_said(odd)} has terms of its own: {where}"
 
 
 def _is_plain(expression: str) -> bool:

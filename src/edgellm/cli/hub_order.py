@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgellm.errors import UsageError
+from edgellm.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edgellm.sources.origin import Origin
     from edgellm_converters.pack import PackRequest
     from edgellm_converters.pack.choose import Target
+    from edgellm_converters.pack.gguf_choice import ChosenFile
+    from edgellm_converters.pack.model_input import ModelInput
 
 __all__ = ["HubOrder", "gguf_shapes", "mirrored_checkpoint", "orders", "placeholder"]
 
@@ -31,6 +33,7 @@ class HubOrder:
     origin: Origin
     files: tuple[HubFile, ...]  # weights, and for a checkpoint all that belongs to it
     targets: tuple[Target, ...]  # one for each device
+    licenses: tuple[str, ...]  # as the model card and the headers state them
     gguf: GGUFFile | None = None
 
     @property
@@ -39,29 +42,17 @@ class HubOrder:
         return sum(file.size_bytes for file in self.files)
 
     @property
-    def result_bytes(self) -> int:
-        """What the bundles add to the store besides the download itself; weights only, each recipe once."""
-        if self.gguf is not None and len(self.files) == 1:
-            return 0  # the downloaded file becomes part of the bundle
-        sizes = {row.recipe: row.size_bytes for target in self.targets for row in target.choice.table}
-        return sum(sizes[recipe] for recipe in {target.choice.recipe for target in self.targets})
+    def made(self) -> tuple[str, ...]:
+        """The recipes that are written here; none when the downloaded file becomes part of the bundle."""
+        recipes = dict.fromkeys(target.choice.recipe for target in self.targets)
+        as_it_is = self.gguf.label if self.gguf is not None and len(self.files) == 1 else None
+        return tuple(recipe for recipe in recipes if recipe != as_it_is)
 
     @property
-    def licenses(self) -> tuple[str, ...]:
-        """As the model card states them."""
-        from edgellm_converters.source_docs import license_ids
-
-        repository = self.model.repository
-        stated = {
-            key: value
-            for key, value in (
-                ("license", repository.license),
-                ("license_name", repository.license_name),
-                ("license_link", repository.license_link),
-            )
-            if value
-        }
-        return license_ids(stated)
+    def result_bytes(self) -> int:
+        """What the bundles add to the store besides the download itself; weights only, each recipe once."""
+        sizes = {row.recipe: row.size_bytes for target in self.targets for row in target.choice.table}
+        return sum(sizes[recipe] for recipe in self.made)
 
 
 def placeholder() -> LocalSource:
@@ -78,27 +69,21 @@ def orders(client: HubClient, model: HubModel, request: PackRequest, mirror: Hea
     """
     if model.kind == "checkpoint":
         return [_checkpoint_order(client, model, request, mirror)]
-    from edgellm.sources.gguf_files import select_gguf
     from edgellm_converters.pack.gguf_choice import choose_files
 
-    if request.recipe != "auto":
-        chosen = select_gguf(model.ggufs, request.recipe, model.repository.repo_id)
-        model, request = replace(model, ggufs=(chosen,)), replace(request, recipe="auto")
-    targets = choose_files(request, model.ggufs, lambda file: _measure(model, file, mirror))
-    by_label: dict[str, list[Target]] = {}
-    for target in targets:
-        by_label.setdefault(target.choice.recipe, []).append(target)
-    return [_gguf_order(model, label, tuple(chosen)) for label, chosen in by_label.items()]
+    model, request = _as_asked(model, request)
+    by_label: dict[str, list[ChosenFile]] = {}
+    for chosen in choose_files(request, model.ggufs, lambda file: _opened(model, file, mirror)):
+        by_label.setdefault(chosen.file.label, []).append(chosen)
+    return [_gguf_order(model, chosen) for chosen in by_label.values()]
 
 
 def gguf_shapes(model: HubModel, request: PackRequest, mirror: HeaderMirror) -> dict[str, ModelShape]:
-    """Label -> shape of each file of a GGUF repository; what would be chosen comes from the file's own header."""
-    from edgellm_converters.pack.gguf_choice import GGUFCandidates, choose_targets_of, likely_label
+    """Recipe -> shape of what can be had of a GGUF repository; of what would be chosen, from the file's own header."""
+    from edgellm_converters.pack.gguf_choice import file_shapes
 
-    first = likely_label(request, model.ggufs)
-    candidates = GGUFCandidates(model.ggufs, lambda file: _measure(model, file, mirror), first)
-    choose_targets_of(request, candidates)
-    return {label: candidates.shape(label) for label in candidates.recipes()}
+    model, request = _as_asked(model, request)
+    return file_shapes(request, model.ggufs, lambda file: _opened(model, file, mirror))
 
 
 def mirrored_checkpoint(client: HubClient, model: HubModel, mirror: HeaderMirror) -> LocalSource:
@@ -122,19 +107,52 @@ def _checkpoint_order(client: HubClient, model: HubModel, request: PackRequest, 
     with open_input(mirror.checkpoint(model.repository, files)) as opened:
         targets = tuple(choose_targets(request, opened))
     expected = {file.path: f"sha256:{file.sha256}" for file in files if file.sha256}
-    return HubOrder(model, replace(_origin(model), expected=expected), tuple(files), targets)
+    return HubOrder(model, replace(_origin(model), expected=expected), tuple(files), targets, _card_licenses(model))
 
 
-def _gguf_order(model: HubModel, label: str, targets: tuple[Target, ...]) -> HubOrder:
-    file = next(file for file in model.ggufs if file.label == label)
-    return HubOrder(model, _origin(model, file), file.parts, targets, file)
+def _as_asked(model: HubModel, request: PackRequest) -> tuple[HubModel, PackRequest]:
+    """The files that can become what command line and reference ask for, and the request for a label or a recipe.
+
+    Raises NotFoundError naming what the repository has.
+    """
+    from edgellm.sources.gguf_files import select_gguf
+    from edgellm_converters.recipes import RECIPES
+
+    wanted = request.recipe if request.recipe != "auto" else model.recipe
+    if wanted is None:
+        return model, request
+    try:
+        file = select_gguf(model.ggufs, wanted, model.repository.repo_id)
+    except NotFoundError as error:
+        if not any(file.is_float for file in model.ggufs):
+            raise
+        if wanted.upper() not in RECIPES:
+            hint = f"{error.hint}; of its floats can be made: {', '.join(RECIPES)}"
+            raise NotFoundError(error.message, hint=hint) from error
+        return model, replace(request, recipe=wanted.upper())
+    return replace(model, ggufs=(file,)), replace(request, recipe=file.label)
 
 
-def _measure(model: HubModel, file: GGUFFile, mirror: HeaderMirror) -> ModelShape:
-    from edgellm_converters.pack.open_input import open_input
+def _gguf_order(model: HubModel, chosen: list[ChosenFile]) -> HubOrder:
+    file = chosen[0].file
+    licenses = tuple(dict.fromkeys((*_card_licenses(model), *chosen[0].source.facts.licenses)))
+    targets = tuple(one.target for one in chosen)
+    return HubOrder(model, _origin(model, file), file.parts, targets, licenses, file)
 
-    with open_input(mirror.gguf(model.repository, file), origin=_origin(model, file)) as opened:
-        return opened.shape(file.label)
+
+def _opened(model: HubModel, file: GGUFFile, mirror: HeaderMirror) -> ModelInput:
+    from edgellm_converters.pack.gguf_input import GGUFInput
+
+    origin = _origin(model, file)
+    return GGUFInput(mirror.gguf(model.repository, file), None, origin.revision, origin)
+
+
+def _card_licenses(model: HubModel) -> tuple[str, ...]:
+    from edgellm_converters.source_docs import license_ids
+
+    repository = model.repository
+    stated = {"license": repository.license, "license_name": repository.license_name}
+    return license_ids({key: value for key, value in stated.items() if value})
 
 
 def _origin(model: HubModel, file: GGUFFile | None = None) -> Origin:

@@ -247,6 +247,8 @@ def _say(order: HubOrder, endpoint: str) -> None:
     from edgellm.bundle.terms import license_note
 
     what = order.gguf.label if order.gguf is not None else "a checkpoint"
+    if order.gguf is not None and (made := [recipe for recipe in order.made if recipe != order.gguf.label]):
+        what += f", quantized here to {' and '.join(made)}"
     files = f", {len(order.files)} files" if len(order.files) > 1 else ""
     print_message(f"{order.origin.name}: {what}, {format_bytes(order.size_bytes)}{files} from {endpoint}")
     for target in order.targets:
@@ -263,7 +265,9 @@ def _say(order: HubOrder, endpoint: str) -> None:
         print_message(f"  disk for the bundle: {format_bytes(order.result_bytes)}")
     stated = ", ".join(order.licenses)
     print_message(f"  licence: {stated or 'not stated'}")
-    note = license_note(order.licenses)
+    repository = order.model.repository
+    linked = repository.license_link or ""
+    note = license_note(order.licenses, linked if linked.startswith("https://") else repository.url)
     if note is not None and stated:
         print_warning(note)
 

@@ -1,7 +1,8 @@
 """What a hub reference means: a checkpoint, or one of the GGUF files of a repository.
 
 A repository with both is a checkpoint, because any recipe can be made of that; ``OWNER/REPO:QUANT`` or
-``OWNER/REPO:FILE.gguf`` takes the GGUF. On a checkpoint ``:QUANT`` is the recipe to pack.
+``OWNER/REPO:FILE.gguf`` takes the GGUF. On a checkpoint, and where GGUF files of floats are all there is, ``:QUANT`` is
+the recipe to make.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class HubModel:
     repository: HubRepository
     kind: Literal["checkpoint", "gguf"]
     ggufs: tuple[GGUFFile, ...] = ()  # to choose from; one when the reference names it
-    recipe: str | None = None  # what the reference asks of a checkpoint
+    recipe: str | None = None  # what the reference asks for: a recipe, or the label of a GGUF
 
     @property
     def name(self) -> str:
@@ -58,9 +59,14 @@ def find_model(client: HubClient, reference: HubReference) -> HubModel:
     selector = reference.selector
     if selector is not None:
         labels = {file.label.removeprefix("UD-") for file in ggufs}
-        if not is_checkpoint or selector.lower().endswith(".gguf") or selector.upper().removeprefix("UD-") in labels:
-            return HubModel(reference, repository, "gguf", (select_gguf(ggufs, selector, repository.repo_id),))
-        return HubModel(reference, repository, "checkpoint", recipe=selector)
+        is_there = selector.lower().endswith(".gguf") or selector.upper().removeprefix("UD-") in labels
+        if not is_there and is_checkpoint:
+            return HubModel(reference, repository, "checkpoint", recipe=selector)
+        if not is_there and any(file.is_float for file in ggufs):
+            models = tuple(main_model(ggufs, repository.repo_id))
+            return HubModel(reference, repository, "gguf", models, recipe=selector)
+        file = select_gguf(ggufs, selector, repository.repo_id)
+        return HubModel(reference, repository, "gguf", (file,), recipe=file.label)
     if is_checkpoint:
         return HubModel(reference, repository, "checkpoint")
     if ggufs:
