@@ -196,9 +196,10 @@ inline void turn_on_penalties(Parameters &p, Random &random) {
 }
 
 inline void turn_on_bias(Parameters &p, size_t n_vocab, Random &random) {
-    for (size_t i = random.below(6); i > 0; --i)
-        p.bias.emplace_back(static_cast<int32_t>(random.below(n_vocab + 3)),
-                            one_of({-kInfinity, -1e6f, -1.5f, 0.0f, 3.0f, 1e6f}, random));
+    for (size_t i = random.below(6); i > 0; --i) {
+        const auto token = static_cast<int32_t>(random.below(n_vocab + 3));  // first: compilers order arguments as they like
+        p.bias.emplace_back(token, one_of({-kInfinity, -1e6f, -1.5f, 0.0f, 3.0f, 1e6f}, random));
+    }
     std::stable_sort(p.bias.begin(), p.bias.end(), [](const auto &a, const auto &b) { return a.first < b.first; });
 }
 
