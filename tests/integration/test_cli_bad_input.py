@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cli_process import Cli
 
 from edgellm.formats.gguf import read_header
 from edgellm_converters.gguf.encode import encode_entry, make_layout
+from tmpfs import tmpfs
 
 WEIGHTS = "model.safetensors"
 
@@ -159,15 +159,8 @@ def test_a_profile_that_lies_is_refused(cli: Cli, tiny_llm: Path, tmp_path: Path
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 12 MB; skips where it cannot be mounted."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a small tmpfs")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with tmpfs(tmp_path / "disk", "size=12m") as disk:
+        yield disk
 
 
 def test_a_full_disk_is_said_and_nothing_half_is_visible(small_disk: Path, tiny_llm: Path) -> None:

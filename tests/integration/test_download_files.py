@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from edgellm.sources.download.locks import locked_file
 from edgellm.sources.download.part_file import journal_path, part_path
 from edgellm.sources.hub import HubClient, HubFile, HubSettings, Patience, parse_hub_reference
 from hub_server import HubServer
+from tmpfs import tmpfs
 
 FAST = Patience(first_wait_s=0.001, longest_wait_s=0.002, read_timeout_s=10.0)
 SIZE = 20 << 20
@@ -329,13 +329,8 @@ def test_unusual_arguments_are_refused(hub: HubServer, folder: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs that holds the file and little more."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with tmpfs(tmp_path / "disk", "size=24m") as disk:
+        yield disk
 
 
 def test_a_disk_that_is_too_small_is_told_before_the_first_byte(hub: HubServer, small_disk: Path) -> None:

@@ -19,6 +19,7 @@ from edgellm.bundle.export import Outgoing, export_file, export_folder
 from edgellm.errors import NoSpaceError
 from edgellm.store.store import Store
 from moving_bundles import MEDIA, contents, take_in
+from tmpfs import tmpfs
 
 KILLS = 50
 WEIGHTS_BYTES = 48 << 20
@@ -112,13 +113,8 @@ def test_two_imports_at_once_end_in_one_bundle(cli: Cli, archive: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 4 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with tmpfs(tmp_path / "disk", "size=4m") as disk:
+        yield disk
 
 
 @pytest.mark.parametrize("medium", MEDIA)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edgellm.bundle.tar_writer import tar_writer
 from edgellm.bundle.writer import BundleWriter
 from edgellm.errors import AccessError, NoSpaceError
 from edgellm.store.store import Store
+from tmpfs import make_read_only, tmpfs
 
 PAGE_BYTES = 4096
 
@@ -22,13 +22,8 @@ PAGE_BYTES = 4096
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 4 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with tmpfs(tmp_path / "disk", "size=4m") as disk:
+        yield disk
 
 
 def fill(disk: Path, leave_bytes: int) -> Path:
@@ -109,7 +104,7 @@ def test_a_read_only_disk_can_be_read_and_refuses_changes(small_disk: Path) -> N
     store = Store(small_disk / "store", small_disk / "state")
     with store.writer() as writer:
         write_bundle(writer)
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    make_read_only(small_disk)
     opened = store.resolve("tiny")
     with opened.hold():
         assert opened.weights_path.read_bytes() == gguf_bytes()

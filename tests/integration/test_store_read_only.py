@@ -9,25 +9,20 @@ from pathlib import Path
 import pytest
 from cli_process import Cli
 
+from tmpfs import make_read_only, tmpfs
+
 NAME = "tiny-llm:raspberrypi5-q4_0"
 
 
 @pytest.fixture
 def read_only_store(tmp_path: Path, tiny_llm: Path) -> Iterator[Path]:
     """A store with tiny-llm on a tmpfs that was made read-only afterwards."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", disk], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    try:
+    with tmpfs(tmp_path / "disk", "size=64m") as disk:
         maker = Cli(tmp_path / "maker")
         environment = {"EDGELLM_STORE": str(disk / "store")}
         maker.run("pack", tiny_llm, "--device", "raspberrypi5", "--quant", "Q4_0", environment=environment)
-        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        make_read_only(disk)
         yield disk / "store"
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.mark.parametrize("variable", ["EDGELLM_STORE", "EDGELLM_SYSTEM_STORE"])

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from edgellm.cli.console import print_message, print_warning
+from edgellm.cli.output import is_archive
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import smoke
 from edgellm.cli.stored import find_stored, is_as_asked
 from edgellm.errors import Interrupted, UsageError
-from edgellm.files import os_errors, require_free_space
+from edgellm.files import existing_parent, os_errors, require_free_space
 from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class HubJob:
     cache: Path  # for headers
     open_writer: Callable[[], BundleWriter]
     committed: Callable[[PackedBundle], None]
-    into_store: bool = True
+    output: Path | None = None  # a folder or an archive instead of the store
     reuse: bool = False  # a bundle of the same commit for the same device is taken as it is
     ask: bool = False
     yes: bool = False
@@ -80,8 +81,7 @@ def hub_pack(job: HubJob) -> tuple[list[PackedBundle], list[StoredBundle]]:
             wanted += [order] if known is None else []
             if known is not None:
                 _remove_downloads(job, order)  # a kill after the commit leaves them
-        for order in wanted:
-            _require_space(job, order)
+        _require_space(job, wanted)
         if wanted and not job.quiet:
             for order in wanted:
                 _say(order, settings.endpoint)
@@ -215,32 +215,42 @@ def _named(order: HubOrder, paths: list[Path], mirror: HeaderMirror) -> LocalSou
     return LocalSource("gguf", parts[0], order.gguf.stem, tuple(parts))
 
 
-def _require_space(job: HubJob, order: HubOrder) -> None:
-    """Refuse before the first byte what the disks cannot hold: the download and what is made of it."""
-    from edgellm.sources.download import missing_bytes
+def _require_space(job: HubJob, wanted: list[HubOrder]) -> None:
+    """Refuse before the first byte what the disks cannot hold: the downloads and what is made of them."""
+    disks: dict[int, tuple[Path, str, int]] = {}
+    for order in wanted:
+        download_at, download_bytes = _download(job, order)
+        result_at = job.output or job.store.root
+        one_disk = _disk(download_at) == _disk(result_at)
+        result_bytes = order.result_bytes
+        if not order.made and (not one_disk or (job.output is not None and is_archive(job.output))):
+            result_bytes += order.size_bytes  # else the download becomes part of the bundle without a copy
+        if one_disk:
+            needs = [(download_at, f"{job.reference} with the bundle made of it", download_bytes + result_bytes)]
+        else:
+            needs = [(download_at, f"the download of {job.reference}", download_bytes)]
+            needs.append((result_at, f"the bundle of {job.reference}", result_bytes))
+        for place, what, needed_bytes in needs:
+            before = disks.get(_disk(place), (place, what, 0))[2]
+            disks[_disk(place)] = place, what, before + needed_bytes
+    for place, what, needed_bytes in disks.values():
+        require_free_space(place, needed_bytes, what)
 
+
+def _download(job: HubJob, order: HubOrder) -> tuple[Path, int]:
+    """Where the files of ``order`` arrive, and how many bytes of them are not there yet."""
     if order.gguf is not None:
-        needed = missing_bytes(order.files, job.store.downloads)
-        needed += order.result_bytes if job.into_store else order.size_bytes
-        require_free_space(job.store.downloads, needed, f"{job.reference} with the bundle made of it")
-        return
+        from edgellm.sources.download import missing_bytes
+
+        return job.store.downloads, missing_bytes(order.files, job.store.downloads)
     from edgellm.sources.snapshot import hub_cache, missing_snapshot_bytes, require_hub_library
 
     require_hub_library()
-    download = missing_snapshot_bytes(order.model.repository, order.files)
-    if _disk(hub_cache()) == _disk(job.store.root):
-        needed = download + order.result_bytes
-        require_free_space(hub_cache(), needed, f"{job.reference} with the bundle made of it")
-        return
-    require_free_space(hub_cache(), download, f"the download of {job.reference}")
-    require_free_space(job.store.root, order.result_bytes, f"the bundle of {job.reference}")
+    return hub_cache(), missing_snapshot_bytes(order.model.repository, order.files)
 
 
 def _disk(path: Path) -> int:
-    existing = path.absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    return existing.stat().st_dev
+    return existing_parent(path.absolute()).stat().st_dev
 
 
 def _say(order: HubOrder, endpoint: str) -> None:

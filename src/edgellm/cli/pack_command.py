@@ -65,7 +65,7 @@ def pack(options: PackOptions) -> None:
     if reference is not None:
         from edgellm.cli.hub_pack import HubJob, hub_pack
 
-        into_store = options.output is None
+        output = user_path(options.output) if options.output is not None else None
         job = HubJob(
             reference,
             request,
@@ -73,7 +73,7 @@ def pack(options: PackOptions) -> None:
             settings.paths.cache,
             open_writer,
             committed,
-            into_store=into_store,
+            output=output,
             quiet=options.quiet,
         )
         packed, _there = hub_pack(job)
