@@ -68,6 +68,10 @@ class Engine:
         """Token ids of ``text``; ``add_special`` puts bos in front where the model was trained so."""
         return self._vocabulary.tokenize(text, add_special=add_special, parse_special=parse_special)
 
+    def token_text(self, token: int) -> str:
+        """The text of one token as it is, special ones too. Part of a character becomes U+FFFD."""
+        return self._vocabulary.piece(token, special=True).decode("utf-8", "replace")
+
     async def generate(
         self, prompt: str | Sequence[int], params: SamplingParams | None = None, *, stop: Iterable[str] = ()
     ) -> AsyncGenerator[Chunk, None]:
@@ -128,6 +132,8 @@ class Engine:
         self, tokens: list[int], params: SamplingParams | None, stop: Iterable[str]
     ) -> AsyncGenerator[Chunk, None]:
         self._check_length(tokens)
+        params = params or self.params()
+        self._check_bias(params)
         loop = asyncio.get_running_loop()
         arrivals: asyncio.Queue[Chunk | EdgeLLMError] = asyncio.Queue()
 
@@ -137,7 +143,7 @@ class Engine:
             except RuntimeError:  # the loop was closed: nobody listens any more
                 request.cancelled = True
 
-        request = Request(tokens, params or self.params(), stop, emit)
+        request = Request(tokens, params, stop, emit)
         self._scheduler.submit(request)
         try:
             while True:
@@ -174,6 +180,12 @@ class Engine:
                 hint=f"shorten the prompt or begin a new conversation{more}",
             )
 
+    def _check_bias(self, params: SamplingParams) -> None:
+        last = self._backend.limits.n_vocab - 1
+        token = max(params.logit_bias, default=0)
+        if token > last:
+            raise UsageError(f"logit_bias names token {token}; this model has 0 to {last}")
+
     def _check_ids(self, ids: Sequence[int]) -> list[int]:
         n_vocab = self._backend.limits.n_vocab
         tokens = list(ids)
@@ -183,7 +195,7 @@ class Engine:
         return tokens
 
     def _special_text(self, token: int | None) -> str:
-        return "" if token is None else self._vocabulary.piece(token, special=True).decode("utf-8", "replace")
+        return "" if token is None else self.token_text(token)
 
 
 def _next_context(tokens: int) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from edgellm.errors import EdgeLLMError
 from edgellm_runtimes.detokenizer import StopMatcher
+from edgellm_runtimes.sampler import TokenLogprobs
 from edgellm_runtimes.sampling import SamplingParams
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Chunk(msgspec.Struct, frozen=True):
     """A piece of a generation: new text with the tokens that it came from. The last one has a finish reason.
 
     ``text`` may be empty while a character or a possible stop string is incomplete; then ``token_ids`` tells progress.
+    ``logprobs`` has one entry for each of ``token_ids`` where the parameters ask for them.
     """
 
     text: str
@@ -53,6 +55,7 @@ class Chunk(msgspec.Struct, frozen=True):
     finish_reason: FinishReason | None = None
     stop_string: str | None = None  # the stop string that ended it
     stats: GenerationStats | None = None  # with the finish reason
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 class Request:

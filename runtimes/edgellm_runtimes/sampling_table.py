@@ -18,6 +18,7 @@ SECTIONS: dict[Section, str] = {
 
 _LARGEST_COUNT = 2**31 - 1
 _LONGEST_WINDOW = 2**24  # tokens
+_SHORT: dict[float, str] = {_LARGEST_COUNT: "2^31-1", _LONGEST_WINDOW: "2^24", 2**63 - 1: "2^63-1"}
 
 
 class Parameter(NamedTuple):
@@ -32,6 +33,21 @@ class Parameter(NamedTuple):
     optional: bool = False  # may be None
     words: tuple[str, ...] = ()
     is_turned_off: bool = False  # a flag that is on unless said otherwise; then ``meaning`` is of the other way
+
+    @property
+    def values(self) -> str:
+        """What is allowed, for people."""
+        match self.kind:
+            case "whole" | "number":
+                return f"{self.low:g} to {_SHORT.get(self.high, f'{self.high:g}')}"
+            case "flag":
+                return "true, false"
+            case "word":
+                return ", ".join(self.words)
+            case "texts":
+                return "texts"
+            case "biases":
+                return "token=number"
 
 
 def _table() -> tuple[Parameter, ...]:

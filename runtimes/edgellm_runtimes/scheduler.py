@@ -17,7 +17,7 @@ from edgellm_runtimes.backend import Backend, DecodeAbortedError, TokenSlice
 from edgellm_runtimes.detokenizer import IncrementalDetokenizer
 from edgellm_runtimes.dry import DryBreakers
 from edgellm_runtimes.generation import Chunk, FinishReason, GenerationStats, Request
-from edgellm_runtimes.sampler import create_sampler
+from edgellm_runtimes.sampler import TokenLogprobs, create_sampler
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +119,7 @@ class _Generation:
         self._detokenizer = IncrementalDetokenizer()
         self._row: npt.NDArray[np.float32]
         self._unsent: list[int] = []  # tokens and text since the last chunk
+        self._logprobs: list[TokenLogprobs] = []
         self._text = ""
         self._generated = 0
         self._reused = 0
@@ -132,6 +133,8 @@ class _Generation:
         more = self._prefill(request.prompt)
         while more:
             token = sampler.sample(self._row)
+            if params.logprobs is not None:
+                self._logprobs.append(sampler.logprobs)
             reason = self._accept(token)
             if reason is not None:
                 self._finish(reason, sampler.seed)
@@ -185,7 +188,7 @@ class _Generation:
             return "stop"
         if self._generated == params.max_tokens or len(self._cached) >= self._backend.limits.n_context:
             return "length"
-        self._emit(Chunk(self._text, tuple(self._unsent)))
+        self._emit()
         return None
 
     def _finish(self, reason: FinishReason, seed: int) -> None:
@@ -201,13 +204,16 @@ class _Generation:
             decode_s=self._last_token - self._first_token,
             seed=seed,
         )
-        self._emit(Chunk(self._text, tuple(self._unsent), reason, stops.matched, stats))
+        self._emit(reason, stops.matched, stats)
 
-    def _emit(self, chunk: Chunk) -> None:
+    def _emit(
+        self, reason: FinishReason | None = None, matched: str | None = None, stats: GenerationStats | None = None
+    ) -> None:
         if not self._request.cancelled:
-            self._request.emit(chunk)
+            self._request.emit(Chunk(self._text, tuple(self._unsent), reason, matched, stats, tuple(self._logprobs)))
         self._text = ""
         self._unsent.clear()
+        self._logprobs.clear()
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ def generated_files() -> dict[str, str]:
     return {
         "cli.md": _cli_markdown(),
         "settings.md": _settings_markdown(),
+        "sampling.md": _sampling_markdown(),
         "project-schema.json": _json(project_schema()),
         "profile-schema.json": _json(profile_schema()),
         "devices.md": devices_markdown(),
@@ -112,6 +114,47 @@ def _settings_markdown() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _sampling_markdown() -> str:
+    from edgellm_runtimes.sampling import ORDERS, SamplingParams
+    from edgellm_runtimes.sampling_table import PARAMETERS, SECTIONS
+
+    lines = [
+        "# Sampling parameters",
+        "",
+        "What decides the next token. On the command line `top_k` is `--top-k`. What is not given comes from the",
+        "model's own recommendation in the bundle, then from the defaults here.",
+        "[How it works](../concepts/sampling.md).",
+        "",
+    ]
+    defaults = SamplingParams()
+    for section, about in SECTIONS.items():
+        lines += [f"## {section}", "", about, "", "| parameter | values | default | meaning |", "|---|---|---|---|"]
+        for parameter in PARAMETERS:
+            if parameter.section == section:
+                default = _default_text(getattr(defaults, parameter.name))
+                meaning = parameter.meaning
+                if parameter.is_turned_off:
+                    meaning = f"false (`--no-{parameter.name.replace('_', '-')}`): {meaning}"
+                lines.append(f"| `{parameter.name}` | {parameter.values} | {default} | {meaning} |")
+        lines.append("")
+    lines += [
+        "## Orders",
+        "",
+        "Bias, penalties and DRY change the logits first; then the stages apply in this order:",
+        "",
+    ]
+    lines += [f"- `{name}`: {', '.join(stages)}" for name, stages in ORDERS.items()]
+    return "\n".join([*lines, ""])
+
+
+def _default_text(value: object) -> str:
+    if value is None or value == {}:
+        return "-"
+    if isinstance(value, tuple):
+        return ", ".join("`" + json.dumps(text) + "`" for text in value)
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value).strip('"')
 
 
 if __name__ == "__main__":

@@ -7,29 +7,24 @@ from typing import Any
 import click
 
 from edgellm.cli.context import json_option, quiet_option, yes_option
+from edgellm.cli.sampling_options import SectionedCommand, sampling_options, take_sampling
 
 __all__ = ["command"]
 
 
-@click.command("run")
+@click.command("run", cls=SectionedCommand)
 @click.argument("model", metavar="NAME|OWNER/MODEL[:QUANT]|FILE.gguf|DIR")
 @click.argument("prompt", required=False)
 @click.option("--system", help="System prompt.")
 @click.option("--raw", is_flag=True, help="Give the prompt to the model as it is, without the chat template.")
 @click.option("--stop", multiple=True, help="Stop at this text; may be repeated.")
-@click.option("-n", "--max-tokens", type=int, help="Generate at most this many tokens.")
-@click.option("--temperature", type=float, help="0 always takes the most likely token.")
-@click.option("--top-k", type=int, help="Sample among this many tokens; 0 is off.")
-@click.option("--top-p", type=float, help="Sample among the tokens that make up this probability; 1 is off.")
-@click.option("--min-p", type=float, help="Leave out tokens below this share of the likeliest one; 0 is off.")
-@click.option("--repetition-penalty", type=float, help="Above 1 makes repeated tokens less likely.")
-@click.option("--seed", type=int, help="The same seed gives the same answer.")
 @click.option("--context", type=int, help="Tokens of one conversation; default: the plan's.")
 @click.option("--threads", type=int, help="Decode threads; default: the plan's, adjusted to this machine.")
 @click.option("--force", is_flag=True, help="Load even if memory looks too small.")
 @yes_option
 @json_option
 @quiet_option
+@sampling_options
 def command(model: str, prompt: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Answer a prompt with a packed model, or talk to it.
 
@@ -39,4 +34,5 @@ def command(model: str, prompt: str | None, as_json: bool, quiet: bool, **option
     """
     from edgellm.cli.run_session import RunOptions, run_session
 
-    run_session(RunOptions(model=model, prompt=prompt, as_json=as_json, quiet=quiet, **options))
+    sampling = take_sampling(options)
+    run_session(RunOptions(model=model, prompt=prompt, as_json=as_json, quiet=quiet, sampling=sampling, **options))

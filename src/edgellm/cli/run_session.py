@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.generation import Chunk, GenerationStats
     from edgellm_runtimes.load import LoadRequest
+    from edgellm_runtimes.sampler import TokenLogprobs
     from edgellm_runtimes.sampling import SamplingParams
 
 __all__ = ["RunOptions", "run_session"]
 
+_LEAST_LOGPROB = -9999.0
 _HELP = "Talk to the model; Ctrl-C stops an answer, /clear forgets, /bye or Ctrl-D ends."
-_SAMPLING = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,7 @@ class RunOptions:
     system: str | None
     raw: bool
     stop: tuple[str, ...]
-    max_tokens: int | None
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    min_p: float | None
-    repetition_penalty: float | None
-    seed: int | None
+    sampling: dict[str, Any]  # the parameters that were given
     context: int | None
     threads: int | None
     force: bool
@@ -60,6 +55,7 @@ class Conversation:
     params: SamplingParams
     options: RunOptions
     messages: list[dict[str, Any]] = field(default_factory=list)
+    logprobs: list[tuple[int, TokenLogprobs]] = field(default_factory=list)  # of the last answer's tokens, if asked for
 
     def __post_init__(self) -> None:
         if self.options.system:
@@ -77,10 +73,12 @@ class Conversation:
         self.messages.append({"role": "user", "content": prompt})
         parts: list[str] = []
         last: Chunk | None = None
+        self.logprobs = []
         try:
             async with contextlib.aclosing(self._chunks(prompt)) as chunks:
                 async for chunk in chunks:
                     parts.append(chunk.text)
+                    self.logprobs += zip(chunk.token_ids, chunk.logprobs, strict=False)
                     if not self.options.as_json:
                         sys.stdout.write(printable(chunk.text) if sys.stdout.isatty() else chunk.text)
                         sys.stdout.flush()
@@ -103,8 +101,9 @@ def run_session(options: RunOptions) -> None:
     from edgellm_runtimes.sampling import sampling_params
 
     prompt = _one_shot_prompt(options)
-    chosen = {name: getattr(options, name) for name in _SAMPLING}
-    sampling_params(None, **chosen)  # what is wrong there is said before anything is loaded
+    sampling_params(None, **options.sampling)  # what is wrong there is said before anything is loaded
+    if "logprobs" in options.sampling and not options.as_json:
+        raise UsageError("--logprobs are part of what --json prints", hint="add --json")
     with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
         request = _load_request(options, stack)
         with _loading(options) as progress:
@@ -114,7 +113,7 @@ def run_session(options: RunOptions) -> None:
             explain_aborts()
             engine = runner.run(Engine.load(request, progress=progress))
         try:
-            params = engine.params(**chosen)
+            params = engine.params(**options.sampling)
             conversation = Conversation(engine, params, options)
             if not engine.info.has_chat_template and not options.raw:
                 raise UsageError(
@@ -125,7 +124,7 @@ def run_session(options: RunOptions) -> None:
                 _talk(runner, conversation)
             else:
                 text, last = runner.run(conversation.answer(prompt))
-                _finish(engine, options, text, last)
+                _finish(conversation, text, last)
         finally:
             runner.run(engine.close())
 
@@ -207,10 +206,10 @@ def _pulled(options: RunOptions, settings: SettingsWithOrigin) -> OpenBundle | N
     return store.resolve(str(packed[0].name) if packed else there[0].full_name)
 
 
-def _finish(engine: Engine, options: RunOptions, text: str, last: Chunk) -> None:
+def _finish(conversation: Conversation, text: str, last: Chunk) -> None:
     import msgspec
 
-    stats = last.stats
+    engine, options, stats = conversation.engine, conversation.options, last.stats
     assert stats is not None
     if options.as_json:
         print_json(
@@ -218,6 +217,7 @@ def _finish(engine: Engine, options: RunOptions, text: str, last: Chunk) -> None
                 "text": text,
                 "finish_reason": last.finish_reason,
                 "stop_string": last.stop_string,
+                **({"logprobs": _logprobs_json(conversation)} if "logprobs" in options.sampling else {}),
                 "timings": {
                     **msgspec.to_builtins(stats),
                     "load_s": engine.info.load_s,
@@ -232,6 +232,19 @@ def _finish(engine: Engine, options: RunOptions, text: str, last: Chunk) -> None
     sys.stdout.flush()
     if not options.quiet and sys.stderr.isatty():
         print_message(_summary(stats) + (" [cut off at the limit]" if last.finish_reason == "length" else ""))
+
+
+def _logprobs_json(conversation: Conversation) -> list[dict[str, Any]]:
+    """An object for each token: itself, and the likeliest in its place."""
+
+    def entry(token: int, logprob: float) -> dict[str, Any]:
+        shown = round(max(logprob, _LEAST_LOGPROB), 6)  # JSON has no infinity
+        return {"token": token, "text": conversation.engine.token_text(token), "logprob": shown}
+
+    return [
+        {**entry(token, logprobs.chosen), "top": [entry(*each) for each in logprobs.top]}
+        for token, logprobs in conversation.logprobs
+    ]
 
 
 def _summary(stats: GenerationStats) -> str:
