@@ -17,7 +17,9 @@ _FROM = ("F32", "F16", "BF16")
 
 
 def requantized_header(header: GGUFHeader, recipe: Recipe) -> GGUFHeader:
-    """``header`` with the tensors in llama.cpp's order and in the types of ``recipe``; offsets are not meaningful.
+    """``header`` with the tensors in llama.cpp's order and in the types of ``recipe``.
+
+    Offsets are not meaningful, and ``file_bytes`` is right but for the padding between tensors.
 
     Raises UnsupportedError for a tensor that is already quantized and would need another type: its errors would add up.
     """
@@ -37,7 +39,8 @@ def requantized_header(header: GGUFHeader, recipe: Recipe) -> GGUFHeader:
         size = row_bytes(wanted, row_length) * (n_elements // row_length)
         tensors.append(replace(tensor, type=wanted, size_bytes=size))
     metadata = header.metadata | {"general.file_type": recipe.ftype}
-    return replace(header, tensors=tuple(tensors), metadata=metadata)
+    grown = sum(tensor.size_bytes for tensor in tensors) - sum(tensor.size_bytes for tensor in header.tensors)
+    return replace(header, tensors=tuple(tensors), metadata=metadata, file_bytes=header.file_bytes + grown)
 
 
 def _facts(header: GGUFHeader) -> ArchFacts:

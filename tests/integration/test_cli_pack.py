@@ -194,3 +194,12 @@ def test_a_broken_template_is_said_at_run_time_and_raw_works(cli: Cli, tiny_llm:
     done = cli.run("run", "bomb", "Hello", "-n", "2", status=5)
     assert "chat template" in done.stderr
     cli.run("run", "bomb", "Hello", "-n", "2", "--raw")
+
+
+def test_fit_says_what_the_model_file_takes(cli: Cli, tiny_gguf: Path) -> None:
+    said = {row["recipe"]: row["size_bytes"] for row in cli.json("fit", tiny_gguf, "-d", "raspberrypi5")["rows"]}
+    assert said["F16"] == tiny_gguf.stat().st_size
+    cli.run("pack", tiny_gguf, "-d", "raspberrypi5", "--quant", "Q4_K_M", "--name", "made")
+    made = Path(cli.json("show", "made")["weights_path"]).stat().st_size
+    assert abs(said["Q4_K_M"] - made) < 4096  # padding between tensors
+    assert cli.json("fit", "made", "-d", "raspberrypi5")["rows"][0]["size_bytes"] == made

@@ -29,8 +29,7 @@ def test_fit_reads_headers_alone(client: HubCli, hub: HubServer, repositories: P
     rows = {row["recipe"]: row for row in client.json("fit", GGUF)["rows"]}
     assert set(rows) == set(QUANTS)
     for quant, row in rows.items():
-        size = (repositories / GGUF / f"tiny-llm-{quant}.gguf").stat().st_size
-        assert 0.9 * size < row["size_bytes"] <= size
+        assert row["size_bytes"] == (repositories / GGUF / f"tiny-llm-{quant}.gguf").stat().st_size
     assert {row["recipe"] for row in client.json("fit", CHECKPOINT)["rows"]} >= {"Q4_K_M", "Q8_0", "F16"}
     weights = (repositories / CHECKPOINT / "model.safetensors").stat().st_size
     assert hub.sent_bytes(".safetensors") < 64 << 10 < weights

@@ -62,12 +62,14 @@ class GGUFCandidates:
             return self.opened(self._source).shape(recipe)
         file, nearest = self._files[recipe], _nearest(recipe)
         if nearest is None or recipe == self._first or self.is_measured(recipe):
-            return msgspec.structs.replace(self.opened(file).shape(recipe), recipe=recipe)
+            shape = self.opened(file).shape(recipe)
+            return msgspec.structs.replace(shape, recipe=recipe, file_bytes=file.size_bytes)
         first = self._files[self._first]
         known = self.opened(first).shape(first.label)
         header_bytes = max(first.size_bytes - known.weights_bytes, 0)
         data_bytes = max(file.size_bytes - header_bytes, 1)
-        return msgspec.structs.replace(known, recipe=recipe, tensors=_retyped(known, nearest, data_bytes))
+        tensors = _retyped(known, nearest, data_bytes)
+        return msgspec.structs.replace(known, recipe=recipe, tensors=tensors, file_bytes=file.size_bytes)
 
     def opened(self, file: GGUFFile) -> ModelInput:
         """The file with its header read."""

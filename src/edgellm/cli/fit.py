@@ -22,7 +22,9 @@ __all__ = ["command"]
 def command(as_json: bool, **options: Any) -> None:
     """Show what fits on a device, how fast, and what `pack` would take.
 
-    SOURCE is a checkpoint folder or a GGUF file, NAME a bundle of the store. Only headers are read.
+    SOURCE is a checkpoint folder, a GGUF file or a model of a hub (OWNER/REPO[:QUANT]), NAME a bundle of the store.
+    Only headers are read. SIZE is that of the model file; of a checkpoint it is that of the tensors, without the
+    vocabulary.
     """
     from edgellm.cli.fit_command import FitOptions, fit
 

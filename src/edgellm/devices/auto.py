@@ -159,7 +159,7 @@ class _Planner:
                 break
         return FitRow(
             recipe=recipe,
-            size_bytes=shape.weights_bytes,
+            size_bytes=shape.size_bytes,
             settings=way,
             estimate=found,
             quality_loss=quality_loss(recipe),

@@ -27,7 +27,7 @@ class FitRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row of the fit table: a recipe in the best way to run it at the chosen context and sequences."""
 
     recipe: str
-    size_bytes: int  # of the tensor data
+    size_bytes: int  # on the disk; see ModelShape.size_bytes
     settings: RunSettings
     estimate: Estimate
     quality_loss: float  # rise in perplexity, see edgellm.devices.quality

@@ -53,6 +53,7 @@ def shape_from_gguf(header: GGUFHeader) -> ModelShape:
         n_experts_used=keys.integer("expert_used_count", 0),
         state_bytes=state_bytes,
         notes=(*notes, *state_notes),
+        file_bytes=header.file_bytes,
     )
 
 

@@ -48,6 +48,7 @@ class ModelShape(msgspec.Struct, frozen=True):
     n_experts_used: int = 0
     state_bytes: int = 0  # recurrent state of one sequence; 0 for attention-only models
     notes: tuple[str, ...] = ()  # what could not be read from the header and was assumed
+    file_bytes: int = 0  # the model file with its header; 0 where it has yet to be converted
 
     @property
     def n_parameters(self) -> int:
@@ -63,3 +64,8 @@ class ModelShape(msgspec.Struct, frozen=True):
     def weights_bytes(self) -> int:
         """Size of all tensor data."""
         return sum(tensor.size_bytes for tensor in self.tensors)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the model takes on a disk; of one that has yet to be converted its tensors, without the vocabulary."""
+        return self.file_bytes or self.weights_bytes
