@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,3 +53,19 @@ def test_the_machines_bundle_is_copied_into_the_users_store(cli: Cli, read_only_
     assert rows == {"NAME": "STORE", "mine:raspberrypi5-q4_0": "user", NAME: "system"}
     assert [row["name"] for row in cli.json("list")] == ["mine:raspberrypi5-q4_0"]
     assert cli.json("verify")["findings"] == []
+
+
+def test_what_the_machine_has_is_not_written_again(cli: Cli, read_only_store: Path, tmp_path: Path) -> None:
+    environment = {"EDGELLM_SYSTEM_STORE": str(read_only_store)}
+    tar = tmp_path / "b.tar"
+    cli.run("export", "tiny-llm", tar, environment=environment)
+    assert "in the machine's store already" in cli.run("import", tar, environment=environment).stderr
+    cli.run("import", tar, "--name", "mine", environment=environment)
+    weights = max((read_only_store / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
+    assert not (cli.home / "store" / "blobs" / "sha256" / weights.name).exists()
+    usage = json.loads(cli.run("df", "--json", environment=environment).stdout)
+    own = next(store for store in usage["stores"] if not store["system"])
+    assert own["total_bytes"] == own["bundles_bytes"] < 4096
+    assert cli.run("run", "mine", "Hello", "-n", "3", environment=environment).stdout.strip()
+    assert "all as they should be" in cli.run("verify", environment=environment).stderr
+    assert "missing" in cli.run("verify", "mine", status=5).stderr

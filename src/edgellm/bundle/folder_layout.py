@@ -19,10 +19,14 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 
 class FolderLayout:
-    """Reads blobs where they lie: ``<folder>/blobs/sha256/<hex>``."""
+    """Reads blobs where they lie: ``<folder>/blobs/sha256/<hex>``.
 
-    def __init__(self, folder: Path) -> None:
+    ``lender``: where blobs lie that are not here; its index and what else it holds do not count.
+    """
+
+    def __init__(self, folder: Path, lender: FolderLayout | None = None) -> None:
         self.folder = folder
+        self.lender = lender
         self.blobs = folder / "blobs" / "sha256"
         for inner in (self.blobs.parent, self.blobs):
             if inner.is_symlink():
@@ -34,8 +38,16 @@ class FolderLayout:
         return str(self.folder)
 
     def blob_path(self, digest: str) -> Path:
-        """Where the blob of a checked digest lies, whether it is there or not."""
+        """Where the blob of a checked digest lies; where it would lie here when it is nowhere."""
+        return self.lender.own_path(digest) if self.lender and self.is_lent(digest) else self.own_path(digest)
+
+    def own_path(self, digest: str) -> Path:
+        """Where the blob of a checked digest lies or would lie in this folder."""
         return self.blobs / digest_hex(digest)
+
+    def is_lent(self, digest: str) -> bool:
+        """True for a blob that only the lender has."""
+        return self.lender is not None and not _exists(self.own_path(digest)) and _exists(self.lender.own_path(digest))
 
     def read_file(self, name: str, limit_bytes: int) -> bytes:
         """See Layout."""
@@ -67,7 +79,7 @@ class FolderLayout:
         return open_plain(self.blob_path(digest))
 
     def blob_digests(self) -> set[str]:
-        """See Layout."""
+        """See Layout. Without the lender's."""
         found: set[str] = set()
         if not self.blobs.is_dir():
             return found
@@ -77,6 +89,15 @@ class FolderLayout:
                     raise BundleError(f"{self.blobs} has the entry {entry.name[:80]!a}, which is no blob")
                 found.add(f"sha256:{entry.name}")
         return found
+
+
+def _exists(path: Path) -> bool:
+    """Whatever stands there; False for what this user may not look at."""
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
 
 
 def open_plain(path: Path) -> io.FileIO:

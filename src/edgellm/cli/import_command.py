@@ -126,6 +126,9 @@ def _smoke(imported: ImportedBundle, store: Store, progress: Progress, cancel: C
 
 def _say(report: ImportReport) -> None:
     for imported in report.bundles:
+        if imported.system:
+            print_message(f"{imported.name} is in the machine's store already\n  {imported.bundle.digest}")
+            continue
         size = format_bytes(imported.bundle.size_bytes)
         print_message(f"imported {imported.name}: {size}, {imported.bundle.plan.recipe}\n  {imported.bundle.digest}")
         if imported.former:

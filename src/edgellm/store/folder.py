@@ -23,10 +23,14 @@ STAGING_PREFIX = "writer-"
 
 
 class StoreFolder:
-    """An OCI image layout with a lock file and a staging folder beside its blobs."""
+    """An OCI image layout with a lock file and a staging folder beside its blobs.
 
-    def __init__(self, root: Path) -> None:
+    Bundles of it may use blobs of ``machine``, the machine's store: what lies there is not written again.
+    """
+
+    def __init__(self, root: Path, machine: StoreFolder | None = None) -> None:
         self.root = root
+        self.machine = machine
         self.staging = root / STAGING_FOLDER
         self.downloads = root / DOWNLOADS_FOLDER
 
@@ -47,7 +51,7 @@ class StoreFolder:
     @property
     def layout(self) -> FolderLayout:
         """The store as a layout, for reading."""
-        return FolderLayout(self.root)
+        return FolderLayout(self.root, self.machine.layout if self.machine is not None else None)
 
     def entries(self) -> list[Descriptor]:
         """The entries of the index as they are now. Raises BundleError, UnsupportedError for a newer store."""

@@ -26,6 +26,7 @@ class ImportedBundle:
     name: BundleName
     bundle: Bundle
     former: str | None
+    system: bool = False  # the machine's store has it under this name: nothing was added to the user's
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,13 @@ def publish_bundles(
     written_bytes: int,
     skipped_bytes: int,
 ) -> ImportReport:
-    """Make bundles visible of which the store of ``writer`` has every blob."""
+    """Make bundles visible of which the store of ``writer``, or the machine's below it, has every blob."""
     imported, finished = [], []
     for entry, name in chosen:
         bundle = read_bundle(layout, entry)
+        if writer.is_machines(name, bundle.digest, bundle.blobs):
+            imported.append(ImportedBundle(name, bundle, None, system=True))
+            continue
         current = writer.current_digest(name)
         imported.append(ImportedBundle(name, bundle, current if current != bundle.digest else None))
         blobs = (entry, bundle.manifest.config, *bundle.manifest.layers)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgellm.bundle.layout import Layout
+from edgellm.bundle.folder_layout import FolderLayout
 from edgellm.bundle.plan import Plan
 from edgellm.bundle.reading import Bundle, read_bundle
 from edgellm.errors import EdgeLLMError
@@ -24,10 +24,11 @@ class StoredBundle:
     digest: str
     previous_digest: str | None  # what the name pointed at before
     size_bytes: int  # all blobs, each counted once; 0 when it cannot be read
-    shared_bytes: int  # the part of it that other names use as well: removing this one would not return it
+    shared_bytes: int  # what removing this one does not return: other names use it too, or the machine's store lends it
     bundle: Bundle | None
     problem: str | None
     system: bool = False  # it lies in the machine's store, not in the user's
+    lent: frozenset[str] = frozenset()  # digests of its blobs that lie in the machine's store alone
 
     @property
     def plan(self) -> Plan | None:
@@ -40,7 +41,7 @@ class StoredBundle:
         return f"{self.name}:{self.tag}"
 
 
-def list_bundles(layout: Layout, entries: Sequence[TagEntry]) -> list[StoredBundle]:
+def list_bundles(layout: FolderLayout, entries: Sequence[TagEntry]) -> list[StoredBundle]:
     """All names in their order. Weights are not read; their sizes are compared."""
     read = {id(entry): _read(layout, entry) for entry in entries}
     users: Counter[str] = Counter()
@@ -53,6 +54,7 @@ def list_bundles(layout: Layout, entries: Sequence[TagEntry]) -> list[StoredBund
             continue
         bundle, problem = read[id(entry)]
         blobs = bundle.blobs if bundle else {}
+        lent = frozenset(filter(layout.is_lent, blobs))
         listed.append(
             StoredBundle(
                 name=entry.name.name,
@@ -60,16 +62,17 @@ def list_bundles(layout: Layout, entries: Sequence[TagEntry]) -> list[StoredBund
                 digest=entry.digest,
                 previous_digest=previous.get(entry.name),
                 size_bytes=sum(blobs.values()),
-                shared_bytes=sum(size for digest, size in blobs.items() if users[digest] > 1),
+                shared_bytes=sum(size for digest, size in blobs.items() if users[digest] > 1 or digest in lent),
                 bundle=bundle,
                 problem=problem,
                 system=entry.system,
+                lent=lent,
             )
         )
     return listed
 
 
-def _read(layout: Layout, entry: TagEntry) -> tuple[Bundle | None, str | None]:
+def _read(layout: FolderLayout, entry: TagEntry) -> tuple[Bundle | None, str | None]:
     try:
         return read_bundle(layout, entry.descriptor), None
     except EdgeLLMError as error:

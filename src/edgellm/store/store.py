@@ -32,13 +32,13 @@ class Store:
 
     Reading takes no lock and works on a read-only disk. A missing folder is an empty store; the first writer makes it.
     Below the user's store may lie the machine's (``system_root``): it is read and never written, and a name of the
-    user's hides the same name there.
+    user's hides the same name there. What an import or a pack brings and the machine's store has is not written again.
     """
 
     def __init__(self, root: Path, state: Path, system_root: Path | None = None) -> None:
         self.root = root
-        self._folder = StoreFolder(root)
         self._system = _system_folder(root, system_root)
+        self._folder = StoreFolder(root, self._system)
         self._smoke = SmokeResults(state)
 
     @property
@@ -144,7 +144,7 @@ class Store:
         self.resolve(reference, device_id)  # a damaged bundle gets no second name
         entry = self.find(reference, device_id)
         if entry.system:
-            with self.writer() as writer:
+            with StoreWriter(StoreFolder(self.root)) as writer:  # which borrows nothing
                 layout = self._folder_of(entry).layout
                 import_layout(writer, layout, [(entry.descriptor, name)], progress=progress, cancel=cancel)
             return entry.digest

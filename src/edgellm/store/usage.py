@@ -18,7 +18,7 @@ __all__ = ["BundleUsage", "StoreUsage", "store_usage"]
 
 
 class BundleUsage(msgspec.Struct, frozen=True):
-    """One bundle. Removing it returns ``own_bytes``; ``shared_bytes`` belong to other bundles too."""
+    """One bundle. Removing it returns ``own_bytes``; ``shared_bytes`` belong to other bundles or the machine's too."""
 
     name: str
     own_bytes: int
@@ -52,7 +52,13 @@ def store_usage(store: Store) -> list[StoreUsage]:
 
 def _usage(root: Path, rows: Iterable[StoredBundle], unused_bytes: int | None, *, system: bool) -> StoreUsage:
     rows = list(rows)
-    blobs = {digest: size for row in rows if row.bundle for digest, size in row.bundle.blobs.items()}
+    blobs = {
+        digest: size
+        for row in rows
+        if row.bundle
+        for digest, size in row.bundle.blobs.items()
+        if digest not in row.lent  # these count where they lie
+    }
     bundles_bytes = sum(blobs.values())
     total_bytes = _folder_bytes(root / "blobs") + _folder_bytes(root / STAGING_FOLDER)
     return StoreUsage(
