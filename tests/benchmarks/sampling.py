@@ -1,11 +1,12 @@
 """The sampling kernels against llama.cpp's chain, numpy and torch: one core, one run, taking turns.
 
 usage: python tests/benchmarks/sampling.py [--quick] [--sizes 32000,151936] [--tiers avx2,avx512] [--repetitions 200]
-       [--chains greedy,default] [--json] [--plot FILE.svg]
+       [--chains greedy,default] [--json] [--from RUN.json] [--plot FILE.svg] [--docs FILE.md]
 
 Prints medians in microseconds and what of the targets is met. Needs a C++ compiler; torch takes part where it is
-installed. --quick: one size, and only what the targets need. A full run takes about ten minutes; nothing else should
-run on the machine.
+installed. --quick: one size, and only what the targets need. A full run takes ten minutes; nothing else should run on
+the machine. The documents' numbers: sampling.py --json > run.json, then --from run.json --docs docs/benchmarks.md
+--plot docs/images/sampling.svg.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from edgellm_runtimes import _sampling
 SIZES = (32_000, 128_256, N_VOCAB, 262_144)
 QUICK_REPETITIONS = 60
 _COMPARED = 16  # rows
+_BEGIN, _END = "<!-- sampling.py: begin -->", "<!-- sampling.py: end -->"
 
 
 class Bench:
@@ -109,61 +111,94 @@ def _token(result: Any) -> int:
     return int(result[0] if isinstance(result, list) else result)
 
 
+def measure(arguments: argparse.Namespace, sizes: list[int], tiers: list[str]) -> dict[str, Any]:
+    """Everything that is measured, as --json prints it."""
+    wanted = [chain for chain in arguments.chains.split(",") if chain]
+    chains = [name for name in (*CHAINS, *MASKED) if not wanted or any(name.startswith(word) for word in wanted)]
+    repetitions = arguments.repetitions or (QUICK_REPETITIONS if arguments.quick else 200)
+    peers = Peers()
+    results: dict[str, dict[str, Times]] = {}
+    for n_vocab in sizes:
+        bench = Bench(n_vocab, tiers, peers, arguments.quick)
+        cases = results[str(n_vocab)] = {}
+        for kind in KINDS:
+            rows = Rows(kind, n_vocab)
+            for memory in MEMORY:
+                print(f"{n_vocab} {kind} {memory}", file=sys.stderr, flush=True)
+                cases[f"{kind} {memory}"] = bench.run(rows, memory == "cold", chains, repetitions)
+            del rows
+    small = overhead()
+    return {
+        "machine": machine(),
+        "tiers": tiers,
+        "repetitions": repetitions,
+        "overhead": small,
+        "results": results,
+        "targets": [verdict._asdict() for verdict in verdicts(results.get(str(N_VOCAB), {}), tiers, small)],
+    }
+
+
+def markdown(run: dict[str, Any]) -> str:
+    """The tables."""
+    tiers, results = run["tiers"], run["results"]
+    head = (
+        f"Medians of {run['repetitions']} interleaved repetitions. Cold: {POOL_BYTES >> 20} MiB of rows in turn. "
+        f"Penalties look at {HISTORY} tokens. A call of eight rows of 64 tokens takes "
+        f"{run['overhead']['us_per_row']:.2f} us a row, {run['overhead']['native_us_per_row']:.2f} of it native."
+    )
+    parts = [head]
+    parts += [f"{int(size):,} tokens:\n\n{times_table(results[size], tiers)}" for size in main_sizes(results)]
+    if len(results) > 1:
+        parts.append(sizes_table(results, tiers))
+    found = verdicts(results.get(str(N_VOCAB), {}), tiers, run["overhead"])
+    return "\n\n".join([*parts, targets_table(list(found))])
+
+
+def main_sizes(results: dict[str, Any]) -> list[str]:
+    """Those with a table of their own: the one of the targets, or all where it was not run."""
+    return [str(N_VOCAB)] if str(N_VOCAB) in results else list(results)
+
+
+def put_between_marks(path: Path, text: str) -> None:
+    """Replace what stands between the two marks of a document."""
+    old = path.read_text(encoding="utf-8")
+    before, _, rest = old.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not end:
+        raise SystemExit(f"error: {path} has no {_BEGIN} ... {_END}")
+    path.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The sampling kernels against llama.cpp's chain, numpy and torch.")
     parser.add_argument("--sizes", default="", help="vocabularies, separated by commas")
     parser.add_argument("--tiers", default="", help=f"of {', '.join(_sampling.tiers())}; default: avx2 and the best")
     parser.add_argument("--chains", default="", help="the first words are enough, separated by commas")
-    parser.add_argument("--repetitions", type=int)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--repetitions", type=int, help=f"default: 200, with --quick {QUICK_REPETITIONS}")
+    parser.add_argument("--quick", action="store_true", help="one size, without numpy and torch where no target is")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--plot", type=Path, help="write the times of the largest targeted vocabulary as SVG")
+    parser.add_argument("--from", dest="source", type=Path, help="a file that --json wrote: measure nothing")
+    parser.add_argument("--plot", type=Path, help="draw the times as SVG")
+    parser.add_argument("--docs", type=Path, help="put the tables between the marks of this document")
     arguments = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    sizes = [int(size) for size in arguments.sizes.split(",") if size] or ([N_VOCAB] if arguments.quick else SIZES)
-    best = _sampling.tiers()
-    tiers = [tier for tier in arguments.tiers.split(",") if tier] or [t for t in best[:2] if t in (best[0], "avx2")]
-    wanted = [chain for chain in arguments.chains.split(",") if chain]
-    chains = [name for name in (*CHAINS, *MASKED) if not wanted or any(name.startswith(word) for word in wanted)]
-    repetitions = arguments.repetitions or (QUICK_REPETITIONS if arguments.quick else 200)
-    peers = Peers()
-    results: dict[int, dict[str, Times]] = {}
-    for n_vocab in sizes:
-        bench = Bench(n_vocab, tiers, peers, arguments.quick)
-        results[n_vocab] = {}
-        for kind in KINDS:
-            rows = Rows(kind, n_vocab)
-            for memory in MEMORY:
-                print(f"{n_vocab} {kind} {memory}", file=sys.stderr, flush=True)
-                results[n_vocab][f"{kind} {memory}"] = bench.run(rows, memory == "cold", chains, repetitions)
-            del rows
-    small = overhead()
-    found = list(verdicts(results.get(N_VOCAB, {}), tiers, small))
+    if arguments.source:
+        run = json.loads(arguments.source.read_text(encoding="utf-8"))
+    else:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        best = _sampling.tiers()
+        sizes = [int(size) for size in arguments.sizes.split(",") if size]
+        tiers = [tier for tier in arguments.tiers.split(",") if tier] or [t for t in best if t in (best[0], "avx2")]
+        run = measure(arguments, sizes or ([N_VOCAB] if arguments.quick else list(SIZES)), tiers)
     if arguments.plot:
-        size = N_VOCAB if N_VOCAB in results else max(results)
-        draw(results[size], size, machine()["cpu"], arguments.plot)
+        size = main_sizes(run["results"])[-1]
+        draw(run["results"][size], int(size), run["machine"]["cpu"], arguments.plot)
+    if arguments.docs:
+        put_between_marks(arguments.docs, markdown(run))
     if arguments.json:
-        print(
-            json.dumps(
-                {
-                    "machine": machine(),
-                    "repetitions": repetitions,
-                    "overhead": small,
-                    "results": results,
-                    "targets": [v._asdict() for v in found],
-                },
-                indent=2,
-            )
-        )
-        return
-    print("\n".join(f"{key}: {value}" for key, value in machine().items()))
-    print(f"repetitions: {repetitions}; cold: {POOL_BYTES >> 20} MiB of rows in turn; penalties over {HISTORY} tokens")
-    print(
-        "call of eight rows of 64 tokens: {us_per_row:.2f} us per row, {native_us_per_row:.2f} native".format(**small)
-    )
-    for n_vocab, cases in results.items():
-        print(f"\n{n_vocab:,} tokens\n\n{times_table(cases, tiers)}")
-    print(f"\n{sizes_table(results, tiers)}\n\n{targets_table(found)}")
+        print(json.dumps(run, indent=2))
+    else:
+        print("\n".join(f"{key}: {value}" for key, value in run["machine"].items()))
+        print(f"\n{markdown(run)}")
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Rows:
         tensor = _tensor_function()
         self.single = [Row(row[None], row, tensor(row), row.ctypes.data) for row in self.logits]
         self.eights = [_eight(self.logits[i : i + 8]) for i in range(0, count, 8)]
-        self.same = [_eight(np.broadcast_to(self.logits[0], (8, n_vocab)))]
+        self.same = [_eight(np.broadcast_to(row, (8, n_vocab))) for row in self.logits]
 
 
 def _tensor_function() -> Callable[[NDArray[np.float32]], Any]:
@@ -92,17 +92,16 @@ def _tensor_function() -> Callable[[NDArray[np.float32]], Any]:
 def take_turns(contenders: Sequence[Contender], items: Sequence[Any], repetitions: int, cold: bool) -> None:
     """Call each contender ``repetitions`` times, one after another.
 
-    Hot: always on the first item, and each timed call follows one on the same item that is not timed. Cold: every call
-    takes the next item, so that whoever used one before, all the others have been read since.
+    Hot: each timed call follows one on the same item that is not timed; turns take one item after another. Cold: every
+    call takes the next item, so that whoever used one before, all the others have been read since.
     """
     place = 0
     for turn in range(-WARM_UP, repetitions):
         for contender in contenders:
-            if cold:
-                place = (place + 1) % len(items)
-            else:
-                contender.choose(items[0])
-            item = items[place]
+            place = place + 1 if cold else turn
+            item = items[place % len(items)]
+            if not cold:
+                contender.choose(item)
             started = time.perf_counter()
             contender.choose(item)
             taken = time.perf_counter() - started

@@ -60,9 +60,9 @@ def _eights(cases: dict[str, Times], tiers: list[str]) -> Iterator[str]:
                 yield f"| {chain.removeprefix(EIGHT + ', ')} | {kind} | {tier} | " + " | ".join(cells) + " |"
 
 
-def sizes_table(results: dict[int, dict[str, Times]], tiers: list[str]) -> str:
+def sizes_table(results: dict[str, dict[str, Times]], tiers: list[str]) -> str:
     """All vocabularies: us of ours and llama.cpp's, rows in the cache."""
-    head = ["us, hot: " + " / ".join([*tiers, "llama.cpp"]), "logits", *(f"{size:,}" for size in results)]
+    head = ["us, hot: " + " / ".join([*tiers, "llama.cpp"]), "logits", *(f"{int(size):,}" for size in results)]
     lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * len(results)]
     first = next(iter(results.values()))
     for chain in next(iter(first.values())):
