@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 class Sequence:
-    """Parameters, history and random state of one sequence."""
+    """Parameters, history and random state of one sequence.
+
+    One call at a time works on it: while another thread samples with it, everything here raises ValueError.
+    """
 
     def __init__(self, parameters: Mapping[str, Any]) -> None: ...
     def prompt(self, tokens: NDArray[np.int32]) -> None:
@@ -44,7 +47,11 @@ def sample(
     accept: bool = True,
     tier: str = "",
 ) -> list[int]:
-    """One token for each row; -1 where a logit is NaN, -2 where nothing is allowed."""
+    """One token for each row; -1 where a logit is NaN, -2 where nothing is allowed.
+
+    Arrays are taken as they are, never converted: TypeError where a dtype differs, ValueError where a shape does, or
+    where a sequence is there twice.
+    """
 
 def distribution(
     sequence: Sequence,

@@ -89,12 +89,11 @@ def sample_rows(
     from edgellm_runtimes import _sampling
 
     tokens = _sampling.sample([sampler.native for sampler in samplers], rows, masks, threads)
-    worst = min(tokens, default=0)
-    if worst == -1:
+    if -1 in tokens:
         raise BackendError(
             "the model gave logits that are not numbers", hint="its weights are damaged: verify or pack it again"
         )
-    if worst < 0:
+    if -2 in tokens:
         raise BackendError(
             "no token is left to choose from: every logit is -inf or forbidden",
             hint="check logit_bias, or the model: `edgellm verify`",

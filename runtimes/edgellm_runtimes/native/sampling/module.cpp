@@ -25,6 +25,45 @@ using Tokens = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device:
 struct PySequence {
     Sequence sequence;
     Choice choice;
+    bool in_use = false;  // read and written under the interpreter's lock, which `sample` gives up
+};
+
+// A sequence that no running call works on.
+PySequence &at_rest(PySequence &self) {
+    if (self.in_use) throw std::invalid_argument("another call is using this sequence");
+    return self;
+}
+
+const PySequence &at_rest(const PySequence &self) { return at_rest(const_cast<PySequence &>(self)); }
+
+// The sequences of one call: referred to, and kept from other calls, for as long as it runs.
+class SequencesInUse {
+  public:
+    SequencesInUse() = default;
+    ~SequencesInUse() {
+        for (PySequence *sequence : sequences_) sequence->in_use = false;
+    }
+    SequencesInUse(const SequencesInUse &) = delete;
+    SequencesInUse &operator=(const SequencesInUse &) = delete;
+
+    void take(const nb::sequence &given) {
+        for (nb::handle object : given) {
+            PySequence *sequence = nullptr;
+            if (!nb::try_cast(object, sequence) || !sequence)
+                throw nb::type_error("the sequences must be Sequence objects");
+            if (sequence->in_use) throw std::invalid_argument("a sequence is there twice, or another call is using it");
+            references_.push_back(nb::borrow(object));
+            sequences_.push_back(sequence);
+            sequence->in_use = true;
+        }
+    }
+
+    size_t size() const { return sequences_.size(); }
+    PySequence &operator[](size_t i) { return *sequences_[i]; }
+
+  private:
+    std::vector<nb::object> references_;
+    std::vector<PySequence *> sequences_;
 };
 
 Stage stage_named(const std::string &name) {
@@ -84,12 +123,17 @@ Parameters read_parameters(const nb::dict &values) {
     return p;
 }
 
+void begin(Sequence &sequence) {
+    sequence.mirostat_mu = 2.0 * static_cast<double>(sequence.parameters.mirostat_tau);
+}
+
 void check_shapes(size_t count, const Logits &logits, const std::optional<Masks> &masks,
                   const std::optional<Uniforms> &uniforms) {
     const size_t n_vocab = logits.shape(1);
+    if (count == 0 && logits.shape(0) == 0) return;
     if (logits.shape(0) != count) throw std::invalid_argument("there must be one row of logits for each sequence");
     if (n_vocab == 0 || n_vocab > INT32_MAX) throw std::invalid_argument("a row has no logits, or too many");
-    if (logits.stride(1) != 1) throw std::invalid_argument("the logits of a row must lie side by side");
+    if (n_vocab > 1 && logits.stride(1) != 1) throw std::invalid_argument("the logits of a row must lie side by side");
     if (masks && (masks->shape(0) != count || masks->shape(1) != (n_vocab + 31) / 32))
         throw std::invalid_argument("masks must be uint32 [rows, ceil(n_vocab / 32)]");
     if (uniforms && (uniforms->shape(0) != count || uniforms->shape(1) < 2))
@@ -103,24 +147,26 @@ RowTask task_of(PySequence &sequence, size_t row, const Logits &logits, const st
             uniforms ? uniforms->data() + row * uniforms->shape(1) : nullptr, &sequence.choice};
 }
 
-std::vector<int32_t> sample(const std::vector<PySequence *> &sequences, const Logits &logits,
-                            const std::optional<Masks> &masks, unsigned threads,
-                            const std::optional<Uniforms> &uniforms, bool accept, const std::string &tier) {
+std::vector<int32_t> sample(const nb::sequence &given, const Logits &logits, const std::optional<Masks> &masks,
+                            unsigned threads, const std::optional<Uniforms> &uniforms, bool accept,
+                            const std::string &tier) {
+    SequencesInUse sequences;
+    sequences.take(given);
     check_shapes(sequences.size(), logits, masks, uniforms);
     const Kernels &set = tier.empty() ? kernels() : kernels_named(tier);
     std::vector<RowTask> tasks(sequences.size());
     std::vector<int32_t> tokens(sequences.size());
-    for (size_t i = 0; i < tasks.size(); ++i) tasks[i] = task_of(*sequences[i], i, logits, masks, uniforms);
+    for (size_t i = 0; i < tasks.size(); ++i) tasks[i] = task_of(sequences[i], i, logits, masks, uniforms);
     {
         nb::gil_scoped_release unlocked;
         choose_all(set, tasks, logits.shape(1), threads);
     }
     for (size_t i = 0; i < tasks.size(); ++i) {
-        const Choice &choice = sequences[i]->choice;
+        const Choice &choice = sequences[i].choice;
         tokens[i] = choice.outcome == Outcome::token ? choice.token : -static_cast<int32_t>(choice.outcome);
         if (!accept || choice.outcome != Outcome::token) continue;
-        sequences[i]->sequence.history.tokens.push_back(choice.token);
-        sequences[i]->sequence.mirostat_mu = choice.mirostat_mu;
+        sequences[i].sequence.history.tokens.push_back(choice.token);
+        sequences[i].sequence.mirostat_mu = choice.mirostat_mu;
     }
     return tokens;
 }
@@ -129,6 +175,7 @@ std::pair<std::vector<int32_t>, std::vector<double>> kept_tokens(PySequence &seq
                                                                  const std::optional<Masks> &masks,
                                                                  const std::optional<Uniforms> &uniforms,
                                                                  const std::string &tier) {
+    at_rest(sequence);
     check_shapes(1, logits, masks, uniforms);
     static thread_local Workspace workspace;
     const RowTask task = task_of(sequence, 0, logits, masks, uniforms);
@@ -158,41 +205,43 @@ NB_MODULE(_sampling, m) {
              [](PySequence *self, const nb::dict &parameters) {
                  new (self) PySequence{};
                  self->sequence.parameters = read_parameters(parameters);
-                 self->sequence.mirostat_mu = 2.0 * static_cast<double>(self->sequence.parameters.mirostat_tau);
+                 begin(self->sequence);
              })
         .def(
             "prompt",
             [](PySequence &self, const Tokens &tokens) {
-                History &history = self.sequence.history;
+                History &history = at_rest(self).sequence.history;
                 history.tokens.assign(tokens.data(), tokens.data() + tokens.shape(0));
                 history.prompt_length = tokens.shape(0);
+                begin(self.sequence);
             },
-            nb::arg("tokens"), "Begin after these tokens.")
+            nb::arg("tokens").noconvert(), "Begin after these tokens.")
         .def(
-            "accept", [](PySequence &self, int32_t token) { self.sequence.history.tokens.push_back(token); },
+            "accept", [](PySequence &self, int32_t token) { at_rest(self).sequence.history.tokens.push_back(token); },
             nb::arg("token"), "Append a token that was chosen elsewhere.")
         .def(
             "truncate",
             [](PySequence &self, size_t position) {
-                History &history = self.sequence.history;
+                History &history = at_rest(self).sequence.history;
                 if (position > self.sequence.position()) throw std::invalid_argument("cannot truncate to the future");
                 history.tokens.resize(history.prompt_length + position);
             },
             nb::arg("position"), "Forget the generated tokens from `position` on.")
-        .def_prop_ro("position", [](const PySequence &self) { return self.sequence.position(); },
+        .def_prop_ro("position", [](const PySequence &self) { return at_rest(self).sequence.position(); },
                      "Number of tokens generated.")
         .def_prop_rw(
-            "mirostat_mu", [](const PySequence &self) { return self.sequence.mirostat_mu; },
-            [](PySequence &self, double mu) { self.sequence.mirostat_mu = mu; }, "Mirostat's running bound, in bits.")
-        .def_prop_ro("logprob", [](const PySequence &self) { return self.choice.logprob; },
+            "mirostat_mu", [](const PySequence &self) { return at_rest(self).sequence.mirostat_mu; },
+            [](PySequence &self, double mu) { at_rest(self).sequence.mirostat_mu = mu; }, "Mirostat's running bound, in bits.")
+        .def_prop_ro("logprob", [](const PySequence &self) { return at_rest(self).choice.logprob; },
                      "Natural logarithm of the chosen token's probability.")
-        .def_prop_ro("top_logprobs", [](const PySequence &self) { return self.choice.top_logprobs; },
+        .def_prop_ro("top_logprobs", [](const PySequence &self) { return at_rest(self).choice.top_logprobs; },
                      "The likeliest tokens and their log-probabilities.");
 
-    m.def("sample", &sample, nb::arg("sequences"), nb::arg("logits"), nb::arg("masks") = nb::none(),
-          nb::arg("threads") = 1, nb::arg("uniforms") = nb::none(), nb::arg("accept") = true, nb::arg("tier") = "",
+    m.def("sample", &sample, nb::arg("sequences"), nb::arg("logits").noconvert(),
+          nb::arg("masks").noconvert() = nb::none(), nb::arg("threads") = 1,
+          nb::arg("uniforms").noconvert() = nb::none(), nb::arg("accept") = true, nb::arg("tier") = "",
           "One token for each row; -1 where a logit is NaN, -2 where nothing is allowed.");
-    m.def("distribution", &kept_tokens, nb::arg("sequence"), nb::arg("logits"), nb::arg("masks") = nb::none(),
-          nb::arg("uniforms") = nb::none(), nb::arg("tier") = "",
+    m.def("distribution", &kept_tokens, nb::arg("sequence"), nb::arg("logits").noconvert(),
+          nb::arg("masks").noconvert() = nb::none(), nb::arg("uniforms").noconvert() = nb::none(), nb::arg("tier") = "",
           "The tokens that are left for the draw, ascending, and their probabilities.");
 }
