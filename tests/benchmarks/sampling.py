@@ -1,7 +1,7 @@
 """The sampling kernels against llama.cpp's chain, numpy and torch: one core, one run, taking turns.
 
 usage: python tests/benchmarks/sampling.py [--quick] [--sizes 32000,151936] [--tiers avx2,avx512] [--repetitions 200]
-       [--chains greedy,default] [--json] [--from RUN.json] [--plot FILE.svg] [--docs FILE.md]
+       [--chains greedy,default] [--json] [--from RUN.json ...] [--plot FILE.svg] [--docs FILE.md]
 
 Prints medians in microseconds and what of the targets is met. Needs a C++ compiler; torch takes part where it is
 installed. --quick: one size, and only what the targets need. A full run takes ten minutes; nothing else should run on
@@ -138,6 +138,12 @@ def measure(arguments: argparse.Namespace, sizes: list[int], tiers: list[str]) -
     }
 
 
+def merged(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Runs of different sizes as one; what is compared is always of the same run."""
+    results = {size: cases for run in runs for size, cases in run["results"].items()}
+    return runs[0] | {"results": dict(sorted(results.items(), key=lambda item: int(item[0])))}
+
+
 def markdown(run: dict[str, Any]) -> str:
     """The tables."""
     tiers, results = run["tiers"], run["results"]
@@ -177,12 +183,12 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, help=f"default: 200, with --quick {QUICK_REPETITIONS}")
     parser.add_argument("--quick", action="store_true", help="one size, without numpy and torch where no target is")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--from", dest="source", type=Path, help="a file that --json wrote: measure nothing")
+    parser.add_argument("--from", dest="runs", nargs="+", type=Path, help="measure nothing; --json wrote these files")
     parser.add_argument("--plot", type=Path, help="draw the times as SVG")
     parser.add_argument("--docs", type=Path, help="put the tables between the marks of this document")
     arguments = parser.parse_args()
-    if arguments.source:
-        run = json.loads(arguments.source.read_text(encoding="utf-8"))
+    if arguments.runs:
+        run = merged([json.loads(path.read_text(encoding="utf-8")) for path in arguments.runs])
     else:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         best = _sampling.tiers()
