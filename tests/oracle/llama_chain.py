@@ -53,6 +53,8 @@ class ChainSampler:
             return [*links, lib.llama_sampler_init_greedy()]
         if params.top_k > 0:
             links.append(lib.llama_sampler_init_top_k(min(params.top_k, n_vocab)))
+        if params.typical_p < 1:
+            links.append(lib.llama_sampler_init_typical(params.typical_p, 1))
         if params.top_p < 1:
             links.append(lib.llama_sampler_init_top_p(params.top_p, 1))
         if params.min_p > 0:
