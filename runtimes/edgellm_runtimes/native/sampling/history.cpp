@@ -126,7 +126,8 @@ void find_edits(const Parameters &p, const History &history, const float *logits
         if (repeat != w.longest.end()) id = std::min(id, repeat->first);
         const bool known = id >= 0 && static_cast<size_t>(id) < n_vocab;
         float value = known ? logits[id] : 0.0f;
-        for (; bias != p.bias.end() && bias->first == id; ++bias) value += bias->second;
+        for (; bias != p.bias.end() && bias->first == id; ++bias)  // -inf forbids, even what is +inf or no number
+            value = bias->second == -HUGE_VALF ? -HUGE_VALF : value + bias->second;
         int count = 0;
         for (; token != w.tokens.end() && *token == id; ++token) ++count;
         if (count) value = penalized(p, value, count);
