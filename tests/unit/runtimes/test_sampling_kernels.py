@@ -149,18 +149,6 @@ def test_a_mask_forbids() -> None:
     assert sample_rows([greedy], row[None], bits) == [int(np.where(allowed, row, -np.inf).argmax())]
 
 
-def test_log_probabilities_are_those_of_the_row() -> None:
-    row = logits_of("peaked", 50257, np.random.default_rng(4))
-    sampler = create_sampler(SamplingParams(logprobs=20, seed=1), [])
-    token = sampler.sample(row)
-    log_share = np.log(softmax(row.astype(np.float64), 1.0))
-    found = sampler.logprobs
-    assert found.chosen == pytest.approx(log_share[token], abs=1e-5)
-    best = np.argsort(-row, kind="stable")[:20]
-    assert [entry for entry, _ in found.top] == best.tolist()
-    assert [share for _, share in found.top] == pytest.approx(log_share[best].tolist(), abs=1e-5)
-
-
 def test_a_tier_can_be_forced_and_an_unknown_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     program = (
         "from edgellm_runtimes import _sampling\n"

@@ -141,6 +141,7 @@ class Candidates {
     // The first `count` entries of the free list become the candidates.
     void take(size_t count, size_t limit = SIZE_MAX, bool keep_ties = false) {
         list_ ^= 1;
+        dropped_ = 0;
         ValueList &list = w_.lists[list_];
         if (count <= kShort || limit <= kShort) {
             short_.open(list.values.data(), list.ids.data(), count, limit, keep_ties);
@@ -176,7 +177,7 @@ class Candidates {
         if (p_.dynamic_range > 0.0f) {
             const double low = std::max(0.0, temperature - static_cast<double>(p_.dynamic_range));
             const double high = temperature + static_cast<double>(p_.dynamic_range);
-            const size_t n = is_short_ ? short_.size() : row_.size();
+            const size_t n = is_short_ ? short_.size() : row_.size() - dropped_;
             if (n > 1) {
                 const double share = std::max(0.0, entropy()) / exact_log(static_cast<double>(n));
                 const double exponent = static_cast<double>(p_.dynamic_exponent);
@@ -286,6 +287,7 @@ class Candidates {
         Shortlist above(w_);
         above.open(list.values.data(), list.ids.data(), count, count, false);
         for (size_t i = 0; i + 1 < above.size(); ++i) row_.change(place_of(above.id(i)), -HUGE_VALF);
+        dropped_ = above.size() - 1;
         row_.find_largest();
     }
 
@@ -315,14 +317,19 @@ class Candidates {
     bool is_weighted_ = false;  // the candidates are the places of the row with a weight above 0
     double weight_left_ = 0.0;
     int list_ = 0;
+    size_t dropped_ = 0;  // places of the row that are no candidates any more
     double scale_ = 1.0;
 };
 
 // log-probabilities of the row as it came, at temperature 1.
-bool raw_logprobs(const Kernels &kernels, Workspace &w, const float *logits, size_t n_vocab, size_t top, Choice &choice) {
+void raw_logprobs(const Kernels &kernels, Workspace &w, const float *logits, size_t n_vocab, size_t top, Choice &choice) {
     Row row(kernels, w);
     row.open(logits, n_vocab, nullptr, nullptr);
-    if (!row.find_largest()) return false;
+    if (!row.find_largest()) {  // what was forbidden may be no number: it has no probability here either
+        for (size_t i = 0; i < n_vocab; ++i)
+            if (logits[i] != logits[i]) row.change(i, -HUGE_VALF);
+        row.find_largest();
+    }
     const double largest = static_cast<double>(row.largest());
     const bool is_shared = row.largest() == HUGE_VALF;  // by the logits that are +inf; nothing is left for the others
     const double total = is_shared ? static_cast<double>(row.collect(HUGE_VALF, w.lists[0])) : row.sum_exps(1.0f);
@@ -339,7 +346,6 @@ bool raw_logprobs(const Kernels &kernels, Workspace &w, const float *logits, siz
         for (size_t i = 0; i < best.size(); ++i)
             choice.top_logprobs.emplace_back(best.id(i), static_cast<float>(logprob_of(best.logit(i))));
     }
-    return true;
 }
 
 }  // namespace
@@ -370,8 +376,8 @@ void choose(const Kernels &kernels, Workspace &workspace, const Sequence &sequen
     if (p.logprob_scope == Scope::processed) {
         choice.logprob = exact_log(weight / total);
         candidates.top(top, total, choice.top_logprobs);
-    } else if (!raw_logprobs(kernels, workspace, logits, n_vocab, top, choice)) {
-        choice.outcome = Outcome::not_a_number;
+    } else {
+        raw_logprobs(kernels, workspace, logits, n_vocab, top, choice);
     }
 }
 
