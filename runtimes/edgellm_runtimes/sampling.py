@@ -27,6 +27,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
 
 _LARGEST_TOKEN = 2**31 - 1
 _BIASES = 4096
+_LARGEST_BIAS = 1_000_000
 _BREAKERS = 64
 _BREAKER_BYTES = 40  # what llama.cpp looks at
 
@@ -95,13 +96,19 @@ def _check_number(parameter: Parameter, value: object) -> None:
     is_right = isinstance(value, int if is_whole else (int, float)) and not isinstance(value, bool)
     if not is_right or not parameter.low <= value <= parameter.high:  # type: ignore[operator]  # NaN is in no range
         kind = "a whole number" if is_whole else "a number"
-        shown = f"{value}" if is_right else f"{value!r}"
-        raise UsageError(f"{parameter.name} is {shown}; it must be {kind} from {parameter.low} to {parameter.high}")
+        raise UsageError(
+            f"{parameter.name} is {_shown(value)}; it must be {kind} from {parameter.low} to {parameter.high}"
+        )
 
 
 def _check_flag(parameter: Parameter, value: object) -> None:
     if not isinstance(value, bool):
         raise UsageError(f"{parameter.name} is {value!r}; it must be true or false")
+
+
+def _shown(value: object) -> str:
+    """``value`` for a message; Python has no text for integers of many digits."""
+    return "far too large" if isinstance(value, int) and abs(value) >= 10**40 else repr(value)
 
 
 def _check_word(parameter: Parameter, value: object) -> None:
@@ -114,22 +121,24 @@ def _check_biases(_parameter: Parameter, bias: object) -> None:
         raise UsageError(f"logit_bias must map at most {_BIASES} token ids to numbers")
     for token, value in bias.items():
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token <= _LARGEST_TOKEN:
-            raise UsageError(f"logit_bias has {token!r}, which is no token id")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or value == math.inf:
+            raise UsageError(f"logit_bias has {_shown(token)}, which is no token id")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UsageError(f"logit_bias of token {token} is {value!r}; it must be a number, or -inf to forbid it")
-        if abs(value) > 1e6 and value != -math.inf:
-            raise UsageError(f"logit_bias of token {token} is {value}; it must be from -1000000 to 1000000, or -inf")
+        if not -_LARGEST_BIAS <= value <= _LARGEST_BIAS and value != -math.inf:
+            allowed = f"from {-_LARGEST_BIAS} to {_LARGEST_BIAS}, or -inf to forbid it"
+            raise UsageError(f"logit_bias of token {token} is {_shown(value)}; it must be {allowed}")
 
 
 def _check_texts(_parameter: Parameter, breakers: object) -> None:
-    if (
-        not isinstance(breakers, tuple)
-        or len(breakers) > _BREAKERS
-        or not all(
-            isinstance(text, str) and 0 < len(text.encode("utf-8", "replace")) <= _BREAKER_BYTES for text in breakers
-        )
-    ):
+    if not isinstance(breakers, tuple) or len(breakers) > _BREAKERS or not all(map(_is_breaker, breakers)):
         raise UsageError(f"dry_breakers must be at most {_BREAKERS} texts of 1 to {_BREAKER_BYTES} bytes")
+
+
+def _is_breaker(text: object) -> bool:
+    try:
+        return isinstance(text, str) and 0 < len(text.encode("utf-8")) <= _BREAKER_BYTES
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 _CHECKS: dict[str, Callable[[Parameter, object], None]] = {
