@@ -19,6 +19,7 @@ __all__ = [
     "os_errors",
     "read_small_file",
     "require_free_space",
+    "sync_data",
     "tree_bytes",
     "write_atomic",
 ]
@@ -31,6 +32,11 @@ def fsync_directory(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_data(descriptor: int) -> None:
+    """Return when the written bytes of an open file are on the disk; macOS has no fdatasync."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:

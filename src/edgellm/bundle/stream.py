@@ -7,7 +7,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from edgellm.files import os_errors
+from edgellm.files import os_errors, sync_data
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -109,4 +109,4 @@ class HashedStream:
 
 def _sync_data(file_descriptor: int, what: str) -> None:
     with os_errors(what):
-        getattr(os, "fdatasync", os.fsync)(file_descriptor)
+        sync_data(file_descriptor)

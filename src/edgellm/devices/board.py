@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from edgellm.devices.cgroup import read_text
+from edgellm.devices.macos import read_mac
+from edgellm.devices.tool_output import android_property
 from edgellm.devices.topology import cpu_name
 
 __all__ = ["Board", "read_board"]
@@ -53,14 +55,15 @@ def read_board(root: Path = Path("/")) -> Board:
     board = f"{names['board_vendor']} {names['board_name']}".strip()
     dmi = tuple(dict.fromkeys(name for name in (product, board, names["product_name"], names["board_name"]) if name))
     processor = cpu_name(root)[:_NAME_LIMIT]
-    model = "".join(_device_tree(root, "model")[:1])
+    mac = read_mac(root)
+    model = mac.model if mac is not None else "".join(_device_tree(root, "model")[:1])
     return Board(
         model=model or product or board or processor,
         compatible=compatible,
         dmi=dmi,
         soc=_soc_names(root, compatible),
         cpu=processor,
-        virtual=_virtual(root, names, compatible),
+        virtual="a hypervisor" if mac is not None and mac.virtual else _virtual(root, names, compatible),
         container=_container(root),
     )
 
@@ -78,8 +81,9 @@ def _device_tree(root: Path, name: str) -> tuple[str, ...]:
 
 
 def _soc_names(root: Path, compatible: tuple[str, ...]) -> tuple[str, ...]:
-    """``rk3588`` from ``rockchip,rk3588``, and what the kernel's SoC driver calls the chip."""
-    found = [entry.partition(",")[2] for entry in compatible]
+    """``rk3588`` from ``rockchip,rk3588``, and what the kernel's SoC driver and Android call the chip."""
+    found = [_plain(android_property(root, "ro.soc.model"))]
+    found += [entry.partition(",")[2] for entry in compatible]
     found += [_plain(read_text(root / "sys/devices/soc0" / name)) for name in ("soc_id", "machine")]
     return tuple(dict.fromkeys(name for name in found if name))
 

@@ -11,6 +11,7 @@ from typing import Literal
 from edgellm.devices.board import read_board
 from edgellm.devices.cgroup import cpu_quota, memory_headroom_bytes, memory_limit_bytes, read_text
 from edgellm.devices.jetson import is_tegra
+from edgellm.devices.macos import mac_available_bytes, read_mac
 from edgellm.devices.policy import Policy
 from edgellm.devices.profile import Cluster, Cpu, Figure, Memory, Performance, Profile
 from edgellm.devices.topology import core_groups, cpu_features
@@ -24,7 +25,7 @@ _CONTAINER_RESERVE_MB = 64.0
 
 
 def detect_local(root: Path = Path("/"), *, machine: str | None = None) -> Profile:
-    """The profile of the machine whose /proc and /sys lie below ``root``.
+    """The profile of the machine whose /proc and /sys lie below ``root``; a Mac is asked with `sysctl`.
 
     ``machine`` is the architecture, by default this one's, and of a recorded tree what its /proc/cpuinfo shows. There
     is no speed figure: nothing was measured.
@@ -51,7 +52,7 @@ def detect_local(root: Path = Path("/"), *, machine: str | None = None) -> Profi
             arch=arch,  # type: ignore[arg-type]  # one of the three literals by construction
             clusters=clusters or (Cluster(core="core", count=os.cpu_count() or 1, source="this machine"),),
             features=tuple(f for f in cpu_features(root) if re.fullmatch(r"[a-z0-9_.]{1,32}", f)),
-            features_source="/proc/cpuinfo of this machine",
+            features_source=f"{'sysctl' if read_mac(root) is not None else '/proc/cpuinfo'} of this machine",
         ),
         memory=memory,
         perf=Performance(confidence="low"),
@@ -72,20 +73,21 @@ def decode_threads(root: Path = Path("/")) -> int:
 
 def available_memory_bytes(root: Path = Path("/")) -> int | None:
     """What a new process may allocate now: MemAvailable within the cgroup's headroom; None where unknown."""
-    found = [_meminfo(root).get("MemAvailable"), memory_headroom_bytes(root)]
+    found = [_meminfo(root).get("MemAvailable"), memory_headroom_bytes(root), mac_available_bytes(root)]
     return min((value for value in found if value is not None), default=None)
 
 
 def total_memory_bytes(root: Path = Path("/")) -> int | None:
     """MemTotal, whatever a container may use of it; None where unknown."""
-    return _meminfo(root).get("MemTotal")
+    mac = read_mac(root)
+    return mac.memory_bytes if mac is not None else _meminfo(root).get("MemTotal")
 
 
 def _memory(root: Path) -> Memory:
     total = total_memory_bytes(root)
     if not total or total < 16 << 20:
         raise UnsupportedError(
-            "the amount of memory of this machine cannot be read from /proc/meminfo",
+            "the amount of memory of this machine cannot be read, neither from /proc/meminfo nor with sysctl",
             hint="name the device instead: `edgellm devices list`",
         )
     limit = memory_limit_bytes(root)
@@ -99,13 +101,15 @@ def _memory(root: Path) -> Memory:
     return Memory(
         sizes=(str(total),),
         default_size=str(total),
-        source="MemTotal of /proc/meminfo",
+        source="MemTotal of /proc/meminfo" if read_mac(root) is None else "hw.memsize of sysctl",
         system=_system(root),
     )
 
 
-def _system(root: Path) -> Literal["headless", "desktop", "jetson", "android"]:
+def _system(root: Path) -> Literal["headless", "desktop", "jetson", "android", "macos"]:
     """What else runs here: it decides how much memory is left to it."""
+    if read_mac(root) is not None:
+        return "macos"
     if is_tegra(read_board(root).compatible):
         return "jetson"
     if (root / "system/build.prop").exists():
@@ -132,6 +136,9 @@ def _affinity(root: Path) -> frozenset[int] | None:
 
 def _machine(root: Path) -> str:
     """The architecture; the kernel's field names in /proc/cpuinfo give away that of a recorded tree."""
+    mac = read_mac(root)
+    if mac is not None:
+        return mac.machine
     if root != Path("/"):
         text = read_text(root / "proc/cpuinfo")
         for field, arch in (("CPU implementer", "aarch64"), ("vendor_id", "x86_64"), ("hart", "riscv64")):

@@ -12,7 +12,9 @@ from edgellm.devices.detect import detect_device
 from edgellm.devices.features import notable_features, slow_because
 from edgellm.devices.health import read_health
 from edgellm.devices.load import load_profile
+from edgellm.devices.local import available_memory_bytes
 from edgellm.devices.memory import os_reserve_bytes
+from edgellm.errors import UnsupportedError
 
 KIB, MIB = 2**10, 2**20
 
@@ -25,6 +27,10 @@ class Expected(NamedTuple):
     features: set[str]
     storage: str
     temperature_c: float | None
+
+
+def mac(chip: str, fast: int, slow: int) -> list[tuple[str, int, int | None]]:
+    return [(f"Apple {chip}, performance", fast, None), (f"Apple {chip}, efficiency", slow, None)]
 
 
 PI5 = [("Cortex-A76", 4, 2400)]
@@ -86,6 +92,22 @@ EXPECTED = {
         16100000 * KIB,
         {"SSE4.2", "AVX", "F16C", "FMA", "AVX2", "AVX-VNNI"},
         "NVMe",
+        None,
+    ),
+    "apple-m1": Expected("apple-m1", mac("M1", 4, 4), 4, 16 * 2**30, {"NEON", "fp16", "dotprod"}, "unknown", None),
+    "apple-m2": Expected(
+        "apple-m2", mac("M2", 4, 4), 4, 24 * 2**30, {"NEON", "fp16", "dotprod", "i8mm", "bf16"}, "unknown", None
+    ),
+    "apple-m4": Expected(
+        "apple-m4", mac("M4", 4, 6), 4, 16 * 2**30, {"NEON", "fp16", "dotprod", "i8mm", "bf16", "SME"}, "unknown", None
+    ),
+    "android-sm8750": Expected(
+        "android-flagship",
+        [("ARM part 0x001", 2, 4320), ("ARM part 0x001", 6, 3532)],
+        2,
+        11534336 * KIB,
+        {"NEON", "fp16", "dotprod", "i8mm", "bf16"},
+        "unknown",
         None,
     ),
     "container-v1": Expected("raspberrypi4", [("Cortex-A72", 4, 1800)], 1, 512 * MIB, {"NEON"}, "overlay", 47.7),
@@ -171,3 +193,48 @@ def test_what_a_slow_processor_lacks_is_said(tmp_path: Path) -> None:
     pi4 = detect_device(board_tree("raspberrypi4", tmp_path)).profile.cpu
     assert "no dot products" in (slow_because(pi4.arch, pi4.features) or "")
     assert slow_because("x86_64", ("avx2",)) is None
+
+
+def test_a_mac_says_how_much_memory_is_free_and_what_it_is(tmp_path: Path) -> None:
+    root = board_tree("apple-m4", tmp_path)
+    found = detect_device(root)
+    assert (found.board.model, found.board.cpu) == ("Mac16,10", "Apple M4")
+    assert found.local.memory.system == "macos"
+    assert available_memory_bytes(root) == 16 * 2**30 * 62 // 100
+
+
+def test_a_mac_with_another_chip_is_local_and_a_virtual_one_says_so(tmp_path: Path) -> None:
+    root = board_tree("apple-m4", tmp_path)
+    said = (root / "recorded/sysctl").read_text()
+    (root / "recorded/sysctl").write_text(said.replace("Apple M4", "Apple M4 Max") + "kern.hv_vmm_present: 1\n")
+    found = detect_device(root)
+    assert found.match is None
+    assert any("virtual machine" in reason for reason in found.reasons)
+
+
+def test_an_intel_mac_has_the_features_of_its_processor(tmp_path: Path) -> None:
+    lines = (
+        "hw.memsize: 34359738368",
+        "hw.model: MacBookPro16,1",
+        "hw.physicalcpu: 8",
+        "hw.cpufrequency_max: 2400000000",
+        "machdep.cpu.brand_string: Intel(R) Core(TM) i9-9980HK CPU @ 2.40GHz",
+        "machdep.cpu.features: FPU SSE4.1 SSE4.2 FMA AVX1.0 F16C",
+        "machdep.cpu.leaf7_features: AVX2 BMI2",
+    )
+    (tmp_path / "recorded").mkdir()
+    (tmp_path / "recorded/sysctl").write_text("\n".join(lines) + "\n")
+    local = detect_device(tmp_path).local
+    assert local.cpu.arch == "x86_64"
+    assert [(c.core[:20], c.count, c.mhz) for c in local.cpu.clusters] == [("Intel(R) Core(TM) i9", 8, 2400)]
+    assert set(notable_features("x86_64", local.cpu.features)) == {"SSE4.2", "AVX", "F16C", "FMA", "AVX2"}
+
+
+@pytest.mark.parametrize(
+    "said", ["", "hw.model: \x1b[31m\n", "hw.memsize: -1\n", "hw.memsize: " + "9" * 40 + "\n", "hw.memsize\n"]
+)
+def test_a_sysctl_that_makes_no_sense_is_an_error_of_ours(tmp_path: Path, said: str) -> None:
+    (tmp_path / "recorded").mkdir()
+    (tmp_path / "recorded/sysctl").write_text(said)
+    with pytest.raises(UnsupportedError):
+        detect_device(tmp_path, machine="arm64")

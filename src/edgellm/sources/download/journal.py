@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from edgellm.files import sync_data
 from edgellm.sources.download.ranges import Range, Ranges
 
 __all__ = ["Journal"]
@@ -76,7 +77,7 @@ class Journal:
         assert self._descriptor is not None
         while data:
             data = data[os.write(self._descriptor, data) :]
-        os.fdatasync(self._descriptor)
+        sync_data(self._descriptor)
 
     def _parse(self, data: bytes) -> tuple[Ranges, int]:
         """The ranges, and how many bytes of the journal are good."""

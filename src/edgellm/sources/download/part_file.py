@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from edgellm.files import fsync_directory, os_errors
+from edgellm.files import fsync_directory, os_errors, sync_data
 from edgellm.sources.download.journal import Journal
 from edgellm.sources.download.ranges import Range, Ranges
 from edgellm.sources.hub.repository import HubFile
@@ -134,5 +134,5 @@ class PartFile:
 
     def _flush(self, ranges: list[Range]) -> None:
         with os_errors(f"write {self.file.path}"):
-            os.fdatasync(self.descriptor)
+            sync_data(self.descriptor)
             self._journal.append(ranges)
