@@ -30,6 +30,7 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to load and how. None leaves a value to the plan, or to this machine where there is no plan."""
 
     model_path: Path  # of a split model any part, in the folder of the others
+    name: str = ""  # what messages call the model, instead of the file's name
     plan: Plan | None = None
     context: int | None = None  # tokens of one sequence
     sequences: int | None = None
@@ -197,7 +198,11 @@ def _check_memory(
         repack=settings.repack,
         n_outputs=max(settings.outputs, settings.sequences),
     )
-    needed = estimate(shape, machine, run).memory.total_bytes
+
+    def needs(context: int) -> int:
+        return estimate(shape, machine, msgspec.structs.replace(run, context=context)).memory.total_bytes
+
+    needed = needs(settings.context)
     available = available_memory_bytes()
     if available is None:
         progress.message("how much memory is free cannot be read here: whether the model fits was not checked")
@@ -205,15 +210,18 @@ def _check_memory(
     if needed <= available:
         return
     message = (
-        f"{request.model_path.name} with a context of {settings.context} needs {format_bytes(needed)}, "
+        f"{request.name or request.model_path.name} with a context of {settings.context} needs {format_bytes(needed)}, "
         f"this machine has {format_bytes(available)} free"
     )
     if request.force:
         progress.message(f"{message}: loading it anyway (--force)")
         return
     hints = []
-    if settings.context > _SMALLEST_CONTEXT:
-        hints.append(f"--context {max(_SMALLEST_CONTEXT, settings.context // 2)}")
+    context = settings.context // 2
+    while context > _SMALLEST_CONTEXT and needs(context) > available:
+        context //= 2
+    if context >= _SMALLEST_CONTEXT and needs(context) <= available:
+        hints.append(f"--context {context}")
     hints.append("a bundle with a smaller recipe (edgellm fit shows what fits)")
     raise DoesNotFitError(message, hint=f"try {', '.join(hints)}, close other programs, or --force")
 

@@ -134,14 +134,31 @@ def test_what_does_not_fit_is_refused_with_numbers_and_ways_out(
 ) -> None:
     monkeypatch.setattr("edgellm.devices.local.available_memory_bytes", lambda: 20 * 2**20)
     with pytest.raises(DoesNotFitError) as caught:
-        load(tiny_gguf, context=512)
+        load(tiny_gguf, context=512, name="tiny:board")
+    assert caught.value.message.startswith("tiny:board with a context of 512 needs ")
     assert "20.0 MiB" in caught.value.message
     hint = caught.value.hint or ""
-    assert "--context 256" in hint
     assert "--force" in hint
+    assert "--context" not in hint  # no context is small enough
     listener = Listener()
     assert load(tiny_gguf, listener, context=512, force=True).context == 512
     assert any("--force" in message for message in listener.messages)
+
+
+def test_a_context_that_fits_is_offered(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 20 * 2**20
+    monkeypatch.setattr("edgellm.devices.local.available_memory_bytes", lambda: free)
+    while True:
+        free += 2**18
+        try:
+            load(tiny_gguf, context=512)
+        except DoesNotFitError as error:
+            offered = "--context 256" in (error.hint or "")
+        else:
+            break
+    assert offered  # the last refusal
+    free -= 2**18
+    assert load(tiny_gguf, context=256).context == 256
 
 
 def test_memory_that_cannot_be_read_is_said(tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,7 @@ def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadReque
         path = source.path
     return LoadRequest(
         model_path=path,
+        name=bundle.name if bundle is not None else path.name,
         plan=bundle.plan if bundle is not None else None,
         context=options.context,
         threads=options.threads or settings.values.threads or None,
