@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgellm.store.intake import ImportedBundle, ImportReport
     from edgellm.store.store import Store
 
-__all__ = ["ImportOptions", "import_bundles"]
+__all__ = ["ImportOptions", "import_bundles", "other_device_note"]
 
 
 @dataclass(frozen=True)
@@ -140,26 +140,30 @@ def _say(report: ImportReport) -> None:
 
 
 def _warn(report: ImportReport, settings: SettingsWithOrigin) -> None:
+    from edgellm.devices.local import available_memory_bytes
+
     say_terms(imported.bundle for imported in report.bundles)
     here = this_device_id(settings)
     for imported in report.bundles:
         if imported.bundle.plan.target.id != here:
-            print_warning(_other_device(str(imported.name), imported.bundle.plan))
+            print_warning(other_device_note(str(imported.name), imported.bundle.plan, available_memory_bytes()))
 
 
-def _other_device(name: str, plan: Plan) -> str:
+def other_device_note(name: str, plan: Plan, available_bytes: int | None) -> str:
     """One line about a bundle that was made for another device: does it fit here all the same?"""
-    from edgellm.devices.local import available_memory_bytes
-
-    needed = plan.predicted_memory.total_bytes
-    available = available_memory_bytes()
+    memory = plan.predicted_memory
     made_for = f"{name} was made for {plan.target.name} with {format_bytes(plan.target.memory_bytes)}"
-    if available is None:
+    if available_bytes is None:
         return f"{made_for}, not for this machine"
-    fits = "it fits" if needed <= available else "it does not fit as planned; a smaller --context needs less"
+    if memory.total_bytes <= available_bytes:
+        fits = "it fits"
+    elif memory.total_bytes - memory.kv_bytes < available_bytes:
+        fits = "it does not fit as planned; with a smaller --context it does"
+    else:
+        fits = "it does not fit; pack the model for this machine: edgellm pack MODEL --device local"
     return (
-        f"{made_for}, not for this machine: it needs {format_bytes(needed)} of memory, {format_bytes(available)} are "
-        f"free here: {fits}"
+        f"{made_for}, not for this machine: it needs {format_bytes(memory.total_bytes)} of memory, "
+        f"{format_bytes(available_bytes)} are free here: {fits}"
     )
 
 
