@@ -7,7 +7,8 @@ reads a prompt of 512 tokens and writes 16; its resident set is compared with wh
 (weights, copy, KV cache, compute buffer, overhead; the reserve for the system is no part of it).
 
 Speed: the machine is measured as `edgellm devices detect --measure` does it; then the ranges that `edgellm fit` prints
-for the same models are compared with prompts of 512 tokens and the 63 tokens after them. Nothing else should run.
+for the same models are compared with prompts of 512 tokens and the 63 tokens after them: medians of five in a process,
+and of three processes that lie apart. Nothing else should run.
 
 The models have the shapes of real ones and random weights. They are made in --work (1.7 GB, and 4 GB meanwhile), a
 temporary folder unless given; with --work they stay for the next run.
@@ -19,6 +20,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,7 @@ MODELS = ("smollm2-135m", "qwen2.5-0.5b", "llama3.2-1b")
 RECIPES = ("Q4_0", "Q4_K_M")
 CONTEXTS = (1024, 4096)
 TOKENS = 16
+SPEED_ROUNDS = 3
 MEMORY_TARGET = 0.10
 RANGE_TARGET = 0.20
 
@@ -129,15 +132,19 @@ def memory_rows(work: Path, profile: Profile) -> Iterator[MemoryRow]:
 
 
 def speed_rows(files: dict[tuple[str, str, bool], Path], profile: Profile) -> Iterator[SpeedRow]:
+    measured: dict[tuple[str, str, bool], list[dict[str, Any]]] = {case: [] for case in files}
+    for _ in range(SPEED_ROUNDS):  # apart from each other: memory is not equally fast at all times
+        for case, path in files.items():
+            measured[case].append(child("speed", path, 1024, case[2]))
     for (name, recipe, repack), path in files.items():
         found = estimate(
             shape_from_gguf(read_header(path)), profile, RunSettings(context=1024, repack=repack, n_outputs=1)
         )
-        measured = child("speed", path, 1024, repack)
         ranges: dict[str, SpeedRange | None] = {"decode": found.decode, "prefill": found.prefill}
         for what, speed in ranges.items():
             assert speed is not None
-            yield SpeedRow(name, recipe, repack, what, speed.low, speed.high, measured[what])
+            usual = statistics.median(row[what] for row in measured[name, recipe, repack])
+            yield SpeedRow(name, recipe, repack, what, speed.low, speed.high, usual)
 
 
 class _Phases(SilentProgress):

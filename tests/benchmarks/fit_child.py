@@ -2,13 +2,14 @@
 
 usage: python tests/benchmarks/fit_child.py memory|speed MODEL.gguf CONTEXT REPACK
 
-Prints one JSON line: memory of this process as the kernel counts it, or the best tokens per second of a few repeats.
+Prints one JSON line: memory of this process as the kernel counts it, or the median tokens per second of a few repeats.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,8 +52,8 @@ async def speed(engine: Engine) -> dict[str, float]:
     """Tokens per second: of the prompt, and of the tokens that follow it."""
     runs = [await generate(engine, SPEED_TOKENS, 3 + repeat) for repeat in range(SPEED_REPEATS)]
     return {
-        "prefill": PROMPT_TOKENS / min(run.prompt_s for run in runs),
-        "decode": (SPEED_TOKENS - 1) / min(run.decode_s for run in runs),
+        "prefill": PROMPT_TOKENS / statistics.median(run.prompt_s for run in runs),
+        "decode": (SPEED_TOKENS - 1) / statistics.median(run.decode_s for run in runs),
     }
 
 

@@ -16,6 +16,9 @@ from edgellm.cli.context import load_device
 from edgellm.cli.detect_command import detect
 from edgellm.devices.calibration import read_calibration
 from edgellm.settings import SettingsWithOrigin, load_settings
+from edgellm_runtimes.calibrate.synthetic import Shape
+
+SMALL = (Shape(n_embd=512, n_ff=1536, n_layers=1), Shape(n_embd=256, n_ff=768, n_layers=2))
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsWithOri
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same measurement of fewer types and for a shorter time."""
-    short = functools.partial(edgellm_runtimes.calibrate.measure, types=("Q4_0",), budget_s=0.02, layers=1)
+    short = functools.partial(edgellm_runtimes.calibrate.measure, types=("Q4_0",), budget_s=0.02, shapes=SMALL)
     monkeypatch.setattr(edgellm_runtimes.calibrate, "measure", short)
 
 

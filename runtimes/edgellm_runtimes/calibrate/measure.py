@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgellm.devices.calibration import Calibration, KernelSpeed, Machine, Measured, this_machine
+from msgspec.structs import asdict
+
+from edgellm.devices.calibration import Calibration, Machine, Measured, this_machine
 from edgellm.devices.local import available_memory_bytes
 from edgellm.devices.repack import row_multiples
 from edgellm.devices.topology import cpu_features
 from edgellm.errors import UsageError
 from edgellm.formats.ggml_types import TYPES
 from edgellm.progress import CancelToken, Progress
+from edgellm_runtimes.calibrate.rounds import ROUNDS, Model, Usual, usual_timings
+from edgellm_runtimes.calibrate.sizes import choose_shapes, last_cache_bytes
 from edgellm_runtimes.calibrate.solve import Reference, kernel_speed, solve_reference
 from edgellm_runtimes.calibrate.synthetic import Shape
 from edgellm_runtimes.calibrate.timing import Timing
@@ -24,12 +28,8 @@ __all__ = ["WEIGHT_TYPES", "measure"]
 REFERENCE_TYPE = "Q8_0"
 WEIGHT_TYPES = (REFERENCE_TYPE, "Q4_0", "Q4_K", "Q6_K", "Q5_K", "Q5_0", "Q5_1", "F16", "IQ4_NL", "Q3_K")
 
-_WIDE = Shape(n_embd=1024, n_ff=3072, n_layers=4)
-_NARROW = Shape(n_embd=256, n_ff=768, n_layers=16)
-_MODEL_MEMORY_BYTES = 400 << 20  # of the largest child for four layers of F16
 _BANDWIDTH_BYTES = 256 << 20
 _BANDWIDTH_REPEATS = 8
-_SLOW_PROMPT_S = 0.8  # a machine that takes longer gets models of half the size
 _TIMEOUT_S = 600.0
 
 
@@ -38,45 +38,43 @@ def measure(
     cancel: CancelToken,
     *,
     types: Sequence[str] = WEIGHT_TYPES,
-    budget_s: float = 0.8,
-    layers: int | None = None,
+    budget_s: float = 0.4,
+    shapes: tuple[Shape, Shape] | None = None,
 ) -> Calibration:
     """Measure this machine with its decode threads; nothing else should run meanwhile.
 
-    Every type of ``types`` (the first one always is Q8_0) is timed for about ``budget_s`` seconds per kind of step,
-    with repacked weights too where the processor has them. ``layers`` is the size of the models, by default what memory
-    and speed allow (1 to 4). Raises BackendError when llama.cpp fails or crashes, UsageError, Interrupted.
+    Every type of ``types`` (the first one always is Q8_0) is timed for about ``budget_s`` seconds per kind of step
+    and round, with repacked weights too where the processor has them. ``shapes`` are the wide and the narrow model, by
+    default what this machine's caches and memory ask for. Raises BackendError when llama.cpp fails or crashes,
+    UsageError, Interrupted.
     """
     if unknown := [name for name in types if name not in TYPES]:
         raise UsageError(f"{unknown[0]!r} is no weight type", hint=f"known: {', '.join(WEIGHT_TYPES)}")
     machine = this_machine()
     read_gb_s, copy_gb_s = _bandwidth(machine.threads, progress)
     cancel.check()
-    wide = Shape(_WIDE.n_embd, _WIDE.n_ff, layers or _layers_in_memory())
-
-    def time_one(shape: Shape, type_name: str, *, repack: bool = False, deep: bool = False) -> Timing:
-        form = ", repacked" if repack else ""
-        progress.phase(f"measure {type_name}{form}")
-        return _timing(shape, type_name, machine, budget_s, cancel, repack=repack, deep=deep)
-
-    first = time_one(wide, REFERENCE_TYPE, deep=True)
-    if layers is None and first.prefill_s > _SLOW_PROMPT_S and wide.n_layers > 1:
-        wide = Shape(wide.n_embd, wide.n_ff, max(1, wide.n_layers // 2))
-        first = time_one(wide, REFERENCE_TYPE, deep=True)
-    reference = solve_reference(wide, first, _NARROW, time_one(_NARROW, REFERENCE_TYPE))
-    timings = {(REFERENCE_TYPE, False): first}
+    wide, narrow = shapes or choose_shapes(last_cache_bytes(), available_memory_bytes())
+    reference, narrow_reference = Model(wide, REFERENCE_TYPE, False, deep=True), Model(narrow, REFERENCE_TYPE, False)
+    models = [reference, narrow_reference]
     copied = row_multiples(cpu_features(Path("/")))
     for type_name in dict.fromkeys((REFERENCE_TYPE, *types)):
-        for repack in (False, True) if type_name in copied else (False,):
-            if (type_name, repack) not in timings:
-                timings[type_name, repack] = time_one(wide, type_name, repack=repack)
+        models += [Model(wide, type_name, False)] * (type_name != REFERENCE_TYPE)
+        models += [Model(wide, type_name, True)] * (type_name in copied)
+
+    def time_one(model: Model, number: int) -> Timing:
+        form = ", repacked" if model.repack else ""
+        progress.phase(f"measure {model.type_name}{form}, round {number + 1} of {ROUNDS}")
+        return _timing(model, machine, budget_s, cancel)
+
+    timings = usual_timings(models, time_one)
+    rest = solve_reference(wide, timings[reference].timing, narrow, timings.pop(narrow_reference).timing)
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     return Calibration(
         machine=machine,
         date=date,
         read_gb_s=round(read_gb_s, 2),
         copy_gb_s=round(copy_gb_s, 2),
-        measured=_measured(f"measured here on {date}, {machine.runtime}", reference, wide, timings),
+        measured=_measured(f"measured here on {date}, {machine.runtime}", rest, timings),
     )
 
 
@@ -88,19 +86,11 @@ def _bandwidth(threads: int, progress: Progress) -> tuple[float, float]:
     return memory_bandwidth(max(size_bytes, threads << 20), threads, _BANDWIDTH_REPEATS)
 
 
-def _layers_in_memory() -> int:
-    available = available_memory_bytes()
-    if available is None:
-        return _WIDE.n_layers
-    return max(1, min(_WIDE.n_layers, _WIDE.n_layers * available // (2 * _MODEL_MEMORY_BYTES)))
-
-
-def _timing(
-    shape: Shape, type_name: str, machine: Machine, budget_s: float, cancel: CancelToken, *, repack: bool, deep: bool
-) -> Timing:
+def _timing(model: Model, machine: Machine, budget_s: float, cancel: CancelToken) -> Timing:
+    shape, type_name = model.shape, model.type_name
     arguments = ["--type", type_name, "--threads", str(machine.threads), "--budget", str(budget_s)]
     arguments += ["--n-embd", str(shape.n_embd), "--n-ff", str(shape.n_ff), "--n-layers", str(shape.n_layers)]
-    arguments += ["--repack"] * repack + ["--deep"] * deep
+    arguments += ["--repack"] * model.repack + ["--deep"] * model.deep
     return run_child(
         "edgellm_runtimes.calibrate.timing",
         arguments,
@@ -112,17 +102,9 @@ def _timing(
     )
 
 
-def _measured(source: str, reference: Reference, shape: Shape, timings: dict[tuple[str, bool], Timing]) -> Measured:
-    kernels: list[KernelSpeed] = []
-    for (type_name, repacked), timing in timings.items():
-        kernels.append(kernel_speed(type_name, repacked, shape, timing, reference))
-    spreads = [max(timing.decode_spread, timing.prefill_spread) for timing in timings.values()]
-    return Measured(
-        source=source,
-        kernels=tuple(kernels),
-        layer_seconds=reference.layer_seconds,
-        decode_attention_gops=reference.decode_attention_gops,
-        prefill_attention_gops=reference.prefill_attention_gops,
-        prefill_value_seconds=reference.prefill_value_seconds,
-        spread=min(1.0, round(statistics.median(spreads), 4)),
-    )
+def _measured(source: str, rest: Reference, timings: Mapping[Model, Usual]) -> Measured:
+    kernels = [
+        kernel_speed(model.type_name, model.repack, model.shape, usual.timing, rest) for model, usual in timings.items()
+    ]
+    spread = statistics.median(usual.spread for usual in timings.values())
+    return Measured(source=source, kernels=tuple(kernels), spread=min(1.0, round(spread, 4)), **asdict(rest))

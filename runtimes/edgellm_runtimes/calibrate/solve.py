@@ -1,8 +1,9 @@
 """From times of whole small models to the speed of their parts.
 
-A decode step takes 2 x weights / speed of the type + layers x a fixed time. A prompt takes 2 x weights x tokens / speed
-+ row values x tokens x a fixed time + attention. Two models of one type, wide and narrow, give the fixed times; a
-longer context gives attention; with them every further type needs one model.
+A decode step takes 2 x weights / speed of the type + row values x a fixed time + attention; a prompt takes the same for
+each of its tokens, with other speeds. Row values are what goes into and comes out of the matrices: norms, activations,
+residuals, and the start of each matrix, which small ones pay as often as large ones. Two models of one type, wide and
+narrow, give the fixed times; a longer context gives attention; with them every further type needs one model.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _LEAST_SHARE = 0.05  # a part never counts as less of a step: noise must not mak
 class Reference(msgspec.Struct, frozen=True):
     """What does not depend on the type of the weights; the fields are those of Measured."""
 
-    layer_seconds: float
+    decode_value_seconds: float
     decode_attention_gops: float
     prefill_attention_gops: float
     prefill_value_seconds: float
@@ -34,15 +35,19 @@ def solve_reference(wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timi
     prefill_more = max(wide_timing.deep_prefill_s - wide_timing.prefill_s, 1e-3 * wide_timing.prefill_s)
     prefill_attention = _attention(wide, PROMPT_TOKENS, PROMPT_TOKENS) / prefill_more
 
-    layer_seconds = _second_term(
-        (wide.n_weights, wide.n_layers, wide_timing.decode_s - _attention(wide, 1, SHALLOW_TOKENS) / decode_attention),
+    decode_value_seconds = _second_term(
+        (
+            wide.n_weights,
+            _decode_values(wide),
+            wide_timing.decode_s - _attention(wide, 1, SHALLOW_TOKENS) / decode_attention,
+        ),
         (
             narrow.n_weights,
-            narrow.n_layers,
+            _decode_values(narrow),
             narrow_timing.decode_s - _attention(narrow, 1, SHALLOW_TOKENS) / decode_attention,
         ),
     )
-    value_seconds = _second_term(
+    prefill_value_seconds = _second_term(
         (
             _prompt_weights(wide) * PROMPT_TOKENS,
             _prompt_values(wide) * PROMPT_TOKENS,
@@ -54,13 +59,13 @@ def solve_reference(wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timi
             _without(narrow_timing.prefill_s, _prompt_attention(narrow) / prefill_attention),
         ),
     )
-    return Reference(layer_seconds, decode_attention / 1e9, prefill_attention / 1e9, value_seconds)
+    return Reference(decode_value_seconds, decode_attention / 1e9, prefill_attention / 1e9, prefill_value_seconds)
 
 
 def kernel_speed(type_name: str, repacked: bool, shape: Shape, timing: Timing, reference: Reference) -> KernelSpeed:
     """The speed of one type, from a model of it and what is known of the rest of its step."""
     attention = _attention(shape, 1, SHALLOW_TOKENS) / (reference.decode_attention_gops * 1e9)
-    decode_s = _without(timing.decode_s, attention + shape.n_layers * reference.layer_seconds)
+    decode_s = _without(timing.decode_s, attention + _decode_values(shape) * reference.decode_value_seconds)
     prompt_rest = _prompt_attention(shape) / (reference.prefill_attention_gops * 1e9)
     prompt_rest += PROMPT_TOKENS * _prompt_values(shape) * reference.prefill_value_seconds
     prefill_s = _without(timing.prefill_s, prompt_rest)
@@ -95,6 +100,11 @@ def _prompt_attention(shape: Shape) -> float:
 def _prompt_weights(shape: Shape) -> float:
     """Of the last layer's feed-forward one row is computed, as of the output matrix: only its logits are wanted."""
     return shape.n_weights - N_TOKENS * shape.n_embd - 3 * shape.n_embd * shape.n_ff
+
+
+def _decode_values(shape: Shape) -> float:
+    """The output matrix included: for one token it is read as a whole."""
+    return shape.n_values + shape.n_embd + N_TOKENS
 
 
 def _prompt_values(shape: Shape) -> float:

@@ -28,12 +28,10 @@ _LEAST_REPEATS = {"prefill": 2, "decode": 8}
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Seconds of one step; the spread is half the distance of the quartiles, as a share of the median."""
+    """Seconds of one step."""
 
     decode_s: float  # one token after SHALLOW_TOKENS
     prefill_s: float  # PROMPT_TOKENS into an empty cache
-    decode_spread: float
-    prefill_spread: float
     deep_decode_s: float = 0.0  # one token after 2 x PROMPT_TOKENS; 0 where it was not asked for
     deep_prefill_s: float = 0.0  # PROMPT_TOKENS after PROMPT_TOKENS
 
@@ -54,7 +52,7 @@ def time_model(path: Path, threads: int, *, repack: bool, budget_s: float, deep:
     try:
         prefill = _prefill_s(backend, 0, budget_s)
         decode = _decode_s(backend, SHALLOW_TOKENS, budget_s)
-        result = Timing(*(_typical(times) for times in (decode, prefill)), *(_spread(t) for t in (decode, prefill)))
+        result = Timing(decode_s=_typical(decode), prefill_s=_typical(prefill))
         if deep:
             deep_prefill = _prefill_s(backend, PROMPT_TOKENS, budget_s)
             deep_decode = _decode_s(backend, 2 * PROMPT_TOKENS, budget_s)
@@ -112,13 +110,8 @@ def _repeat(step: Callable[[], float], kind: str, budget_s: float) -> list[float
 
 
 def _typical(times: list[float]) -> float:
-    """The median of the fastest quarter: what else ran at the time does not count."""
-    return statistics.median(sorted(times)[: (len(times) + 3) // 4])
-
-
-def _spread(times: list[float]) -> float:
-    low, middle, high = statistics.quantiles(times, n=4, method="inclusive")
-    return (high - low) / 2 / middle
+    """The median of the faster half: what else ran at the time counts little."""
+    return statistics.median(sorted(times)[: (len(times) + 1) // 2])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["measure_machine"]
 
 _BUSY_SHARE = 0.25  # of the decode threads: more than what a desktop does by itself
-_UNSTEADY_SPREAD = 0.05
+_UNSTEADY_SPREAD = 0.08
 
 
 def measure_machine(settings: SettingsWithOrigin, health: Health, *, quiet: bool) -> Calibration:
@@ -41,7 +41,7 @@ def measure_machine(settings: SettingsWithOrigin, health: Health, *, quiet: bool
     if not quiet:
         spread = found.measured.spread
         if spread > _UNSTEADY_SPREAD:
-            print_warning(f"repeats lay {spread:.0%} apart: something else was running; measure again")
+            print_warning(f"rounds lay +-{spread:.0%} apart: something else was running; measure again")
         print_message(f"kept in {calibration_path(settings.paths.state)}; remove the file to go back to estimates")
     return found
 

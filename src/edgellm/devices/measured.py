@@ -27,11 +27,11 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     source: Annotated[str, msgspec.Meta(min_length=1, max_length=400)]
     kernels: Annotated[tuple[KernelSpeed, ...], msgspec.Meta(min_length=1, max_length=64)]
-    layer_seconds: _Seconds  # of one layer in one decode step, whatever its size: the threads wait for each other
+    decode_value_seconds: _Seconds  # per value of a layer's rows in one decode step: what lies between the matrices
     decode_attention_gops: _Gops  # 4 x query heads x head size x tokens in the cache, per layer
     prefill_attention_gops: _Gops
     prefill_value_seconds: _Seconds  # per token and value of a layer's rows: norms, activations, residuals
-    spread: _Share  # half the distance between fast and slow repeats, as a share of their middle
+    spread: _Share  # half the distance between the fast and the slow rounds of a step, as a share: the median of all
 
     def kernel(self, type_name: str, repacked: bool) -> KernelSpeed | None:
         """The speed of ``type_name`` in that form; None when it was not measured."""

@@ -1,7 +1,8 @@
 """Speed on a machine that was calibrated: the measured time of every matrix of the model, and what lies between them.
 
-Decode: sum of 2 x weights / decode speed of their type, a fixed time per layer, and attention over what is in the
-cache. Prefill: sum of 2 x weights x tokens / prefill speed of their type, the rows between the matrices, attention.
+A step of one token takes the sum of 2 x weights / decode speed of their type, a time for each value that goes into or
+comes out of a matrix, and attention over what is in the cache. A prompt takes the same for each of
+its tokens, with other speeds.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def measured_decode(
     tensors = decoded_tensors(shape)
     single = _matrix_seconds(shape, settings, features, measured, tensors, "decode")
     tokens = max(1, min(filled, settings.context))
-    beside = len(shape.layers) * measured.layer_seconds
+    beside = _row_values(shape, tensors) * measured.decode_value_seconds
     beside += users * _attention(shape, tokens, 1) / (measured.decode_attention_gops * 1e9)
     if users == 1:
         return _range(1 / (single.seconds + beside), measured, shape, settings, single.stand_ins)
@@ -62,7 +63,7 @@ def measured_prefill(
     """Prompt tokens per second of a prompt of ``tokens`` tokens into an empty cache."""
     tensors = _computed_for_all(shape)
     matrices = _matrix_seconds(shape, settings, features, measured, tensors, "prefill")
-    values = sum((t.shape[0] + t.shape[1]) * active_share(shape, t.name) for t in tensors if len(t.shape) > 1)
+    values = _row_values(shape, tensors)
     attention = _attention(shape, tokens / 2, tokens) / (measured.prefill_attention_gops * 1e9)
     seconds = tokens * (matrices.seconds + values * measured.prefill_value_seconds) + attention
     return _range(tokens / seconds, measured, shape, settings, matrices.stand_ins)
@@ -72,6 +73,11 @@ def _computed_for_all(shape: ModelShape) -> list[TensorShape]:
     """Of the last layer's feed-forward only the rows whose logits are wanted are computed."""
     last = f"blk.{len(shape.layers) - 1}.ffn_"
     return [tensor for tensor in prompt_tensors(shape) if not tensor.name.startswith(last)]
+
+
+def _row_values(shape: ModelShape, tensors: Iterable[TensorShape]) -> float:
+    """Lengths of the rows that go into and come out of the matrices, for one token."""
+    return sum((t.shape[0] + t.shape[1]) * active_share(shape, t.name) for t in tensors if len(t.shape) > 1)
 
 
 def _matrix_seconds(
@@ -128,7 +134,7 @@ def _range(
     unusual = shape.state_bytes > 0 or not settings.flash_attention
     unusual = unusual or (settings.kv_type_k, settings.kv_type_v) != ("f16", "f16")
     half = min(_WIDEST, _MODEL_ERROR + measured.spread)
-    basis = f"{measured.source}; +-{half:.0%}: repeats lay +-{measured.spread:.0%} apart"
+    basis = f"{measured.source}; +-{half:.0%}: rounds lay +-{measured.spread:.0%} apart"
     if stand_ins or unusual:
         half = _WITH_STAND_INS
         what = f"{', '.join(stand_ins)} counted as similar types" if stand_ins else "attention of this kind was not"

@@ -41,7 +41,7 @@ def calibrate(settings: SettingsWithOrigin) -> Calibration:
         measured=Measured(
             source="measured on this machine",
             kernels=(kernel,),
-            layer_seconds=1e-5,
+            decode_value_seconds=1e-9,
             decode_attention_gops=5.0,
             prefill_attention_gops=50.0,
             prefill_value_seconds=1e-9,
