@@ -16,12 +16,29 @@ import numpy.typing as npt
 
 from edgellm_runtimes.sampling import ORDERS, SamplingParams
 
-__all__ = ["Context", "State", "dense", "edited", "error_of", "log_shares", "outcomes"]
+__all__ = [
+    "Context",
+    "Floats",
+    "Row",
+    "State",
+    "TooCloseError",
+    "dense",
+    "edited",
+    "error_of",
+    "log_shares",
+    "outcomes",
+    "single",
+]
 
 Floats = npt.NDArray[np.float64]
 Row = npt.NDArray[np.float32]
 _MOST_TRIED = 512  # sets at the edge of one stage
+_MOST_STATES = 400
 _MOST_RESULTS = 9  # where there are more; what lies between them differs by a fraction of the slack
+
+
+class TooCloseError(Exception):
+    """So many tokens stand at the edges of several stages that hardly anything would be wrong."""
 
 
 class Context(NamedTuple):
@@ -74,7 +91,7 @@ def outcomes(row: Row, params: SamplingParams, context: Context | None = None, s
     """Every distribution that the chain of ``params`` may leave of ``row``."""
     context = Context() if context is None else context
     start = _opened(edited(row, params, context))
-    if params.temperature == 0:
+    if single(params.temperature) == 0:
         return [start.kept(slice(1))]
     states = [start]
     if params.mirostat:
@@ -83,7 +100,8 @@ def outcomes(row: Row, params: SamplingParams, context: Context | None = None, s
         return [result for state in states for result in _mirostat(state, mu, slack)]
     for stage in ORDERS[params.order]:
         states = [result for state in states for result in _STAGES[stage](state, params, context, slack)]
-        assert len(states) < 400, "too many borders at once: take another row"
+        if len(states) > _MOST_STATES:
+            raise TooCloseError
     return states
 
 
@@ -143,7 +161,7 @@ def _penalize(row: Row, params: SamplingParams, history: list[int]) -> None:
 
 def _stop_repetitions(row: Row, params: SamplingParams, history: list[int], breakers: Sequence[Sequence[int]]) -> None:
     recent = _latest(history, params.dry_window)
-    if not params.dry_multiplier or len(recent) <= params.dry_allowed_length:
+    if not single(params.dry_multiplier) or len(recent) <= params.dry_allowed_length:
         return
     limit = _since_breaker(recent, breakers)
     longest: dict[int, int] = {}
@@ -241,21 +259,21 @@ def _top_k(state: State, params: SamplingParams, *_rest: Any) -> list[State]:
 
 
 def _top_p(state: State, params: SamplingParams, _context: Context, slack: float) -> list[State]:
-    if params.top_p >= 1:
+    if single(params.top_p) >= 1:
         return [state]
     keys = (state.logits[0] - state.logits) * state.scale
     return _until_mass(state, keys, single(params.top_p), False, slack)
 
 
 def _min_p(state: State, params: SamplingParams, _context: Context, slack: float) -> list[State]:
-    if params.min_p <= 0:
+    if single(params.min_p) <= 0:
         return [state]
     least = float(state.logits[0]) + float(np.log(single(params.min_p))) / state.scale
     return _from_logit(state, least, slack * max(1.0, abs(least)))
 
 
 def _top_n_sigma(state: State, params: SamplingParams, _context: Context, slack: float) -> list[State]:
-    if params.top_n_sigma <= 0:
+    if single(params.top_n_sigma) <= 0:
         return [state]
     spread = single(params.top_n_sigma) * float(state.logits.std())
     least = float(state.logits[0]) - spread
@@ -263,7 +281,7 @@ def _top_n_sigma(state: State, params: SamplingParams, _context: Context, slack:
 
 
 def _typical_p(state: State, params: SamplingParams, _context: Context, slack: float) -> list[State]:
-    if params.typical_p >= 1:
+    if single(params.typical_p) >= 1:
         return [state]
     surprises = state.surprises()
     away = np.abs(surprises - float((state.shares() * surprises).sum()))
@@ -272,7 +290,7 @@ def _typical_p(state: State, params: SamplingParams, _context: Context, slack: f
 
 def _xtc(state: State, params: SamplingParams, context: Context, slack: float) -> list[State]:
     threshold = single(params.xtc_threshold)
-    if params.xtc_probability <= 0 or threshold > 0.5 or context.xtc_uniform > single(params.xtc_probability):
+    if single(params.xtc_probability) <= 0 or threshold > 0.5 or context.xtc_uniform > single(params.xtc_probability):
         return [state]
     shares = state.shares()
     above = {int((shares >= threshold * factor).sum()) for factor in (1 - 5 * slack, 1 + 5 * slack)}
