@@ -135,7 +135,11 @@ def translate_os_error(error: OSError, what: str) -> EdgeLLMError:
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(message, hint="free some space (`edgellm gc` removes what no bundle uses) and run it again")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno == errno.EROFS:
+        return AccessError(
+            message, hint="this disk is mounted read-only: choose another place (EDGELLM_HOME, --output)"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
         return AccessError(message, hint="check the owner and the permissions, or choose another place")
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return NotFoundError(message)

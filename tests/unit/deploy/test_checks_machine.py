@@ -23,6 +23,7 @@ from edgellm.deploy.checks.run import CHECKS, run_checks
 from edgellm.deploy.checks.store import check_leftovers, check_store
 from edgellm.deploy.checks.surroundings import check_clock, check_extras, check_network, check_terminal
 from edgellm.store.store import Store
+from tmpfs import make_read_only, tmpfs
 
 MOUNTS = "22 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n"
 
@@ -155,6 +156,26 @@ def test_a_store_that_may_only_be_read_is_a_warning_and_one_that_cannot_be_made_
     assert list(check_leftovers(readable)) == []
     missing = Machine(root=open_folder, environ={"EDGELLM_HOME": f"{open_folder}/listed/home"})
     assert one(check_store(missing)).status == "problem"
+
+
+def test_a_read_only_disk_gets_a_fix_that_works_there(tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "disk", "size=1m") as disk:
+        environ = {"EDGELLM_HOME": str(disk / "home")}
+        stored(Machine(root=tmp_path, environ=environ))
+        make_read_only(disk)
+        machine = Machine(root=tmp_path, environ=environ)
+        status, message, fix = told(check_store(machine))
+        assert (status, "its bundles run" in message) == ("warning", True)
+        assert f"EDGELLM_SYSTEM_STORE={disk}/home/store" in fix
+        findings = list(check_folders(machine))
+        assert [finding.status for finding in findings] == ["problem", "problem"]
+        assert [str(finding.fix).split("=")[0] for finding in findings] == [
+            "export EDGELLM_STATE",
+            "export EDGELLM_HOME",
+        ]
+        assert all("mounted read-only" in finding.message for finding in findings)
+        assert all(finding.status == "ok" for finding in check_disk(machine))
+        assert list(check_leftovers(machine)) == []
 
 
 def test_settings_that_cannot_be_read_are_a_problem(tmp_path: Path) -> None:

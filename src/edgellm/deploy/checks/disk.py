@@ -34,6 +34,8 @@ def check_disk(machine: Machine) -> Iterator[Finding]:
 
 
 def _finding(what: str, folder: Path, facts: os.statvfs_result) -> Finding:
+    if facts.f_flag & os.ST_RDONLY:
+        return fine("disk", f"the disk of the {what} ({folder}) is mounted read-only: its free space does not matter")
     free, total = facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
     words = f"{format_bytes(free)} of {format_bytes(total)} are free for the {what} ({folder})"
     fix = "edgellm gc --cache"

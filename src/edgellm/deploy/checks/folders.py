@@ -13,7 +13,7 @@ from edgellm.devices.mounts import mount_of
 from edgellm.errors import EdgeLLMError
 from edgellm.files import existing_parent
 
-__all__ = ["access_problem", "check_filesystem", "check_folders", "check_settings"]
+__all__ = ["access_problem", "check_filesystem", "check_folders", "check_settings", "is_read_only"]
 
 _UNFIT = {
     "vfat": "has no files over 4 GiB and loses files in a power cut",
@@ -55,12 +55,13 @@ def check_settings(machine: Machine) -> Iterator[Finding]:
 def check_folders(machine: Machine) -> Iterator[Finding]:
     """Settings, state and cache: readable, and those that are written to writable."""
     bad = False
-    for what, folder, writes in (
-        ("settings", machine.paths.config, False),
-        ("state", machine.paths.state, True),
-        ("cache", machine.paths.cache, True),
+    home = "EDGELLM_HOME" if machine.environ.get("EDGELLM_HOME") else None
+    for what, folder, writes, variable in (
+        ("settings", machine.paths.config, False, ""),
+        ("state", machine.paths.state, True, "EDGELLM_STATE"),
+        ("cache", machine.paths.cache, True, home or "XDG_CACHE_HOME"),
     ):
-        found = access_problem(folder, writes=writes)
+        found = access_problem(folder, writes=writes, variable=variable)
         if found is not None:
             bad = True
             yield problem("folders", f"the {what} folder {found[0]}", found[1])
@@ -86,10 +87,18 @@ def check_filesystem(machine: Machine) -> Iterator[Finding]:
         yield fine("file system", f"the store lies on {mount.kind} ({mount.point})")
 
 
-def access_problem(folder: Path, *, writes: bool) -> tuple[str, str] | None:
+def is_read_only(path: Path) -> bool:
+    """True when the disk below ``path`` or its nearest existing parent is mounted read-only, whoever asks."""
+    try:
+        return bool(os.statvfs(existing_parent(path)).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def access_problem(folder: Path, *, writes: bool, variable: str = "EDGELLM_HOME") -> tuple[str, str] | None:
     """What is wrong with a folder, continuing its name, and the fix; None when it can be used.
 
-    A folder that does not exist can be used when it can be made.
+    A folder that does not exist can be used when it can be made. ``variable`` moves it to another disk.
     """
     try:
         existing = existing_parent(folder)
@@ -100,6 +109,9 @@ def access_problem(folder: Path, *, writes: bool) -> tuple[str, str] | None:
         return f"{folder} cannot be reached: {closed} is closed to you", _take(closed)
     if existing == folder and not os.access(folder, os.R_OK | os.X_OK):
         return f"{folder} cannot be read", _take(folder)
+    if writes and is_read_only(folder):
+        fix = f"export {variable}=DIR with a folder on a disk that can be written to"
+        return f"{folder} lies on a disk that is mounted read-only", fix
     if writes and not os.access(existing, os.W_OK | os.X_OK):
         if existing == folder:
             return f"{folder} cannot be written to", _take(folder)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 
 from edgellm.deploy.checks.finding import Finding, fine, problem, skipped, warning
-from edgellm.deploy.checks.folders import access_problem
+from edgellm.deploy.checks.folders import access_problem, is_read_only
 from edgellm.deploy.checks.machine import Machine
 from edgellm.errors import AccessError, BusyError, EdgeLLMError
 from edgellm.store.store import Store
@@ -24,8 +25,14 @@ def check_store(machine: Machine) -> Iterator[Finding]:
     if cannot_read is not None:
         yield problem("store", f"the store {cannot_read[0]}", cannot_read[1])
         return
-    cannot_write = access_problem(root, writes=True)
-    if cannot_write is not None:
+    cannot_write = access_problem(root, writes=True, variable="EDGELLM_STORE")
+    if cannot_write is not None and root.exists() and is_read_only(root):
+        yield warning(
+            "store",
+            f"the store {cannot_write[0]}: its bundles run, none can be added",
+            f"export EDGELLM_SYSTEM_STORE={shlex.quote(str(root))} EDGELLM_STORE=DIR with a folder for your own",
+        )
+    elif cannot_write is not None:
         report = warning if root.exists() else problem  # one that can be read still runs what is in it
         yield report("store", f"the store {cannot_write[0]}", cannot_write[1])
         if not root.exists():
