@@ -80,11 +80,10 @@ def by_position(params: SamplingParams, row: Row, draws: int, seed: int) -> Toke
 TIED = np.zeros(64, np.float32)
 
 
-@pytest.mark.parametrize("first_seed", [0, 2**32 - DRAWS // 2])
-def test_consecutive_seeds_draw_from_the_distribution(first_seed: int) -> None:
+def test_consecutive_seeds_draw_from_the_distribution() -> None:
     row = make_row("peaked", 32000, np.random.default_rng(1))
     params = SamplingParams(**OFF | {"temperature": 1.5})
-    check_counts(by_seed(params, row, DRAWS, first_seed), shares_of(row, params))
+    check_counts(by_seed(params, row, DRAWS, 2**32 - DRAWS // 2), shares_of(row, params))
 
 
 @pytest.mark.parametrize(
