@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +117,20 @@ def test_a_name_that_is_no_recipe_says_what_there_is(client: HubCli) -> None:
     refused = client.run("pull", f"{FLOATS}:Q9_X", "--yes", status=3)
     assert "F16 (" in refused.stderr
     assert "Q8_0" in refused.stderr
+
+
+def test_gc_leaves_a_download_that_is_being_packed(client: HubCli) -> None:
+    process = client.start("pull", FLOATS, "--yes")
+    downloads = client.home / "store" / ".downloads"
+    arrived: list[Path] = []
+    while not arrived:
+        assert process.poll() is None
+        arrived = [path for path in downloads.glob("*") if len(path.name) == 64]
+    os.killpg(process.pid, signal.SIGSTOP)
+    there = arrived[0].exists()
+    client.run("gc", "--cache")
+    assert arrived[0].exists() == there
+    os.killpg(process.pid, signal.SIGCONT)
+    assert process.wait(120) == 0
+    assert client.json("verify")["findings"] == []
+    assert leftovers(client) == []

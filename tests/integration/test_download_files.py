@@ -10,9 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from edgellm.errors import AccessError, IntegrityError, Interrupted, NetworkError, NoSpaceError, UsageError
+from edgellm.errors import (
+    AccessError,
+    IntegrityError,
+    Interrupted,
+    NetworkError,
+    NoSpaceError,
+    NotFoundError,
+    UsageError,
+)
 from edgellm.progress import CancelToken, Progress, SilentProgress
-from edgellm.sources.download import download_files, exclusive, list_downloads, missing_bytes, remove_downloads
+from edgellm.sources.download import download_files, exclusive, held, list_downloads, missing_bytes, remove_downloads
 from edgellm.sources.download.locks import locked_file
 from edgellm.sources.download.part_file import journal_path, part_path
 from edgellm.sources.hub import HubClient, HubFile, HubSettings, Patience, parse_hub_reference
@@ -359,3 +367,13 @@ def test_a_disk_that_fills_up_on_the_way_is_told_and_the_download_goes_on_later(
     assert path.read_bytes() == content(root)
     assert progress.done < SIZE - (4 << 20)
     assert names(folder) == [path.name]
+
+
+def test_finished_files_that_are_held_stay(hub: HubServer, folder: Path) -> None:
+    (path,) = fetch(hub, folder, only=".gguf")
+    with held([path]):
+        assert [(download.state, download.held) for download in list_downloads(folder)] == [("finished", True)]
+        assert remove_downloads(folder) == []
+    assert [download.path for download in remove_downloads(folder)] == [path]
+    with pytest.raises(NotFoundError), held([path]):
+        pass

@@ -17,7 +17,7 @@ from edgellm.cli.output import is_archive
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import smoke
 from edgellm.cli.stored import find_stored, is_as_asked
-from edgellm.errors import Interrupted, UsageError
+from edgellm.errors import Interrupted, NotFoundError, UsageError
 from edgellm.files import existing_parent, os_errors, require_free_space
 from edgellm.units import format_bytes
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter
     from edgellm.cli.hub_order import HubOrder
     from edgellm.progress import CancelToken, Progress
+    from edgellm.sources.hub.client import HubClient
     from edgellm.sources.hub.reference import HubReference
     from edgellm.sources.local import LocalSource
     from edgellm.sources.mirror import HeaderMirror
@@ -140,18 +141,36 @@ def _fetch_and_pack(
 
         folder = snapshot(order.model.repository, order.files, settings, progress, cancel)
         return _pack(job, order, LocalSource("checkpoint", folder, order.origin.bundle_name), pack, progress, cancel)
-    from edgellm.sources.download import download_files
-
     with contextlib.ExitStack() as stack:
         here = _in_store(job, order, stack, progress, cancel)
         if here is not None:
             paths = [here]
         else:
             client = stack.enter_context(HubClient(settings, progress=progress, cancel=cancel))
-            paths = download_files(client, order.files, job.store.downloads, progress=progress, cancel=cancel)
+            paths = _downloaded(job, order, client, stack, progress, cancel)
         packed = _pack(job, order, _named(order, paths, mirror), pack, progress, cancel)
     _remove_downloads(job, order)
     return packed
+
+
+def _downloaded(
+    job: HubJob,
+    order: HubOrder,
+    client: HubClient,
+    stack: contextlib.ExitStack,
+    progress: Progress,
+    cancel: CancelToken,
+) -> list[Path]:
+    """The files on the disk, held by ``stack``: `gc --cache` takes what nobody holds."""
+    from edgellm.sources.download import download_files, held
+
+    while True:
+        paths = download_files(client, order.files, job.store.downloads, progress=progress, cancel=cancel)
+        try:
+            stack.enter_context(held(paths))
+        except NotFoundError:
+            continue
+        return paths
 
 
 def _in_store(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from edgellm.errors import NotFoundError
 from edgellm.files import os_errors
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.hub.retry import pause_until
 
-__all__ = ["exclusive", "locked_file", "try_lock"]
+__all__ = ["exclusive", "held", "locked_file", "try_lock"]
 
 _PAUSE_S = 0.1
 
@@ -58,6 +59,23 @@ def exclusive(
         finally:
             with suppress(OSError):
                 path.unlink()
+
+
+@contextmanager
+def held(paths: Sequence[Path]) -> Iterator[None]:
+    """Keep finished files from being removed as leftovers while the block runs; a killed process lets go.
+
+    Raises NotFoundError when one is gone already.
+    """
+    with ExitStack() as stack:
+        for path in paths:
+            with os_errors(f"read {path}"):
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if not _is_at(path, descriptor):
+                raise NotFoundError(f"{path} was removed meanwhile", hint="run the command again")
+        yield
 
 
 def try_lock(descriptor: int) -> bool:
