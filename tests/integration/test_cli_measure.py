@@ -30,7 +30,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SettingsWithOri
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same measurement of fewer types and for a shorter time."""
-    short = functools.partial(edgellm_runtimes.calibrate.measure, types=("Q4_0",), budget_s=0.02, shapes=SMALL)
+    short = functools.partial(
+        edgellm_runtimes.calibrate.measure, types=("Q4_0",), budget_s=0.02, rounds=1, shapes=SMALL
+    )
     monkeypatch.setattr(edgellm_runtimes.calibrate, "measure", short)
 
 

@@ -13,11 +13,12 @@ from edgellm.devices.calibration import Calibration, Machine, Measured, this_mac
 from edgellm.devices.local import available_memory_bytes
 from edgellm.devices.repack import row_multiples
 from edgellm.devices.topology import cpu_features
-from edgellm.errors import UsageError
+from edgellm.errors import BackendError, DoesNotFitError, EdgeLLMError, Interrupted, UsageError
 from edgellm.formats.ggml_types import TYPES
 from edgellm.progress import CancelToken, Progress
+from edgellm.units import format_bytes
 from edgellm_runtimes.calibrate.rounds import ROUNDS, Model, Usual, usual_timings
-from edgellm_runtimes.calibrate.sizes import choose_shapes, last_cache_bytes
+from edgellm_runtimes.calibrate.sizes import child_bytes, choose_shapes, last_cache_bytes
 from edgellm_runtimes.calibrate.solve import Reference, kernel_speed, solve_reference
 from edgellm_runtimes.calibrate.synthetic import Shape
 from edgellm_runtimes.calibrate.timing import Timing
@@ -39,14 +40,16 @@ def measure(
     *,
     types: Sequence[str] = WEIGHT_TYPES,
     budget_s: float = 0.4,
+    rounds: int = ROUNDS,
     shapes: tuple[Shape, Shape] | None = None,
 ) -> Calibration:
     """Measure this machine with its decode threads; nothing else should run meanwhile.
 
     Every type of ``types`` (the first one always is Q8_0) is timed for about ``budget_s`` seconds per kind of step
     and round, with repacked weights too where the processor has them. ``shapes`` are the wide and the narrow model, by
-    default what this machine's caches and memory ask for. Raises BackendError when llama.cpp fails or crashes,
-    UsageError, Interrupted.
+    default what this machine's caches and memory ask for. A type for which memory runs out, or llama.cpp fails, is left
+    out with a message; without Q8_0 there is no result. Raises DoesNotFitError, NoSpaceError, BackendError, UsageError,
+    Interrupted.
     """
     if unknown := [name for name in types if name not in TYPES]:
         raise UsageError(f"{unknown[0]!r} is no weight type", hint=f"known: {', '.join(WEIGHT_TYPES)}")
@@ -61,12 +64,19 @@ def measure(
         models += [Model(wide, type_name, False)] * (type_name != REFERENCE_TYPE)
         models += [Model(wide, type_name, True)] * (type_name in copied)
 
-    def time_one(model: Model, number: int) -> Timing:
-        form = ", repacked" if model.repack else ""
-        progress.phase(f"measure {model.type_name}{form}, round {number + 1} of {ROUNDS}")
-        return _timing(model, machine, budget_s, cancel)
+    def time_one(model: Model, number: int) -> Timing | None:
+        name = f"{model.type_name}{', repacked' if model.repack else ''}"
+        progress.phase(f"measure {name}, round {number + 1} of {rounds}")
+        try:
+            _check_memory(model)
+            return _timing(model, machine, budget_s, cancel)
+        except EdgeLLMError as error:
+            if isinstance(error, Interrupted) or model in (reference, narrow_reference):
+                raise
+            progress.message(f"warning: {name} is left out, the most similar type stands for it: {error}")
+            return None
 
-    timings = usual_timings(models, time_one)
+    timings = usual_timings(models, time_one, rounds)
     rest = solve_reference(wide, timings[reference].timing, narrow, timings.pop(narrow_reference).timing)
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     return Calibration(
@@ -83,7 +93,22 @@ def _bandwidth(threads: int, progress: Progress) -> tuple[float, float]:
 
     progress.phase("measure memory")
     size_bytes = min(_BANDWIDTH_BYTES, (available_memory_bytes() or _BANDWIDTH_BYTES) // 8)
-    return memory_bandwidth(max(size_bytes, threads << 20), threads, _BANDWIDTH_REPEATS)
+    try:
+        return memory_bandwidth(max(size_bytes, threads << 20), threads, _BANDWIDTH_REPEATS)
+    except (MemoryError, RuntimeError) as error:  # no room, or no further thread, as under `ulimit -v`
+        raise BackendError(
+            f"the speed of memory cannot be measured: {error}", hint="close other programs, or raise the limit"
+        ) from error
+
+
+def _check_memory(model: Model) -> None:
+    """Other programs may have taken since what was free when the models' sizes were chosen."""
+    needed, free = child_bytes(model.shape, model.type_name, model.repack), available_memory_bytes()
+    if free is not None and free < needed:
+        raise DoesNotFitError(
+            f"a small model in {model.type_name} needs {format_bytes(needed)}, {format_bytes(free)} are free",
+            hint="close other programs",
+        )
 
 
 def _timing(model: Model, machine: Machine, budget_s: float, cancel: CancelToken) -> Timing:
@@ -92,7 +117,7 @@ def _timing(model: Model, machine: Machine, budget_s: float, cancel: CancelToken
     arguments += ["--n-embd", str(shape.n_embd), "--n-ff", str(shape.n_ff), "--n-layers", str(shape.n_layers)]
     arguments += ["--repack"] * model.repack + ["--deep"] * model.deep
     return run_child(
-        "edgellm_runtimes.calibrate.timing",
+        "edgellm_runtimes.calibrate.timing_child",
         arguments,
         Timing,
         what=f"the measurement of {type_name}",

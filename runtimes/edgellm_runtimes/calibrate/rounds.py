@@ -13,7 +13,7 @@ from typing import NamedTuple
 from edgellm_runtimes.calibrate.synthetic import Shape
 from edgellm_runtimes.calibrate.timing import Timing
 
-__all__ = ["Model", "Usual", "usual_timings"]
+__all__ = ["ROUNDS", "Model", "Usual", "usual_timings"]
 
 ROUNDS = 3
 
@@ -34,12 +34,18 @@ class Usual(NamedTuple):
     spread: float
 
 
-def usual_timings(models: Sequence[Model], time_one: Callable[[Model, int], Timing]) -> dict[Model, Usual]:
-    """Call ``time_one(model, round)`` for every model in each round."""
+def usual_timings(
+    models: Sequence[Model], time_one: Callable[[Model, int], Timing | None], rounds: int
+) -> dict[Model, Usual]:
+    """Call ``time_one(model, round)`` for every model in each round; one for which it gives None is left out."""
     found: dict[Model, list[Timing]] = {model: [] for model in models}
-    for number in range(ROUNDS):
-        for model, timings in found.items():
-            timings.append(time_one(model, number))
+    for number in range(rounds):
+        for model in list(found):
+            timing = time_one(model, number)
+            if timing is None:
+                del found[model]
+            else:
+                found[model].append(timing)
     return {model: _usual(timings) for model, timings in found.items()}
 
 

@@ -7,19 +7,19 @@ import re
 from pathlib import Path
 
 from edgellm.devices.cgroup import read_text
+from edgellm.formats.ggml_types import row_bytes
 from edgellm_runtimes.calibrate.synthetic import Shape
 
-__all__ = ["choose_shapes", "last_cache_bytes"]
+__all__ = ["child_bytes", "choose_shapes", "last_cache_bytes"]
 
 _CACHES = 3  # times the last cache: from a cache every type would look faster than it is
 _LEAST_BYTES = 48 << 20  # of weights; some processors do not show their last cache
 _UNKNOWN_CACHE_BYTES = 16 << 20
-_WIDE_BYTES, _NARROW_BYTES = (
-    4.5 / 8,
-    8.5 / 8,
-)  # per weight: in the smallest type, Q4_0, and in the one of both models, Q8_0
+# Per weight: in the smallest type, Q4_0, and in the one of both models, Q8_0.
+_WIDE_BYTES, _NARROW_BYTES = 4.5 / 8, 8.5 / 8
 _MOST_LAYERS = {"wide": 8, "narrow": 48}
 _PROCESS_BYTES = 5  # per weight, of the child that has it in F16: the file, what is read of it, the work of a step
+_CHILD_BYTES = 96 << 20  # Python, llama.cpp, the KV cache and the work of a step; measured on x86-64
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "": 1}
 
 
@@ -40,6 +40,12 @@ def last_cache_bytes(root: Path = Path("/")) -> int | None:
         if found:
             sizes.append(int(found[1]) * _UNITS[found[2]])
     return max(sizes, default=None)
+
+
+def child_bytes(shape: Shape, type_name: str, repack: bool) -> int:
+    """What the process that times such a model takes at most."""
+    weights = shape.n_weights // 256 * row_bytes(type_name, 256)
+    return _CHILD_BYTES + weights * (2 if repack else 1)
 
 
 def _layers(kind: str, n_embd: int, weights: float, affordable: float) -> Shape:

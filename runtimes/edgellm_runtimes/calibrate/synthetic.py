@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgellm.files import os_errors
 from edgellm.formats.ggml_types import TYPES, row_bytes
 
 if TYPE_CHECKING:
@@ -71,21 +72,30 @@ class Shape(msgspec.Struct, frozen=True):
 def model_file(lib: Any, shape: Shape, type_name: str) -> Iterator[Path]:
     """A GGUF file of ``shape`` with every matrix in ``type_name``, in memory where the system can; gone afterwards.
 
-    ``lib`` is the loaded CDLL of llama.cpp, whose own quantization fills the blocks.
+    ``lib`` is the loaded CDLL of llama.cpp, whose own quantization fills the blocks. Raises NoSpaceError, AccessError.
     """
     with contextlib.ExitStack() as stack:
-        if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create("edgellm-calibration")
-            stack.callback(os.close, descriptor)
-            path = Path(f"/proc/self/fd/{descriptor}")
-        else:
+        path = Path(f"/proc/self/fd/{_nameless_file(stack)}")
+        if not path.exists():  # no /proc: another system than Linux
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgellm-"))
             path = Path(folder) / "model.gguf"
-        _write(lib, path, shape, type_name)
+        with os_errors("write a small model"):
+            _write(lib, path, shape, type_name)
         yield path
 
 
+def _nameless_file(stack: contextlib.ExitStack) -> int:
+    """Descriptor of an empty file that is gone when this process ends, however that ends."""
+    try:
+        descriptor = os.memfd_create("edgellm-calibration")
+    except (AttributeError, OSError):  # another system, an old kernel, or a sandbox that forbids it
+        return stack.enter_context(tempfile.TemporaryFile(buffering=0)).fileno()
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
 def _write(lib: Any, path: Path, shape: Shape, type_name: str) -> None:
+    """One matrix at a time: a small board has no room for the model twice."""
     import gguf
     import numpy as np
 
@@ -102,24 +112,31 @@ def _write(lib: Any, path: Path, shape: Shape, type_name: str) -> None:
     writer.add_token_scores([0.0] * N_TOKENS)
     writer.add_token_types([1] * N_TOKENS)
     kind = gguf.GGMLQuantizationType[type_name]
-    tiles: dict[int, npt.NDArray[np.uint8]] = {}
-
-    def add(name: str, rows: int, length: int) -> None:
-        if length not in tiles:
-            tiles[length] = _tile(lib, type_name, length)
-        writer.add_tensor(name, np.tile(tiles[length], (rows // _TILE_ROWS, 1)), raw_dtype=kind)
-
-    add("token_embd.weight", N_TOKENS, shape.n_embd)
-    for layer in range(shape.n_layers):
-        for name, (rows, length) in shape.matrices.items():
-            add(f"blk.{layer}.{name}.weight", rows, length)
-        for name in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(shape.n_embd, np.float32))
-    writer.add_tensor("output_norm.weight", np.ones(shape.n_embd, np.float32))
+    matrices = _matrices(shape)
+    norms = ["output_norm", *(f"blk.{i}.{name}" for i in range(shape.n_layers) for name in ("attn_norm", "ffn_norm"))]
+    ones = np.ones(shape.n_embd, np.float32)
+    for name, (rows, length) in matrices.items():
+        size = rows, row_bytes(type_name, length)
+        writer.add_tensor_info(f"{name}.weight", size, np.dtype(np.uint8), size[0] * size[1], raw_dtype=kind)
+    for name in norms:
+        writer.add_tensor_info(f"{name}.weight", ones.shape, ones.dtype, ones.nbytes)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
+    writer.write_ti_data_to_file()
+    tiles = {length: _tile(lib, type_name, length) for _, length in matrices.values()}
+    for rows, length in matrices.values():
+        writer.write_tensor_data(np.tile(tiles[length], (rows // _TILE_ROWS, 1)))
+    for _ in norms:
+        writer.write_tensor_data(ones)
     writer.close()
+
+
+def _matrices(shape: Shape) -> dict[str, tuple[int, int]]:
+    """Rows and row length of every matrix, by its name in the file."""
+    found = {"token_embd": (N_TOKENS, shape.n_embd)}
+    for layer in range(shape.n_layers):
+        found |= {f"blk.{layer}.{name}": size for name, size in shape.matrices.items()}
+    return found
 
 
 def _tile(lib: Any, type_name: str, length: int) -> npt.NDArray[np.uint8]:

@@ -1,9 +1,8 @@
-"""Times one synthetic model: `python -m edgellm_runtimes.calibrate.timing`, a child process of the calibration."""
+"""Times the steps of one model: a token, and a prompt of 512."""
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError
 from edgellm_runtimes.backend import BackendSettings, TokenSlice
-from edgellm_runtimes.calibrate.synthetic import N_TOKENS, Shape, model_file
-from edgellm_runtimes.child import answer_error, begin_child
+from edgellm_runtimes.calibrate.synthetic import N_TOKENS
 
 if TYPE_CHECKING:
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
@@ -112,33 +109,3 @@ def _repeat(step: Callable[[], float], kind: str, budget_s: float) -> list[float
 def _typical(times: list[float]) -> float:
     """The median of the faster half: what else ran at the time counts little."""
     return statistics.median(sorted(times)[: (len(times) + 1) // 2])
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The child: one JSON line on stdout. Returns the exit status."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="python -m edgellm_runtimes.calibrate.timing", description=__doc__)
-    parser.add_argument("--type", required=True)
-    for name in ("n-embd", "n-ff", "n-layers", "threads"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--repack", action="store_true")
-    parser.add_argument("--deep", action="store_true")
-    parser.add_argument("--budget", type=float, required=True, help="seconds for each kind of step")
-    parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
-    options = parser.parse_args(arguments)
-    begin_child(options.parent_fd)
-    shape = Shape(options.n_embd, options.n_ff, options.n_layers)
-    try:
-        from edgellm_runtimes.llama_cpp.library import library
-
-        with model_file(library()._lib, shape, options.type) as path:
-            found = time_model(path, options.threads, repack=options.repack, budget_s=options.budget, deep=options.deep)
-    except EdgeLLMError as error:
-        return answer_error(error)
-    sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
