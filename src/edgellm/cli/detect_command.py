@@ -119,8 +119,11 @@ def _plan(profile: Profile) -> str:
 
 
 def _speeds(profile: Profile, calibration: Calibration | None) -> str:
+    from edgellm.devices.measured_speed import range_half
+
     if calibration is not None:
-        return f"measured here on {calibration.date}, {calibration.read_gb_s:.1f} GB/s"
+        half = range_half(calibration.measured)
+        return f"measured here on {calibration.date}, {calibration.read_gb_s:.1f} GB/s; predicted within +-{half:.0%}"
     if profile.perf.decode_efficiency or profile.perf.decode_gops:
         return f"estimated for {profile.id}"
     accelerator = profile.accelerator

@@ -63,14 +63,14 @@ def show_command(device: str, memory: str | None, as_json: bool) -> None:
 
 
 @command.command("detect")
-@click.option("--measure", is_flag=True, help="Measure its speed first, for about a minute, and keep the result.")
+@click.option("--measure", is_flag=True, help="Measure its speed first, for about two minutes, and keep the result.")
 @json_option
 @quiet_option
 def detect_command(measure: bool, as_json: bool, quiet: bool) -> None:
     """Show what this machine is, which profile is used for it, and why.
 
     What --measure finds replaces the estimates of speed in `fit`, `pack` and `run` on this machine. Nothing else should
-    run meanwhile.
+    run meanwhile; a small board needs longer.
     """
     from edgellm.cli.detect_command import detect
 

@@ -17,18 +17,22 @@ __all__ = ["measure_machine"]
 
 _BUSY_SHARE = 0.25  # of the decode threads: more than what a desktop does by itself
 _UNSTEADY_SPREAD = 0.08
+_RESULT_BYTES = 64 << 10
 
 
 def measure_machine(settings: SettingsWithOrigin, health: Health, *, quiet: bool) -> Calibration:
-    """Measure for about a minute and store the result. What disturbs the measurement is said on stderr.
+    """Measure for about two minutes and store the result. What disturbs the measurement is said on stderr.
 
-    Two of these take turns: each would slow down the other. Raises BackendError, AccessError, NoSpaceError and
-    Interrupted; the stored calibration is then as before.
+    Two of these take turns: each would slow down the other. Where the result could not be stored nothing is measured.
+    Raises AccessError, NoSpaceError, DoesNotFitError, BackendError and Interrupted; the stored calibration is then as
+    before.
     """
     from edgellm.devices.calibration import calibration_path, this_machine, write_calibration
+    from edgellm.files import require_free_space
     from edgellm.sources.download import exclusive
     from edgellm_runtimes.calibrate import measure
 
+    require_free_space(settings.paths.state, _RESULT_BYTES, "the result")
     with (
         cancel_on_interrupt() as cancel,
         make_progress(quiet) as progress,

@@ -18,7 +18,7 @@ from edgellm.devices.settings import RunSettings
 from edgellm.devices.work import active_share, decoded_tensors, prompt_tensors
 from edgellm.formats.ggml_types import TYPES
 
-__all__ = ["measured_decode", "measured_prefill"]
+__all__ = ["measured_decode", "measured_prefill", "range_half"]
 
 # How far the sum lay from whole models that were measured beside it (tests/benchmarks/fit.py), and the widest range
 # where everything in the model was measured; where a part was not, another type stood for it.
@@ -67,6 +67,11 @@ def measured_prefill(
     attention = _attention(shape, tokens / 2, tokens) / (measured.prefill_attention_gops * 1e9)
     seconds = tokens * (matrices.seconds + values * measured.prefill_value_seconds) + attention
     return _range(tokens / seconds, measured, shape, settings, matrices.stand_ins)
+
+
+def range_half(measured: Measured) -> float:
+    """Half the width of a predicted range, as a share, where every type in the model was measured."""
+    return min(_WIDEST, _MODEL_ERROR + measured.spread)
 
 
 def _computed_for_all(shape: ModelShape) -> list[TensorShape]:
@@ -133,7 +138,7 @@ def _range(
 ) -> SpeedRange:
     unusual = shape.state_bytes > 0 or not settings.flash_attention
     unusual = unusual or (settings.kv_type_k, settings.kv_type_v) != ("f16", "f16")
-    half = min(_WIDEST, _MODEL_ERROR + measured.spread)
+    half = range_half(measured)
     basis = f"{measured.source}; +-{half:.0%}: rounds lay +-{measured.spread:.0%} apart"
     if stand_ins or unusual:
         half = _WITH_STAND_INS
