@@ -121,15 +121,14 @@ def test_a_name_that_is_no_recipe_says_what_there_is(client: HubCli) -> None:
 
 def test_gc_leaves_a_download_that_is_being_packed(client: HubCli) -> None:
     process = client.start("pull", FLOATS, "--yes")
-    downloads = client.home / "store" / ".downloads"
-    arrived: list[Path] = []
-    while not arrived:
+    taken: list[Path] = []
+    while not taken:  # the download under its name, as the pack reads it
         assert process.poll() is None
-        arrived = [path for path in downloads.glob("*") if len(path.name) == 64]
+        taken = list((client.home / "cache").glob("headers-*/files/*.gguf"))
     os.killpg(process.pid, signal.SIGSTOP)
-    there = arrived[0].exists()
+    there = taken[0].exists()
     client.run("gc", "--cache")
-    assert arrived[0].exists() == there
+    assert taken[0].exists() == there
     os.killpg(process.pid, signal.SIGCONT)
     assert process.wait(120) == 0
     assert client.json("verify")["findings"] == []
