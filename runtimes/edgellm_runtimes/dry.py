@@ -50,7 +50,8 @@ def token_breakers(text: str, pieces: list[bytes], vocabulary: Vocabulary) -> li
             if not piece.endswith(wanted[:length]):
                 continue
             if length not in tails:
-                rest = wanted[length:].decode("utf-8", "ignore")
+                # A rest that begins inside a character becomes tokens that no text has: the token breaks nothing.
+                rest = wanted[length:].decode("utf-8", "replace")
                 tails[length] = tuple(vocabulary.tokenize(rest, add_special=False, parse_special=False)[:_LONGEST_TAIL])
             sequences[(token, *tails[length])] = None
     return list(sequences)
