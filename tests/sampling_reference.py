@@ -32,8 +32,8 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Row = npt.NDArray[np.float32]
-_MOST_TRIED = 512  # sets at the edge of one stage
-_MOST_STATES = 400
+_MOST_TRIED = 256  # sets at the edge of one stage
+_MOST_STATES = 600
 _MOST_RESULTS = 9  # where there are more; what lies between them differs by a fraction of the slack
 
 
