@@ -21,22 +21,21 @@ from typing import Any
 import numpy as np
 import pytest
 from llama_chain import ChainSampler
+from sampling_comparison import SLACK, Comparison, differs
 
 from edgellm_runtimes import _sampling
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.dry import DryBreakers
 from edgellm_runtimes.sampling import SamplingParams
-from sampling_reference import Context, Floats, Row, dense, error_of, outcomes
+from sampling_reference import Context, Floats, Row, dense
 from sampling_rig import OFF, Rig, make_row
 
 pytestmark = pytest.mark.oracle
 
-SLACK = 1e-5
 SIZES = (2, 8, 300, 2000, 8192)
 KINDS = ("peaked", "flat", "offset")
 ROWS = 20  # of each size and kind
-_ADDED_UP_WELL = 2000
-_NOTHING = 1e-36  # single precision ends there
+ADDED_UP_WELL = 2000
 
 STAGES: dict[str, list[dict[str, Any]]] = {
     "nothing": [{}],
@@ -69,43 +68,14 @@ def their_distribution(chain: ChainSampler, row: Row) -> Floats:
     return dense(ids, shares, len(row)) if shares.any() else dense([chosen], [1.0], len(row))
 
 
-def differs(ours: Floats, theirs: Floats, row: Row, params: SamplingParams, context: Context) -> bool:
-    """False when both are equal. True when both are right, with a token at the edge that may fall to either side."""
-    if ((ours > _NOTHING) == (theirs > _NOTHING)).all() and np.abs(ours - theirs).max() < SLACK:
-        return False
-    slack = SLACK * max(1.0, len(row) / _ADDED_UP_WELL)
-    assert error_of(theirs, outcomes(row, params, context, slack)) < 2 * slack
-    assert error_of(ours, outcomes(row, params, context)) < 1e-6
-    return True
-
-
-class Comparison:
-    """Chains here and there, and how many rows that llama.cpp adds up well had a token at the edge."""
-
-    def __init__(self) -> None:
-        self.rows = self.at_the_edge = 0
-
-    def compare(self, row: Row, params: SamplingParams, context: Context, chain: ChainSampler) -> None:
-        ours, theirs = Rig(params, context).distribution(row), their_distribution(chain, row)
-        self.count(ours, theirs, row, params, context)
-
-    def count(self, ours: Floats, theirs: Floats, row: Row, params: SamplingParams, context: Context) -> None:
-        self.at_the_edge += differs(ours, theirs, row, params, context) and len(row) <= _ADDED_UP_WELL
-        self.rows += 1
-
-    def close(self) -> None:
-        assert self.rows > 0
-        assert self.at_the_edge <= 0.03 * self.rows
-
-
 def compare_rows(options: dict[str, Any], context: Context, all_rows: Iterator[Row]) -> None:
     params = SamplingParams(**OFF | options, seed=1)
-    comparison = Comparison()
+    comparison = Comparison(ADDED_UP_WELL)
     for row in all_rows:
         chain = ChainSampler(params, len(row), [*context.prompt])
         for token in context.generated:
             chain.accept(token)
-        comparison.compare(row, params, context, chain)
+        comparison.add(Rig(params, context).distribution(row), their_distribution(chain, row), row, params, context)
         chain.close()
     comparison.close()
 
@@ -123,7 +93,8 @@ def test_a_stage_leaves_what_llama_cpp_leaves_of_a_large_vocabulary(options: dic
         for _ in range(8):
             row = make_row(kind, 151936, rng)
             chain = ChainSampler(params, len(row), [])
-            differs(Rig(params).distribution(row), their_distribution(chain, row), row, params, Context())
+            ours, theirs = Rig(params).distribution(row), their_distribution(chain, row)
+            differs(ours, theirs, row, params, Context(), SLACK * len(row) / ADDED_UP_WELL)
             chain.close()
 
 
@@ -143,7 +114,7 @@ def test_logits_of_minus_infinity_are_what_a_mask_leaves(allowed: float) -> None
     rng = np.random.default_rng(3)
     for options in ({"top_k": 40, "top_p": 0.95, "min_p": 0.05}, {"top_p": 0.9}, {"dynamic_temperature_range": 0.5}):
         params = SamplingParams(**OFF | options, seed=1)
-        comparison = Comparison()
+        comparison = Comparison(ADDED_UP_WELL)
         for row in rows(rng, 10):
             keep = rng.random(len(row)) < allowed
             keep[rng.integers(len(row))] = True
@@ -151,7 +122,7 @@ def test_logits_of_minus_infinity_are_what_a_mask_leaves(allowed: float) -> None
             theirs = their_distribution(chain, np.where(keep, row, -np.inf).astype(np.float32))
             chain.close()
             context = Context(allowed=keep)
-            comparison.count(Rig(params, context).distribution(row), theirs, row, params, context)
+            comparison.add(Rig(params, context).distribution(row), theirs, row, params, context)
         comparison.close()
 
 
@@ -163,17 +134,17 @@ def first_float(seed: int) -> float:
 
 def test_xtc_strikes_where_llama_cpp_strikes() -> None:
     rng = np.random.default_rng(4)
-    comparison, hits = Comparison(), 0
+    comparison, hits = Comparison(ADDED_UP_WELL), []
     for seed, row in enumerate(rows(rng)):
         options = {"xtc_probability": 0.4, "xtc_threshold": 0.02, "min_p": 0.01, "temperature": 0.8}
         params = SamplingParams(**OFF | options, seed=seed)
         context = Context(xtc_uniform=first_float(seed))
-        hits += context.xtc_uniform <= 0.4
+        hits.append(context.xtc_uniform <= 0.4)
         chain = ChainSampler(params, len(row), [])
-        comparison.compare(row, params, context, chain)
+        comparison.add(Rig(params, context).distribution(row), their_distribution(chain, row), row, params, context)
         chain.close()
     comparison.close()
-    assert 0.3 < hits / comparison.rows < 0.5
+    assert 0.3 < np.mean(hits) < 0.5
 
 
 HISTORIES = [
@@ -221,7 +192,7 @@ def test_whole_chains_leave_what_llama_cpp_leaves() -> None:
         "temperature": lambda: rng.uniform(0.3, 2.0),
         "dynamic_temperature_range": lambda: rng.uniform(0.0, 0.5),
     }
-    comparison = Comparison()
+    comparison = Comparison(ADDED_UP_WELL)
     for row in rows(rng, 100):
         options = {name: make() for name, make in choices.items() if rng.random() < 0.4}
         if "top_n_sigma" in options:  # see above
@@ -229,7 +200,8 @@ def test_whole_chains_leave_what_llama_cpp_leaves() -> None:
         params = SamplingParams(**OFF | options, seed=1)
         prompt = rng.integers(0, 60, rng.integers(0, 80)).tolist()
         chain = ChainSampler(params, len(row), prompt)
-        comparison.compare(row, params, Context(prompt=prompt), chain)
+        context = Context(prompt=prompt)
+        comparison.add(Rig(params, context).distribution(row), their_distribution(chain, row), row, params, context)
         chain.close()
     comparison.close()
 
@@ -294,7 +266,7 @@ def test_dry_is_that_of_llama_cpp(tiny_gguf: Path, breakers: tuple[str, ...]) ->
         words = np.array(sorted({token for history in histories for token in history}))
         histories += [rng.choice(words[: rng.integers(2, 12)], rng.integers(0, 60)).tolist() for _ in range(60)]
         found = DryBreakers(vocabulary).tokens(breakers)
-        comparison = Comparison()
+        comparison = Comparison(ADDED_UP_WELL)
         for number, history in enumerate(histories):
             params = SamplingParams(
                 **OFF,  # type: ignore[arg-type]
@@ -308,7 +280,8 @@ def test_dry_is_that_of_llama_cpp(tiny_gguf: Path, breakers: tuple[str, ...]) ->
             row = make_row("flat", vocabulary.n_tokens, rng)
             row[words] += 4.0
             chain = ChainSampler(params, len(row), history, vocabulary._vocab)  # type: ignore[attr-defined]
-            comparison.compare(row, params, Context(prompt=history, breakers=found), chain)
+            context = Context(prompt=history, breakers=found)
+            comparison.add(Rig(params, context).distribution(row), their_distribution(chain, row), row, params, context)
             chain.close()
         comparison.close()
     finally:
