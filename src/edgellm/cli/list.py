@@ -28,7 +28,7 @@ def command(as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        print_message("the store is empty; `edgellm pack MODEL --device DEVICE` makes a bundle")
+        print_message("the store is empty: `edgellm pull OWNER/MODEL` fetches a bundle, `edgellm pack` makes one")
         return
     stacked = store.system_root is not None
     print_table(

@@ -61,7 +61,9 @@ def open_source(text: str) -> LocalSource:
     if not exists:
         if is_hub_id(text):
             raise NotFoundError(f"there is no folder or GGUF file {text!r} here", hint=hub_hint(text))
-        raise NotFoundError(f"{text} does not exist", hint="give a checkpoint folder or a GGUF file")
+        raise NotFoundError(
+            f"{text} does not exist", hint="give a checkpoint folder, a GGUF file, or OWNER/MODEL of a hub"
+        )
     if path.is_dir():
         if not (path / "config.json").exists():
             ggufs = sorted(file.name for file in path.glob("*.gguf"))

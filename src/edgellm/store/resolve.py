@@ -73,5 +73,5 @@ def _not_found(entries: Sequence[TagEntry], reference: Reference) -> NotFoundErr
     elif names:
         hint = "`edgellm list` shows what is there"
     else:
-        hint = "the store is empty: `edgellm pack MODEL --device DEVICE` makes a bundle"
+        hint = "the store is empty: `edgellm pull OWNER/MODEL` fetches a bundle, `edgellm pack` makes one"
     return NotFoundError(f"there is no bundle {reference} in the store", hint=hint)
