@@ -39,12 +39,12 @@ def solve_reference(wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timi
         (
             wide.n_weights,
             _decode_values(wide),
-            wide_timing.decode_s - _attention(wide, 1, SHALLOW_TOKENS) / decode_attention,
+            _without(wide_timing.decode_s, _attention(wide, 1, SHALLOW_TOKENS) / decode_attention),
         ),
         (
             narrow.n_weights,
             _decode_values(narrow),
-            narrow_timing.decode_s - _attention(narrow, 1, SHALLOW_TOKENS) / decode_attention,
+            _without(narrow_timing.decode_s, _attention(narrow, 1, SHALLOW_TOKENS) / decode_attention),
         ),
     )
     prefill_value_seconds = _second_term(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgellm.files import os_errors
+from edgellm.files import os_errors, require_free_space
 from edgellm.formats.ggml_types import TYPES, row_bytes
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["N_TOKENS", "Shape", "model_file"]
 
 N_TOKENS = 512  # vocabulary; small, so that the output matrix does not count
+_HEADER_BYTES = 1 << 18  # the vocabulary, the norms and the table of tensors, at most
 _TILE_ROWS = 16  # rows that are drawn and quantized; they repeat
 
 
@@ -75,7 +76,8 @@ def model_file(lib: Any, shape: Shape, type_name: str) -> Iterator[Path]:
     ``lib`` is the loaded CDLL of llama.cpp, whose own quantization fills the blocks. Raises NoSpaceError, AccessError.
     """
     with contextlib.ExitStack() as stack:
-        path = Path(f"/proc/self/fd/{_nameless_file(stack)}")
+        size_bytes = row_bytes(type_name, shape.n_weights) + _HEADER_BYTES
+        path = Path(f"/proc/self/fd/{_nameless_file(stack, size_bytes)}")
         if not path.exists():  # no /proc: another system than Linux
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgellm-"))
             path = Path(folder) / "model.gguf"
@@ -84,11 +86,12 @@ def model_file(lib: Any, shape: Shape, type_name: str) -> Iterator[Path]:
         yield path
 
 
-def _nameless_file(stack: contextlib.ExitStack) -> int:
+def _nameless_file(stack: contextlib.ExitStack, size_bytes: int) -> int:
     """Descriptor of an empty file that is gone when this process ends, however that ends."""
     try:
         descriptor = os.memfd_create("edgellm-calibration")
     except (AttributeError, OSError):  # another system, an old kernel, or a sandbox that forbids it
+        require_free_space(Path(tempfile.gettempdir()), size_bytes, "a small model")
         return stack.enter_context(tempfile.TemporaryFile(buffering=0)).fileno()
     stack.callback(os.close, descriptor)
     return descriptor

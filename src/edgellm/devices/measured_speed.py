@@ -46,14 +46,16 @@ def measured_decode(
     tensors = decoded_tensors(shape)
     single = _matrix_seconds(shape, settings, features, measured, tensors, "decode")
     tokens = max(1, min(filled, settings.context))
-    beside = _row_values(shape, tensors) * measured.decode_value_seconds
-    beside += users * _attention(shape, tokens, 1) / (measured.decode_attention_gops * 1e9)
+    values = _row_values(shape, tensors) * measured.decode_value_seconds
+    attention = _attention(shape, tokens, 1) / (measured.decode_attention_gops * 1e9)
+    alone = single.seconds + values + attention
     if users == 1:
-        return _range(1 / (single.seconds + beside), measured, shape, settings, single.stand_ins)
+        return _range(1 / alone, measured, shape, settings, single.stand_ins)
     # Several rows at once were not measured: at best they cost what rows of a prompt do, at worst a step each.
     rows = _matrix_seconds(shape, settings, features, measured, tensors, "prefill")
-    best = _range(1 / (max(single.seconds, users * rows.seconds) + beside), measured, shape, settings, single.stand_ins)
-    worst = _range(1 / (users * single.seconds + beside), measured, shape, settings, single.stand_ins)
+    together = max(single.seconds, users * rows.seconds) + values + users * attention
+    best = _range(1 / together, measured, shape, settings, single.stand_ins)
+    worst = _range(1 / (users * alone), measured, shape, settings, single.stand_ins)
     return SpeedRange(low=min(best.low, worst.low), high=max(best.high, worst.high), basis=best.basis)
 
 
