@@ -112,6 +112,24 @@ def test_any_split_of_a_batch_on_any_number_of_threads_gives_the_same_tokens(n_v
             assert tokens(np.sort(rng.choice(np.arange(1, 24), cuts, replace=False)), threads) == alone
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    program = (
+        "import os\nimport numpy as np\nfrom edgellm_runtimes import _sampling\n"
+        "from edgellm_runtimes.sampler import native_parameters\n"
+        "from edgellm_runtimes.sampling import SamplingParams\n"
+        "rows = np.random.default_rng(0).standard_normal((8, 100000), np.float32)\n"
+        "def tokens():\n"
+        "    native = native_parameters(SamplingParams(top_k=0), 1)\n"
+        "    return _sampling.sample([_sampling.Sequence(native) for _ in rows], rows, None, 4)\n"
+        "expected = tokens()\nchild = os.fork()\n"
+        "if not child:\n    os._exit(tokens() != expected)\n"
+        "print(os.waitpid(child, 0)[1], tokens() == expected)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["0", "True"]
+
+
 def test_a_row_may_lie_anywhere_in_memory() -> None:
     rng = np.random.default_rng(3)
     row = make_row("peaked", 5003, rng)

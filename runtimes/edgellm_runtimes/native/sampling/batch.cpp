@@ -7,6 +7,10 @@
 #include <mutex>
 #include <thread>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
 namespace edgellm::sampling {
 namespace {
 
@@ -77,9 +81,23 @@ class Pool {
 };
 
 // Never destroyed: an interpreter that ends must not wait for a thread that waits for work.
+std::atomic<Pool *> shared_pool{nullptr};
+
 Pool &pool() {
-    static Pool *const shared = new Pool;
-    return *shared;
+    static const bool is_prepared = [] {
+#if defined(__unix__) || defined(__APPLE__)
+        // A forked process has none of the threads: it must not wait for them.
+        pthread_atfork(nullptr, nullptr, [] { shared_pool.store(nullptr); });
+#endif
+        return true;
+    }();
+    static_cast<void>(is_prepared);
+    Pool *found = shared_pool.load();
+    if (found) return *found;
+    Pool *made = new Pool;
+    if (shared_pool.compare_exchange_strong(found, made)) return *made;
+    delete made;  // another thread was faster
+    return *found;
 }
 
 }  // namespace
