@@ -45,3 +45,12 @@ def _write(folder: Path, path: str, text: str) -> None:
         return
     for n in range(int(found.group(1)), int(found.group(2)) + 1):
         _write(folder, path.replace(found.group(0), str(n), 1), text.replace("{n}", str(n)))
+
+
+def write_tree(root: Path, files: dict[str, str]) -> Path:
+    """Write ``files`` (path -> text) below ``root`` and return it."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,3 +27,11 @@ def tmpfs(folder: Path, options: str) -> Iterator[Path]:
 def make_read_only(folder: Path) -> None:
     """From now on nothing below the mounted ``folder`` can be written."""
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+
+
+def fill(disk: Path, leave_bytes: int) -> Path:
+    """Take all space of ``disk`` but ``leave_bytes``; returns the file that does."""
+    filler = disk / "filler"
+    status = os.statvfs(disk)
+    filler.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - leave_bytes)))
+    return filler

@@ -25,7 +25,7 @@ from edgellm.sources.download.locks import locked_file
 from edgellm.sources.download.part_file import journal_path, part_path
 from edgellm.sources.hub import HubClient, HubFile, HubSettings, Patience, parse_hub_reference
 from hub_server import HubServer
-from tmpfs import tmpfs
+from tmpfs import fill, tmpfs
 
 FAST = Patience(first_wait_s=0.001, longest_wait_s=0.002, read_timeout_s=10.0)
 SIZE = 20 << 20
@@ -353,13 +353,12 @@ def test_a_disk_that_fills_up_on_the_way_is_told_and_the_download_goes_on_later(
 ) -> None:
     filler, folder = small_disk / "filler", small_disk / "downloads"
 
-    def fill(done: int) -> None:
+    def fill_once(done: int) -> None:
         if done > 8 << 20 and not filler.exists():
-            status = os.statvfs(small_disk)
-            filler.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - (1 << 20))))
+            fill(small_disk, 1 << 20)
 
     with pytest.raises(NoSpaceError) as caught:
-        fetch(hub, folder, Watcher(fill), only=".gguf")
+        fetch(hub, folder, Watcher(fill_once), only=".gguf")
     assert caught.value.hint
     filler.unlink()
     progress = Watcher()

@@ -19,7 +19,7 @@ from edgellm.bundle.export import Outgoing, export_file, export_folder
 from edgellm.errors import NoSpaceError
 from edgellm.store.store import Store
 from moving_bundles import MEDIA, contents, take_in
-from tmpfs import tmpfs
+from tmpfs import fill, tmpfs
 
 KILLS = 50
 WEIGHTS_BYTES = 48 << 20
@@ -129,9 +129,7 @@ def test_the_disk_may_be_full_at_any_moment_of_an_import(small_disk: Path, tmp_p
     before = contents(store)
     failures = 0
     for pages in range(60):
-        filler = small_disk / "filler"
-        status = os.statvfs(small_disk)
-        filler.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - pages * 4096)))
+        filler = fill(small_disk, pages * 4096)
         try:
             take_in(store, medium, path)
         except NoSpaceError:
@@ -151,9 +149,7 @@ def test_the_disk_may_be_full_at_any_moment_of_an_export(small_disk: Path, tmp_p
     sent = outgoing(tmp_path, gguf_bytes(1, weights_bytes=64 << 10))
     failures = 0
     for pages in range(60):
-        filler = small_disk / "filler"
-        status = os.statvfs(small_disk)
-        filler.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - pages * 4096)))
+        filler = fill(small_disk, pages * 4096)
         try:
             if target == "folder":
                 export_folder([sent], small_disk / "out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from edgellm.bundle.tar_writer import tar_writer
 from edgellm.bundle.writer import BundleWriter
 from edgellm.errors import AccessError, NoSpaceError
 from edgellm.store.store import Store
-from tmpfs import make_read_only, tmpfs
+from tmpfs import fill, make_read_only, tmpfs
 
 PAGE_BYTES = 4096
 
@@ -24,14 +23,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 4 MiB."""
     with tmpfs(tmp_path / "disk", "size=4m") as disk:
         yield disk
-
-
-def fill(disk: Path, leave_bytes: int) -> Path:
-    """Take all space but ``leave_bytes``."""
-    filler = disk / "filler"
-    status = os.statvfs(disk)
-    filler.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - leave_bytes)))
-    return filler
 
 
 def write_too_much(writer: BundleWriter) -> None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from edgellm.cli.console import print_message, print_warning
-from edgellm.cli.output import is_archive
+from edgellm.cli.hub_question import ask_once, say_order
+from edgellm.cli.hub_space import require_space
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import smoke
 from edgellm.cli.stored import find_stored, is_as_asked
-from edgellm.errors import Interrupted, NotFoundError, UsageError
-from edgellm.files import existing_parent, os_errors, require_free_space
-from edgellm.units import format_bytes
+from edgellm.errors import NotFoundError
+from edgellm.files import os_errors
 
 if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter
@@ -82,12 +78,12 @@ def hub_pack(job: HubJob) -> tuple[list[PackedBundle], list[StoredBundle]]:
             wanted += [order] if known is None else []
             if known is not None:
                 _remove_downloads(job, order)  # a kill after the commit leaves them
-        _require_space(job, wanted)
+        require_space(job.reference, wanted, job.store, job.output)
         if wanted and not job.quiet:
             for order in wanted:
-                _say(order, settings.endpoint)
+                say_order(order, settings.endpoint)
         if wanted and job.ask and not job.yes:
-            _ask(job.reference)
+            ask_once(job.reference)
         for order in wanted:
             with (
                 make_progress(job.quiet) as progress,
@@ -232,78 +228,3 @@ def _named(order: HubOrder, paths: list[Path], mirror: HeaderMirror) -> LocalSou
             name.symlink_to(path.absolute())
             parts.append(name)
     return LocalSource("gguf", parts[0], order.gguf.stem, tuple(parts))
-
-
-def _require_space(job: HubJob, wanted: list[HubOrder]) -> None:
-    """Refuse before the first byte what the disks cannot hold: the downloads and what is made of them."""
-    disks: dict[int, tuple[Path, str, int]] = {}
-    for order in wanted:
-        download_at, download_bytes = _download(job, order)
-        result_at = job.output or job.store.root
-        one_disk = _disk(download_at) == _disk(result_at)
-        result_bytes = order.result_bytes
-        if not order.made and (not one_disk or (job.output is not None and is_archive(job.output))):
-            result_bytes += order.size_bytes  # else the download becomes part of the bundle without a copy
-        if one_disk:
-            needs = [(download_at, f"{job.reference} with the bundle made of it", download_bytes + result_bytes)]
-        else:
-            needs = [(download_at, f"the download of {job.reference}", download_bytes)]
-            needs.append((result_at, f"the bundle of {job.reference}", result_bytes))
-        for place, what, needed_bytes in needs:
-            before = disks.get(_disk(place), (place, what, 0))[2]
-            disks[_disk(place)] = place, what, before + needed_bytes
-    for place, what, needed_bytes in disks.values():
-        require_free_space(place, needed_bytes, what)
-
-
-def _download(job: HubJob, order: HubOrder) -> tuple[Path, int]:
-    """Where the files of ``order`` arrive, and how many bytes of them are not there yet."""
-    if order.gguf is not None:
-        from edgellm.sources.download import missing_bytes
-
-        return job.store.downloads, missing_bytes(order.files, job.store.downloads)
-    from edgellm.sources.snapshot import hub_cache, missing_snapshot_bytes, require_hub_library
-
-    require_hub_library()
-    return hub_cache(), missing_snapshot_bytes(order.model.repository, order.files)
-
-
-def _disk(path: Path) -> int:
-    return existing_parent(path.absolute()).stat().st_dev
-
-
-def _say(order: HubOrder, endpoint: str) -> None:
-    from edgellm.bundle.terms import license_note
-
-    what = order.gguf.label if order.gguf is not None else "a checkpoint"
-    if order.gguf is not None and (made := [recipe for recipe in order.made if recipe != order.gguf.label]):
-        what += f", quantized here to {' and '.join(made)}"
-    files = f", {len(order.files)} files" if len(order.files) > 1 else ""
-    print_message(f"{order.origin.name}: {what}, {format_bytes(order.size_bytes)}{files} from {endpoint}")
-    for target in order.targets:
-        estimate = target.choice.estimate
-        speed = ""
-        if estimate.decode is not None:
-            speed = f", {estimate.decode.low:g} to {estimate.decode.high:g} tokens/s"
-        print_message(
-            f"  {target.device.profile.name}: {target.choice.recipe}, "
-            f"{format_bytes(estimate.memory.total_bytes)} of {format_bytes(estimate.memory_available_bytes)} memory "
-            f"({estimate.verdict}{speed})"
-        )
-    if order.result_bytes:
-        print_message(f"  disk for the bundle: {format_bytes(order.result_bytes)}")
-    stated = ", ".join(order.licenses)
-    print_message(f"  licence: {stated or 'not stated'}")
-    repository = order.model.repository
-    linked = repository.license_link or ""
-    note = license_note(order.licenses, linked if linked.startswith("https://") else repository.url)
-    if note is not None and stated:
-        print_warning(note)
-
-
-def _ask(reference: HubReference) -> None:
-    """One question. Raises UsageError where nobody can answer, Interrupted for no."""
-    if sys.stdin is None or not sys.stdin.isatty() or not sys.stderr.isatty():
-        raise UsageError(f"{reference} is not here yet, and nobody can be asked", hint="add --yes to download it")
-    if not click.confirm("Download it?", default=True, err=True):
-        raise Interrupted("nothing was downloaded")

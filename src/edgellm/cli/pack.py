@@ -28,8 +28,9 @@ __all__ = ["command"]
 def command(as_json: bool, quiet: bool, **options: Any) -> None:
     """Turn a checkpoint or GGUF into a bundle made for one device.
 
-    MODEL is a checkpoint folder (config.json, *.safetensors, tokenizer) or a GGUF file. Without it, edgellm.toml of
-    the current folder says what to pack, or the folder itself when it is a checkpoint.
+    MODEL is a checkpoint folder (config.json, *.safetensors, tokenizer), a GGUF file, or a model of a hub
+    (OWNER/MODEL[:QUANT]), which is downloaded. Without it, edgellm.toml of the current folder says what to pack, or the
+    folder itself when it is a checkpoint.
     """
     from edgellm.cli.pack_command import PackOptions, pack
 

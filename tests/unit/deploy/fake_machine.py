@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from board_trees import write_tree
 from edgellm.deploy.checks.machine import NATIVE_MODULES, Machine
 
 X86_FLAGS = "fpu sse4_2 avx avx2 f16c fma bmi2"
@@ -14,14 +15,6 @@ X86_BUILD = ["avx", "avx2", "f16c", "fma", "bmi2"]
 PI5_FEATURES = "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
 PI4_FEATURES = "fp asimd evtstrm crc32 cpuid"
 MEMINFO = "MemTotal: 8245824 kB\nMemAvailable: 6291456 kB\n"
-
-
-def write_tree(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return root
 
 
 def x86(flags: str = X86_FLAGS) -> dict[str, str]:

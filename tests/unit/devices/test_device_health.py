@@ -6,19 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from board_trees import write_tree
 from edgellm.devices.health import Health, read_health
 from edgellm.devices.thermal import clocks, cpu_temperature_c, is_cooling
 
 THERMAL = "sys/class/thermal"
 CPU = "sys/devices/system/cpu"
-
-
-def write(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return root
 
 
 def zones(*pairs: tuple[str, str]) -> dict[str, str]:
@@ -70,9 +63,9 @@ def test_the_kernel_alarm_tells_of_low_voltage_where_the_firmware_is_silent(tmp_
         "sys/class/hwmon/hwmon1/name": "rpi_volt\n",
         "sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1\n",
     }
-    health = read_health(write(tmp_path, files))
+    health = read_health(write_tree(tmp_path, files))
     assert (health.under_voltage_now, health.under_voltage_since_boot) == (True, True)
-    write(tmp_path, {"sys/class/hwmon/hwmon1/in0_lcrit_alarm": "0\n"})
+    write_tree(tmp_path, {"sys/class/hwmon/hwmon1/in0_lcrit_alarm": "0\n"})
     health = read_health(tmp_path)
     assert (health.under_voltage_now, health.under_voltage_since_boot) == (False, None)
     assert health.temperature_c == 61.0
@@ -96,7 +89,7 @@ def test_the_kernel_alarm_tells_of_low_voltage_where_the_firmware_is_silent(tmp_
 def test_the_zone_of_the_processor_is_chosen(
     tmp_path: Path, found: list[tuple[str, str]], expected: float | None
 ) -> None:
-    assert read_health(write(tmp_path, zones(*found))).temperature_c == expected
+    assert read_health(write_tree(tmp_path, zones(*found))).temperature_c == expected
 
 
 def test_a_sensor_inside_the_processor_is_preferred_to_one_of_the_board(tmp_path: Path) -> None:
@@ -104,7 +97,7 @@ def test_a_sensor_inside_the_processor_is_preferred_to_one_of_the_board(tmp_path
         "sys/class/hwmon/hwmon3/name": "k10temp\n",
         "sys/class/hwmon/hwmon3/temp1_input": "71250\n",
     }
-    assert cpu_temperature_c(write(tmp_path, files)) == (71.25, "/sys/class/hwmon/hwmon3 (k10temp)")
+    assert cpu_temperature_c(write_tree(tmp_path, files)) == (71.25, "/sys/class/hwmon/hwmon3 (k10temp)")
 
 
 def test_cooling_of_the_processor_is_throttling_and_a_fan_is_not(tmp_path: Path) -> None:
@@ -114,9 +107,9 @@ def test_cooling_of_the_processor_is_throttling_and_a_fan_is_not(tmp_path: Path)
         f"{THERMAL}/cooling_device1/type": "cpufreq-cpu0\n",
         f"{THERMAL}/cooling_device1/cur_state": "0\n",
     }
-    assert is_cooling(write(tmp_path, files)) is False
+    assert is_cooling(write_tree(tmp_path, files)) is False
     assert read_health(tmp_path).throttled_now is False
-    write(tmp_path, {f"{THERMAL}/cooling_device1/cur_state": "2\n"})
+    write_tree(tmp_path, {f"{THERMAL}/cooling_device1/cur_state": "2\n"})
     health = read_health(tmp_path)
     assert (health.throttled_now, health.throttled_since_boot) == (True, True)
 
@@ -127,7 +120,7 @@ def test_x86_counts_its_throttling(tmp_path: Path) -> None:
         f"{CPU}/cpu1/thermal_throttle/core_throttle_count": "7\n",
         f"{CPU}/cpu1/thermal_throttle/package_throttle_count": "12\n",
     }
-    health = read_health(write(tmp_path, files))
+    health = read_health(write_tree(tmp_path, files))
     assert (health.throttled_now, health.throttled_since_boot, health.throttle_count) == (None, True, 12)
 
 
@@ -138,7 +131,7 @@ def test_clocks_are_those_of_the_fastest_cluster(tmp_path: Path) -> None:
         files[f"{folder}/scaling_cur_freq"] = f"{now}\n"
         files[f"{folder}/scaling_max_freq"] = f"{limit}\n"
         files[f"{folder}/cpuinfo_max_freq"] = f"{highest}\n"
-    assert tuple(clocks(write(tmp_path, files))) == (600, 1200, 2400)
+    assert tuple(clocks(write_tree(tmp_path, files))) == (600, 1200, 2400)
 
 
 def test_hostile_values_are_harmless(tmp_path: Path) -> None:
@@ -151,4 +144,4 @@ def test_hostile_values_are_harmless(tmp_path: Path) -> None:
         "sys/class/hwmon/hwmon0/name": "rpi_volt",
         "sys/class/hwmon/hwmon0/in0_lcrit_alarm": "yes",
     }
-    assert read_health(write(tmp_path, files)) == Health()
+    assert read_health(write_tree(tmp_path, files)) == Health()

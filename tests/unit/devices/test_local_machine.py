@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from board_trees import write_tree
 from edgellm.devices.cgroup import cpu_quota, memory_headroom_bytes, memory_limit_bytes
 from edgellm.devices.load import load_profile
 from edgellm.devices.local import available_memory_bytes, decode_threads, detect_local
@@ -15,14 +16,6 @@ from edgellm.errors import UnsupportedError
 MIB = 2**20
 MEMINFO = "MemTotal:        8245824 kB\nMemFree:  100 kB\nMemAvailable:    6291456 kB\n"
 A55, A76 = "0xd05", "0xd0b"
-
-
-def write(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return root
 
 
 def arm_board(root: Path, parts: list[str], capacities: list[int], mhz: list[int], model: str) -> Path:
@@ -42,7 +35,7 @@ def arm_board(root: Path, parts: list[str], capacities: list[int], mhz: list[int
         files[f"sys/devices/system/cpu/cpu{n}/cpu_capacity"] = f"{capacity}\n"
         files[f"sys/devices/system/cpu/cpu{n}/cpufreq/cpuinfo_max_freq"] = f"{clock}000\n"
         files[f"sys/devices/system/cpu/cpu{n}/topology/thread_siblings_list"] = f"{n}\n"
-    return write(root, files)
+    return write_tree(root, files)
 
 
 def test_big_cores_come_first(tmp_path: Path) -> None:
@@ -70,7 +63,7 @@ def test_hyper_threads_of_one_core_count_once(tmp_path: Path) -> None:
     files |= {
         f"sys/devices/system/cpu/cpu{n}/topology/thread_siblings_list": f"{n % 2},{n % 2 + 2}\n" for n in range(4)
     }
-    groups = core_groups(write(tmp_path, files))
+    groups = core_groups(write_tree(tmp_path, files))
     assert [(group.core, group.n_cores) for group in groups] == [("Some CPU", 2)]
 
 
@@ -80,7 +73,7 @@ def test_affinity_hides_cores(tmp_path: Path) -> None:
 
 
 def test_features_are_those_that_all_cores_share(tmp_path: Path) -> None:
-    root = write(
+    root = write_tree(
         tmp_path,
         {"proc/cpuinfo": "processor: 0\nflags : avx2 avx512f\nprocessor: 1\nflags : avx2\n", "proc/meminfo": MEMINFO},
     )
@@ -89,7 +82,7 @@ def test_features_are_those_that_all_cores_share(tmp_path: Path) -> None:
 
 def test_risc_v_extensions_are_features(tmp_path: Path) -> None:
     isa = "isa\t: rv64imafdcv_zicsr_zvfh_zvl256b\nuarch\t: spacemit,x60\n"
-    root = write(tmp_path, {"proc/cpuinfo": f"processor\t: 0\n{isa}", "proc/meminfo": MEMINFO})
+    root = write_tree(tmp_path, {"proc/cpuinfo": f"processor\t: 0\n{isa}", "proc/meminfo": MEMINFO})
     profile = detect_local(root, machine="riscv64")
     assert {"zvfh", "zvl256b"} <= set(profile.cpu.features)
     assert profile.name == "spacemit,x60"
@@ -131,7 +124,7 @@ def test_risc_v_extensions_are_features(tmp_path: Path) -> None:
 def test_container_limits(
     tmp_path: Path, files: dict[str, str], limit: int | None, headroom: int | None, quota: float | None
 ) -> None:
-    root = write(tmp_path, files)
+    root = write_tree(tmp_path, files)
     assert memory_limit_bytes(root) == limit
     assert memory_headroom_bytes(root) == headroom
     assert cpu_quota(root) == quota
@@ -139,7 +132,7 @@ def test_container_limits(
 
 def test_a_container_is_planned_for_its_limit(tmp_path: Path) -> None:
     root = arm_board(tmp_path, [A76] * 4, [1024] * 4, [2400] * 4, "Raspberry Pi 5")
-    write(
+    write_tree(
         root,
         {
             "proc/self/cgroup": "0::/\n",
@@ -155,7 +148,7 @@ def test_a_container_is_planned_for_its_limit(tmp_path: Path) -> None:
 
 
 def test_a_laptop_keeps_a_desktop_reserve(tmp_path: Path) -> None:
-    root = write(
+    root = write_tree(
         tmp_path,
         {
             "proc/meminfo": MEMINFO,
