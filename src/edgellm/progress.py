@@ -54,6 +54,10 @@ class CancelToken:
         """True once ``cancel`` was called."""
         return self._event.is_set()
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until ``cancel`` is called, at most ``timeout_s`` seconds. True once it was."""
+        return self._event.wait(timeout_s)
+
     def check(self) -> None:
         """Raise Interrupted when ``cancel`` was called."""
         if self._event.is_set():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from edgellm.cli.console import print_message, print_warning
@@ -11,11 +10,13 @@ from edgellm.cli.progress import cancel_on_interrupt, make_progress
 if TYPE_CHECKING:
     from edgellm.devices.calibration import Calibration
     from edgellm.devices.health import Health
+    from edgellm.progress import CancelToken
     from edgellm.settings import SettingsWithOrigin
 
 __all__ = ["measure_machine"]
 
 _BUSY_SHARE = 0.25  # of the decode threads: more than what a desktop does by itself
+_BUSY_S = 0.5
 _UNSTEADY_SPREAD = 0.08
 _RESULT_BYTES = 64 << 10
 
@@ -38,7 +39,7 @@ def measure_machine(settings: SettingsWithOrigin, health: Health, *, quiet: bool
         make_progress(quiet) as progress,
         exclusive(settings.paths.state, "calibration", "measuring this machine", progress, cancel),
     ):
-        for reason in _disturbances(health, this_machine().threads):
+        for reason in _disturbances(health, this_machine().threads, cancel):
             progress.message(f"warning: {reason}")
         found = measure(progress, cancel)
         write_calibration(settings.paths.state, found)
@@ -50,10 +51,12 @@ def measure_machine(settings: SettingsWithOrigin, health: Health, *, quiet: bool
     return found
 
 
-def _disturbances(health: Health, threads: int) -> list[str]:
+def _disturbances(health: Health, threads: int, cancel: CancelToken) -> list[str]:
     """Why the figures would be lower than what this machine can do."""
+    from edgellm.devices.busy import busy_cores
+
     reasons = []
-    busy = os.getloadavg()[0]
+    busy = busy_cores(lambda: cancel.wait(_BUSY_S))
     if busy > _BUSY_SHARE * threads:
         reasons.append(f"other programs keep {busy:.1f} cores busy; the figures will be those of a busy machine")
     if health.throttled_now:

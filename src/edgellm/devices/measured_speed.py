@@ -20,11 +20,10 @@ from edgellm.formats.ggml_types import TYPES
 
 __all__ = ["measured_decode", "measured_prefill", "range_half"]
 
-# How far the sum lay from whole models that were measured beside it (tests/benchmarks/fit.py), and the widest range
-# where everything in the model was measured; where a part was not, another type stood for it.
+# How far the sum lay from whole models that were measured beside it (tests/benchmarks/fit.py). The widest range is that
+# of models with parts that were not measured, for which another type stood, and of machines that were not steady.
 _MODEL_ERROR = 0.12
-_WIDEST = 0.20
-_WITH_STAND_INS = 0.40
+_WIDEST = 0.40
 _SMALL_SHARE = 0.05  # of the weights: too little to matter
 
 
@@ -143,7 +142,7 @@ def _range(
     half = range_half(measured)
     basis = f"{measured.source}; +-{half:.0%}: rounds lay +-{measured.spread:.0%} apart"
     if stand_ins or unusual:
-        half = _WITH_STAND_INS
+        half = _WIDEST
         what = f"{', '.join(stand_ins)} counted as similar types" if stand_ins else "attention of this kind was not"
         basis = f"{measured.source}; {what}: +-{half:.0%}"
     return SpeedRange(low=_three_digits(speed * (1 - half)), high=_three_digits(speed * (1 + half)), basis=basis)

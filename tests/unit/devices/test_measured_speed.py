@@ -158,6 +158,6 @@ def test_a_recurrent_state_widens_the_range() -> None:
     assert ends(found) == around(QUERY_S + OUTPUT_S + VALUES_S + 0.2e-3, 0.40)
 
 
-@pytest.mark.parametrize(("spread", "half"), [(0.0, 0.12), (0.05, 0.17), (0.5, 0.20)])
+@pytest.mark.parametrize(("spread", "half"), [(0.0, 0.12), (0.05, 0.17), (0.2, 0.32), (1.0, 0.40)])
 def test_what_lay_further_apart_is_predicted_within_a_wider_range(spread: float, half: float) -> None:
     assert range_half(msgspec.structs.replace(MEASURED, spread=spread)) == pytest.approx(half)
