@@ -172,8 +172,9 @@ def speed_table(rows: list[SpeedRow]) -> str:
         "|---|---|---|---|---:|---:|---:|---|",
     ]
     for row in rows:
-        cells = [row.model, row.recipe, "yes" if row.repack else "no", row.what, f"{row.low:.3g} - {row.high:.3g}"]
-        cells += [f"+-{row.width:.0%}", f"{row.measured:.3g}", "inside" if row.inside else "outside"]
+        low, high, measured = (f"{float(f'{speed:.3g}'):g}" for speed in (row.low, row.high, row.measured))
+        cells = [row.model, row.recipe, "yes" if row.repack else "no", row.what, f"{low} - {high}"]
+        cells += [f"+-{row.width:.0%}", measured, "inside" if row.inside else "outside"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
