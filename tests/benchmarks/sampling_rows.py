@@ -57,12 +57,19 @@ class Contender:
 def make_logits(kind: str, rows: int, n_vocab: int) -> NDArray[np.float32]:
     """Gaussian logits, float32 [rows, n_vocab]; peaked ones have fifty tokens that stand out, as a sure model gives."""
     rng = np.random.default_rng(n_vocab)
-    logits = rng.standard_normal((rows, n_vocab), np.float32)
+    logits = _aligned(rows, n_vocab)
+    rng.standard_normal(out=logits, dtype=np.float32)
     logits *= np.float32(3.0 if kind == "peaked" else 1.5)
     if kind == "peaked":
         for row in logits:
             row[rng.choice(n_vocab, 50, replace=False)] += rng.uniform(0.0, 18.0, 50).astype(np.float32)
     return logits
+
+
+def _aligned(rows: int, n_vocab: int) -> NDArray[np.float32]:
+    """Memory that begins at a cache line, as the logits of llama.cpp and onnxruntime do."""
+    raw = np.empty(4 * rows * n_vocab + 64, np.uint8)
+    return raw[-raw.ctypes.data % 64 :][: 4 * rows * n_vocab].view(np.float32).reshape(rows, n_vocab)
 
 
 def _eight(rows: NDArray[np.float32]) -> Eight:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "candidate_key.h"
 #include "prefix_search.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr size_t kShort = 1024;    // from here down a list is sorted
 constexpr size_t kHead = 256;      // most distributions have their mass in so many tokens
+constexpr size_t kFewest = 64;     // so many are sorted at once
 constexpr double kLog2 = 0.69314718055994531;
 enum : uint32_t { kTokenDraw = 0, kXtcDraw = 1 };
 
@@ -24,21 +26,34 @@ class Candidates {
   public:
     Candidates(const Kernels &kernels, Workspace &workspace, const Sequence &sequence, const double *uniforms)
         : w_(workspace), s_(sequence), p_(sequence.parameters), uniforms_(uniforms), row_(kernels, workspace),
-          short_(workspace), kernels_(kernels) {}
+          short_(workspace), search_(kernels, workspace), kernels_(kernels) {}
 
     Outcome open(const float *logits, size_t n_vocab, const uint32_t *mask) {
         row_.open(logits, n_vocab, mask, nullptr);
-        find_edits(p_, s_.history, logits, n_vocab, w_);
-        for (const auto &edit : w_.edits) row_.change(static_cast<size_t>(edit.first), edit.second);
-        if (!row_.find_largest()) return Outcome::not_a_number;
+        const bool changes = !p_.bias.empty() || p_.has_penalties() || p_.has_dry();
+        is_bare_ = is_greedy() && !changes && p_.top_logprobs < 0;
+        bool is_good = is_bare_ ? row_.find_only_largest() : row_.find_largest();
+        if (changes) {  // after the row was read once: what the changes touch is in the cache then
+            find_edits(p_, s_.history, logits, n_vocab, w_);
+            for (const auto &edit : w_.edits) row_.change(static_cast<size_t>(edit.first), edit.second);
+            is_good = is_good ? row_.find_changed() : row_.find_largest();
+        }
+        is_plain_ = !mask && !changes;
+        if (!is_good) return Outcome::not_a_number;
         if (row_.largest() == -HUGE_VALF) return Outcome::nothing_allowed;
-        if (row_.largest() == HUGE_VALF) keep_infinite();
+        if (row_.largest() == HUGE_VALF && !is_bare_) keep_infinite();
         return Outcome::token;
     }
 
     bool is_greedy() const { return p_.temperature <= 0.0f; }
 
-    int32_t most_likely() const { return is_short_ ? short_.id(0) : row_.id(row_.first_largest()); }
+    int32_t most_likely() const {
+        if (is_bare_) return row_.id(row_.largest_place());
+        return is_short_ ? short_.id(0) : row_.id(row_.first_largest());
+    }
+
+    // The row as it came, before any stage; nullptr when it was changed or masked.
+    Row *plain_row() { return is_plain_ && !is_short_ && list_ == 0 ? &row_ : nullptr; }
 
     void run_stages() {
         if (p_.mirostat) {
@@ -58,13 +73,13 @@ class Candidates {
         }
         if (is_weighted_) {
             total = weight_left_;
-            return row_.id(row_.find_stored(u * total, weight));
+            return row_.id(search_.find(u * total, weight));
         }
-        total = row_.sum_exps(static_cast<float>(scale_));
-        return row_.id(row_.find(u * total, static_cast<float>(scale_), weight));
+        total = row_.sum_exps(scale_);
+        return row_.id(row_.find(u * total, scale_, weight));
     }
 
-    double sum_exps() { return is_short_ ? short_.sum_exps(scale_) : row_.sum_exps(static_cast<float>(scale_)); }
+    double sum_exps() { return is_short_ ? short_.sum_exps(scale_) : row_.sum_exps(scale_); }
 
     double largest() const { return is_short_ ? short_.logit(0) : static_cast<double>(row_.largest()); }
 
@@ -92,7 +107,8 @@ class Candidates {
             std::sort(kept.begin(), kept.end());
             return;
         }
-        const double total = is_weighted_ ? weight_left_ : row_.sum_exps(static_cast<float>(scale_), true);
+        if (is_weighted_) search_.apply();
+        const double total = is_weighted_ ? weight_left_ : row_.sum_exps(scale_, true);
         for (size_t i = 0; i < row_.size(); ++i)
             if (row_.weights()[i] > 0.0f) kept.emplace_back(row_.id(i), row_.weights()[i] / total);
     }
@@ -120,6 +136,7 @@ class Candidates {
     void run(Stage stage) {
         if (!is_on(stage)) return;
         settle();
+        if (stage != Stage::temperature && stage != Stage::xtc) shorten();
         switch (stage) {
             case Stage::temperature: apply_temperature(); break;
             case Stage::top_n_sigma: keep_top_n_sigma(p_.top_n_sigma); break;
@@ -143,7 +160,7 @@ class Candidates {
         list_ ^= 1;
         dropped_ = 0;
         ValueList &list = w_.lists[list_];
-        if (count <= kShort || limit <= kShort) {
+        if (count <= kFewest || limit <= kShort) {
             short_.open(list.values.data(), list.ids.data(), count, limit, keep_ties);
             is_short_ = true;
             return;
@@ -163,6 +180,15 @@ class Candidates {
         }
         row_.open(list.values.data(), count, nullptr, list.ids.data());
         row_.find_largest();
+        is_list_ = true;
+    }
+
+    // A list that is short enough to be sorted, for the stages that want it sorted.
+    void shorten() {
+        if (is_short_ || !is_list_ || dropped_ || row_.size() > kShort) return;
+        const ValueList &list = w_.lists[list_];
+        short_.open(list.values.data(), list.ids.data(), row_.size(), SIZE_MAX, false);
+        is_short_ = true;
     }
 
     void keep_infinite() {  // as many logits as are +inf share the probability
@@ -195,7 +221,7 @@ class Candidates {
     double entropy() {
         if (is_short_) return short_.entropy(scale_);
         double weighted;
-        const double total = row_.sum_entropy(static_cast<float>(scale_), weighted);
+        const double total = row_.sum_entropy(scale_, weighted);
         return exact_log(total) - weighted / total;
     }
 
@@ -220,33 +246,39 @@ class Candidates {
 
     void keep_top_p(double p) {
         if (is_short_) return short_.keep_top_p(p, scale_);
-        const float scale = static_cast<float>(scale_);
-        const double target = p * row_.sum_exps(scale, true);
+        const double total = row_.sum_exps(scale_, true), target = p * total;
+        if (is_list_ || !keep_head(target)) keep_prefix(w_.weights.data(), total, target, false);
+    }
+
+    // Tries the likeliest tokens of the whole row; false when they are not enough.
+    bool keep_head(double target) {
         ValueList &list = free_list();
-        const size_t head = std::min(kHead, row_.blocks());
-        const size_t count = row_.collect(row_.threshold_for(head), list);
+        const size_t count = row_.collect(row_.threshold_for(std::min(kHead, row_.blocks())), list);
+        double mass = 0.0;
+        for (size_t i = 0; i < count; ++i) mass += static_cast<double>(w_.weights[static_cast<size_t>(list.ids[i])]);
+        if (mass < target * (1.0 + 1e-5)) return false;  // in float: too little to tell
         Shortlist best(w_);
-        best.open(list.values.data(), list.ids.data(), count, kShort, false);
-        if (best.keep_mass(target, scale_)) {
+        for (size_t limit = kFewest; limit <= kShort; limit *= 4) {
+            best.open(list.values.data(), list.ids.data(), count, limit, false);
+            if (!best.keep_mass(target, scale_)) continue;
             short_ = best;
             is_short_ = true;
-            return;
+            return true;
         }
-        keep_prefix(w_.weights.data(), target, false);
+        return false;
     }
 
     void keep_typical(double p) {
         if (is_short_) return short_.keep_typical(p, p_.typical_reaches, scale_);
         double weighted;
-        const double total = row_.sum_entropy(static_cast<float>(scale_), weighted, true);
-        row_.distances(static_cast<float>(scale_), static_cast<float>(weighted / total));
-        keep_prefix(w_.keys.data(), p * total, !p_.typical_reaches);
+        const double total = row_.sum_entropy(scale_, weighted, true);
+        row_.distances(scale_, weighted / total);
+        keep_prefix(w_.keys.data(), total, p * total, !p_.typical_reaches);
     }
 
-    // Keeps the places with the highest keys whose weights reach `target` (or pass it).
-    void keep_prefix(const float *keys, double target, bool passes) {
-        PrefixSearch search(kernels_, w_, keys, w_.weights.data(), row_.blocks());
-        weight_left_ = search.run(target, passes);
+    // Keeps the places with the highest keys whose weights reach `target` (or pass it), of `total`.
+    void keep_prefix(const float *keys, double total, double target, bool passes) {
+        weight_left_ = search_.run(keys, w_.weights.data(), row_.blocks(), total, target, passes);
         is_weighted_ = true;
     }
 
@@ -254,6 +286,7 @@ class Candidates {
     void settle() {
         if (!is_weighted_) return;
         is_weighted_ = false;
+        search_.apply();
         ValueList &list = free_list();
         size_t count = 0;
         int32_t places[kCollected];
@@ -278,7 +311,7 @@ class Candidates {
         if (random(kXtcDraw) > static_cast<double>(p_.xtc_probability)) return;
         const double threshold = static_cast<double>(p_.xtc_threshold);
         if (is_short_) return short_.drop_top_choices(threshold, scale_);
-        const double total = row_.sum_exps(static_cast<float>(scale_));
+        const double total = row_.sum_exps(scale_);
         const double least = static_cast<double>(row_.largest()) + exact_log(threshold * total) / scale_;
         if (!(least <= static_cast<double>(row_.largest()))) return;
         ValueList &list = free_list();
@@ -300,7 +333,7 @@ class Candidates {
 
     void keep_surprise_below(double bits) {
         if (is_short_) return short_.keep_surprise_below(bits, scale_);
-        const double total = row_.sum_exps(static_cast<float>(scale_));
+        const double total = row_.sum_exps(scale_);
         const double least = static_cast<double>(row_.largest()) + (exact_log(total) - bits * kLog2) / scale_;
         const bool leaves_one = !(least <= static_cast<double>(row_.largest()));
         keep_from(leaves_one ? static_cast<double>(row_.largest()) : least, leaves_one ? 1 : SIZE_MAX);
@@ -312,7 +345,11 @@ class Candidates {
     const double *uniforms_;
     Row row_;
     Shortlist short_;
+    PrefixSearch search_;
     const Kernels &kernels_;
+    bool is_bare_ = false;      // only the place of the largest logit was looked for
+    bool is_plain_ = false;     // neither changed nor masked
+    bool is_list_ = false;      // the row is a list of candidates, not the whole vocabulary
     bool is_short_ = false;
     bool is_weighted_ = false;  // the candidates are the places of the row with a weight above 0
     double weight_left_ = 0.0;
@@ -321,8 +358,34 @@ class Candidates {
     double scale_ = 1.0;
 };
 
-// log-probabilities of the row as it came, at temperature 1.
-void raw_logprobs(const Kernels &kernels, Workspace &w, const float *logits, size_t n_vocab, size_t top, Choice &choice) {
+// Log-probabilities of the row as it came, at temperature 1.
+class RawLogprobs {
+  public:
+    // Reads `row`, whose largest logit is known, and writes down the `top` likeliest tokens.
+    RawLogprobs(Row &row, Workspace &w, size_t top, Choice &choice)
+        : largest_(static_cast<double>(row.largest())), is_shared_(row.largest() == HUGE_VALF) {
+        ValueList &list = w.lists[0];
+        log_total_ = exact_log(is_shared_ ? static_cast<double>(row.collect(HUGE_VALF, list)) : row.sum_exps(1.0));
+        if (!top) return;
+        const size_t count = row.collect(is_shared_ ? HUGE_VALF : row.threshold_for(top), list);
+        Shortlist best(w);
+        best.open(list.values.data(), list.ids.data(), count, top, false);
+        for (size_t i = 0; i < best.size(); ++i)
+            choice.top_logprobs.emplace_back(best.id(i), static_cast<float>(of(best.logit(i))));
+    }
+
+    double of(double logit) const {
+        if (is_shared_) return logit == largest_ ? 0.0 - log_total_ : -HUGE_VAL;
+        return logit - largest_ - log_total_;
+    }
+
+  private:
+    double largest_, log_total_ = 0.0;
+    bool is_shared_;  // by the logits that are +inf; nothing is left for the others
+};
+
+RawLogprobs raw_logprobs(const Kernels &kernels, Workspace &w, const float *logits, size_t n_vocab, size_t top,
+                         Choice &choice) {
     Row row(kernels, w);
     row.open(logits, n_vocab, nullptr, nullptr);
     if (!row.find_largest()) {  // what was forbidden may be no number: it has no probability here either
@@ -330,22 +393,7 @@ void raw_logprobs(const Kernels &kernels, Workspace &w, const float *logits, siz
             if (logits[i] != logits[i]) row.change(i, -HUGE_VALF);
         row.find_largest();
     }
-    const double largest = static_cast<double>(row.largest());
-    const bool is_shared = row.largest() == HUGE_VALF;  // by the logits that are +inf; nothing is left for the others
-    const double total = is_shared ? static_cast<double>(row.collect(HUGE_VALF, w.lists[0])) : row.sum_exps(1.0f);
-    const double log_total = exact_log(total);
-    const auto logprob_of = [&](double logit) {
-        if (is_shared) return logit == largest ? 0.0 - log_total : -HUGE_VAL;
-        return logit - largest - log_total;
-    };
-    choice.logprob = logprob_of(static_cast<double>(logits[choice.token]));
-    if (top) {
-        const size_t count = row.collect(is_shared ? HUGE_VALF : row.threshold_for(top), w.lists[0]);
-        Shortlist best(w);
-        best.open(w.lists[0].values.data(), w.lists[0].ids.data(), count, top, false);
-        for (size_t i = 0; i < best.size(); ++i)
-            choice.top_logprobs.emplace_back(best.id(i), static_cast<float>(logprob_of(best.logit(i))));
-    }
+    return RawLogprobs(row, w, top, choice);
 }
 
 }  // namespace
@@ -359,6 +407,10 @@ void choose(const Kernels &kernels, Workspace &workspace, const Sequence &sequen
     Candidates candidates(kernels, workspace, sequence, uniforms);
     choice.outcome = candidates.open(logits, n_vocab, mask);
     if (choice.outcome != Outcome::token) return;
+    const bool wants_raw = p.top_logprobs >= 0 && p.logprob_scope == Scope::raw;
+    const size_t top = p.top_logprobs > 0 ? static_cast<size_t>(p.top_logprobs) : 0;
+    std::optional<RawLogprobs> raw;
+    if (Row *row = wants_raw ? candidates.plain_row() : nullptr) raw.emplace(*row, workspace, top, choice);
     double weight = 1.0, total = 1.0;
     if (candidates.is_greedy()) {
         choice.token = candidates.most_likely();
@@ -372,13 +424,13 @@ void choose(const Kernels &kernels, Workspace &workspace, const Sequence &sequen
         }
     }
     if (p.top_logprobs < 0) return;
-    const size_t top = static_cast<size_t>(p.top_logprobs);
-    if (p.logprob_scope == Scope::processed) {
+    if (!wants_raw) {
         choice.logprob = exact_log(weight / total);
         candidates.top(top, total, choice.top_logprobs);
-    } else {
-        raw_logprobs(kernels, workspace, logits, n_vocab, top, choice);
+        return;
     }
+    if (!raw) raw = raw_logprobs(kernels, workspace, logits, n_vocab, top, choice);
+    choice.logprob = raw->of(static_cast<double>(logits[choice.token]));
 }
 
 Outcome distribution(const Kernels &kernels, Workspace &workspace, const Sequence &sequence, const float *logits,

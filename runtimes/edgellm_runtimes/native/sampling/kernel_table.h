@@ -12,12 +12,15 @@ constexpr int kPivots = 4;
 constexpr int kCollected = kBlock + 16;  // room for what `collect` writes: whole registers
 
 // `mask` has one bit per logit, 0 = not allowed, 8 words per block; nullptr allows all. A logit that is not allowed
-// counts as -inf. `shift` is the row's largest logit and `scale` is 1 / temperature: e = exp((x - shift) * scale) <= 1.
+// counts as -inf. `shift` is the row's largest logit and `scale` is log2(e) / temperature: e = 2^((x - shift) * scale) <= 1.
 struct Kernels {
     const char *name;
 
     // Largest logit of each block. Returns true when one that is allowed is NaN.
     bool (*block_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);
+
+    // Largest logit of all blocks. Returns true when one that is allowed is NaN.
+    bool (*run_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);
 
     // Largest logit of each group: 16 values per block.
     void (*group_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);
@@ -50,8 +53,10 @@ struct Kernels {
     // same.
     void (*cut)(const float *keys, float *weights, size_t blocks, float threshold, double *sums);
 
-    // The keys of one block in [from, below); outputs as those of `collect`.
-    int (*between)(const float *keys, float from, float below, int32_t *places, float *found);
+    // Of each block the sum of the weights whose key is >= below; and of all blocks the keys in [from, below), in their
+    // order: place and value. Both outputs have room for 16 more than there are keys. Returns how many.
+    size_t (*split)(const float *keys, const float *weights, size_t blocks, float from, float below, double *sums,
+                    int32_t *places, float *found);
 };
 
 const Kernels &baseline_kernels();

@@ -23,10 +23,10 @@ inline bool allows_none(const uint32_t *words) {
     return any == 0;
 }
 
-// The bits of register `part` in row `row` of a block.
+// The bits of register `part` in row `row` of a block, with others above them.
 inline unsigned mask_bits(const uint32_t *words, int row, int part) {
     const int bit = row * kLanes + part * kWidth;
-    return (words[bit / 32] >> (bit % 32)) & ((1u << kWidth) - 1u);
+    return words[bit / 32] >> (bit % 32);
 }
 
 struct Plain {
@@ -59,28 +59,65 @@ inline void for_blocks(const float *x, size_t blocks, const uint32_t *mask, Visi
     }
 }
 
+// The largest of what it is shown, and whether a NaN was there.
+class Largest {
+  public:
+    Largest() { restart(); }
+
+    void restart() {
+        for (int p = 0; p < kRegisters; ++p)
+            for (int i = 0; i < kBests; ++i) best_[i][p] = broadcast(kMinusInfinity);
+    }
+
+    template <class Source>
+    void show(Source source) {
+        for (int row = 0; row < kRows; row += 2 * kBests) {
+            for (int i = 0; i < kBests; ++i) {
+                for (int p = 0; p < kRegisters; ++p) {
+                    const Register first = held(source(row + 2 * i, p)), second = held(source(row + 2 * i + 1, p));
+                    bad_ = either(bad_, unordered(first, second));
+                    best_[i][p] = larger(best_[i][p], larger(first, second));
+                }
+            }
+        }
+    }
+
+    float largest() const {
+        Register best[kRegisters];
+        for (int p = 0; p < kRegisters; ++p) best[p] = larger(best_[0][p], best_[kBests - 1][p]);
+        return largest_lane(best);
+    }
+
+    bool saw_nan() const { return bits_of(bad_) != 0; }
+
+  private:
+    static constexpr int kBests = kRegisters <= 2 ? 2 : 1;  // chains of operations, as many as the registers hold
+    Register best_[kBests][kRegisters];
+    Flags bad_ = no_flags();
+};
+
 bool block_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
-    Flags bad = no_flags();
+    Largest all;
     for_blocks(
         x, blocks, mask,
         [&](size_t b, auto source) {
-            Register best[kRegisters];
-            for (int p = 0; p < kRegisters; ++p) {
-                const Register first = source(0, p), second = source(1, p);
-                bad = either(bad, unordered(first, second));
-                best[p] = larger(first, second);
-            }
-            for (int row = 2; row < kRows; row += 2) {
-                for (int p = 0; p < kRegisters; ++p) {
-                    const Register first = source(row, p), second = source(row + 1, p);
-                    bad = either(bad, unordered(first, second));
-                    best[p] = larger(best[p], larger(first, second));
-                }
-            }
-            largest[b] = largest_lane(best);
+            all.restart();
+            all.show(source);
+            largest[b] = all.largest();
         },
         [&](size_t b) { largest[b] = kMinusInfinity; });
-    return bits_of(bad) != 0;
+    return all.saw_nan();
+}
+
+bool run_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
+    Largest all;
+    if (mask)
+        for_blocks(
+            x, blocks, mask, [&](size_t, auto source) { all.show(source); }, [](size_t) {});
+    else  // a loop of its own: with the branches of the other one in it the registers do not suffice
+        for (size_t b = 0; b < blocks; ++b) all.show(Plain{x + b * kBlock});
+    *largest = all.largest();
+    return all.saw_nan();
 }
 
 void group_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
@@ -98,25 +135,20 @@ void group_max(const float *x, size_t blocks, const uint32_t *mask, float *large
         });
 }
 
-// exp for arguments <= 0 (Cephes expf): 2^n * p(r) with n = round(t / ln 2) and r = t - n ln 2, relative error below
-// 2e-7. Below -87 it is 0.
-inline Register exp_negative(Register t) {
-    const Register magic = broadcast(12582912.0f);  // 1.5 * 2^23: the sum's unit is 1
-    const Register floor_value = broadcast(-87.0f);
-    const Flags alive = at_least(t, floor_value);
-    t = larger(t, floor_value);
-    const Register n_magic = add(multiply(t, broadcast(1.44269504088896341f)), magic);
-    const Register n = subtract(n_magic, magic);
-    Register r = subtract(t, multiply(n, broadcast(0.693359375f)));
-    r = subtract(r, multiply(n, broadcast(-2.12194440e-4f)));
-    Register p = broadcast(1.9875691500e-4f);
-    p = add(multiply(p, r), broadcast(1.3981999507e-3f));
-    p = add(multiply(p, r), broadcast(8.3334519073e-3f));
-    p = add(multiply(p, r), broadcast(4.1665795894e-2f));
-    p = add(multiply(p, r), broadcast(1.6666665459e-1f));
-    p = add(multiply(p, r), broadcast(5.0000001201e-1f));
-    p = add(add(multiply(multiply(p, r), r), r), broadcast(1.0f));
-    return keep_where(scale_by_power(p, n_magic), alive);
+// 2^y for y <= 0, as 2^n * p(f) with n = round(y) and f = y - n. p is the polynomial of degree 5 with p(0) = 1 and the
+// least relative error on [-1/2, 1/2] (Remez), 9e-8; with its rounding 2e-7. Below 2^-126 it is 0.
+inline Register exp2_negative(Register y) {
+    const Register magic = broadcast(12582912.0f + 127.0f);  // 1.5 * 2^23: the sum's unit is 1, its low bits are n + 127
+    y = larger(y, broadcast(-127.0f));
+    const Register n = add(y, magic);
+    const Register f = subtract(y, subtract(n, magic));
+    Register p = broadcast(1.3264725e-3f);
+    p = add(multiply(p, f), broadcast(9.6715128e-3f));
+    p = add(multiply(p, f), broadcast(5.5507337e-2f));
+    p = add(multiply(p, f), broadcast(2.4022242e-1f));
+    p = add(multiply(p, f), broadcast(6.9314698e-1f));
+    p = add(multiply(p, f), broadcast(1.0f));
+    return multiply(p, power_of_two(n));
 }
 
 void exp_sums(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, double *sums,
@@ -129,7 +161,7 @@ void exp_sums(const float *x, size_t blocks, const uint32_t *mask, float shift, 
             for (int p = 0; p < kRegisters; ++p) total[0][p] = total[1][p] = broadcast(0.0f);
             for (int row = 0; row < kRows; ++row) {
                 for (int p = 0; p < kRegisters; ++p) {
-                    const Register e = exp_negative(multiply(subtract(source(row, p), shifts), scales));
+                    const Register e = exp2_negative(multiply(subtract(source(row, p), shifts), scales));
                     if (stored) store_register(stored + b * kBlock + row * kLanes + p * kWidth, e);
                     total[row & 1][p] = add(total[row & 1][p], e);
                 }
@@ -146,7 +178,7 @@ void exp_sums(const float *x, size_t blocks, const uint32_t *mask, float shift, 
 
 void exp_entropy(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, double *sums,
                  double *weighted, float *stored) {
-    const Register shifts = broadcast(shift), scales = broadcast(scale), lowest = broadcast(-87.0f);
+    const Register shifts = broadcast(shift), scales = broadcast(scale), lowest = broadcast(-127.0f);
     for_blocks(
         x, blocks, mask,
         [&](size_t b, auto source) {
@@ -155,7 +187,7 @@ void exp_entropy(const float *x, size_t blocks, const uint32_t *mask, float shif
             for (int row = 0; row < kRows; ++row) {
                 for (int p = 0; p < kRegisters; ++p) {
                     const Register t = multiply(subtract(source(row, p), shifts), scales);
-                    const Register e = exp_negative(t);
+                    const Register e = exp2_negative(t);
                     if (stored) store_register(stored + b * kBlock + row * kLanes + p * kWidth, e);
                     total[p] = add(total[p], e);
                     product[p] = add(product[p], multiply(e, larger(t, lowest)));
@@ -196,25 +228,42 @@ void moments(const float *x, size_t blocks, const uint32_t *mask, float shift, d
         [&](size_t b) { counts[b] = sums[b] = squares[b] = 0.0; });
 }
 
-template <class Source>
-inline int collect_from(Source source, float threshold, int32_t *places, float *values) {
-    const Register limit = broadcast(threshold);
+// One bit for each element of a block.
+struct BlockBits {
+    uint64_t words[kBlock / 64] = {};
+    void put(int row, int part, unsigned bits) {
+        const int at = row * kLanes + part * kWidth;
+        words[at / 64] |= static_cast<uint64_t>(bits) << (at % 64);
+    }
+};
+
+// Appends the elements of `x` whose bit is set, and `first` plus their places. Returns how many. Walking over bits
+// mispredicts once for a word, where a branch at each register does so at each that holds something.
+inline int append(const BlockBits &bits, const float *x, int first, int32_t *places, float *values) {
     int count = 0;
-    for (int row = 0; row < kRows; ++row) {
-        for (int p = 0; p < kRegisters; ++p) {
-            const Register value = source(row, p);
-            const Flags flags = at_least(value, limit);
-            const unsigned found = bits_of(flags);
-            if (found)
-                count += append(value, flags, found, row * kLanes + p * kWidth, places + count, values + count);
+    for (int w = 0; w < kBlock / 64; ++w) {
+        for (uint64_t left = bits.words[w]; left; left &= left - 1) {
+            const int at = w * 64 + __builtin_ctzll(left);
+            places[count] = first + at;
+            values[count++] = x[at];
         }
     }
     return count;
 }
 
+template <class Source>
+inline int collect_from(const float *x, Source source, float threshold, int32_t *places, float *values) {
+    const Register limit = broadcast(threshold);
+    BlockBits found;
+    for (int row = 0; row < kRows; ++row)
+        for (int p = 0; p < kRegisters; ++p) found.put(row, p, bits_of(at_least(source(row, p), limit)));
+    return append(found, x, 0, places, values);
+}
+
+// What is not allowed is -inf here, and below every threshold above it.
 int collect(const float *x, const uint32_t *mask, float threshold, int32_t *places, float *values) {
-    return mask ? collect_from(Masked{x, mask}, threshold, places, values)
-                : collect_from(Plain{x}, threshold, places, values);
+    return mask ? collect_from(x, Masked{x, mask}, threshold, places, values)
+                : collect_from(x, Plain{x}, threshold, places, values);
 }
 
 void distances(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, float centre,
@@ -284,25 +333,33 @@ void cut(const float *keys, float *weights, size_t blocks, float threshold, doub
     }
 }
 
-int between(const float *keys, float from, float below, int32_t *places, float *found) {
-    const Plain source{keys};
+size_t split(const float *keys, const float *weights, size_t blocks, float from, float below, double *sums,
+             int32_t *places, float *found) {
     const Register low = broadcast(from), high = broadcast(below);
-    int count = 0;
-    for (int row = 0; row < kRows; ++row) {
-        for (int p = 0; p < kRegisters; ++p) {
-            const Register value = source(row, p);
-            const unsigned inside = bits_of(at_least(value, low)) & ~bits_of(at_least(value, high));
-            if (inside)
-                count += append(value, flags_from(inside), inside, row * kLanes + p * kWidth, places + count,
-                                found + count);
+    size_t count = 0;
+    for (size_t b = 0; b < blocks; ++b) {
+        const Plain key{keys + b * kBlock}, weight{weights + b * kBlock};
+        Register total[kRegisters];
+        for (int p = 0; p < kRegisters; ++p) total[p] = broadcast(0.0f);
+        BlockBits open;
+        for (int row = 0; row < kRows; ++row) {
+            for (int p = 0; p < kRegisters; ++p) {
+                const Register k = key(row, p);
+                const Flags sure = at_least(k, high);
+                total[p] = add(total[p], keep_where(weight(row, p), sure));
+                open.put(row, p, bits_of(at_least(k, low)) & ~bits_of(sure));
+            }
         }
+        count += static_cast<size_t>(
+            append(open, keys + b * kBlock, static_cast<int>(b) * kBlock, places + count, found + count));
+        sums[b] = sum_lanes(total);
     }
     return count;
 }
 
 constexpr Kernels table(const char *name) {
-    return {name,    block_max, group_max, exp_sums,   exp_entropy,
-            moments, collect,   distances, mass_above, cut,      between};
+    return {name,    block_max, run_max,   group_max,  exp_sums, exp_entropy,
+            moments, collect,   distances, mass_above, cut,      split};
 }
 
 }  // namespace

@@ -43,10 +43,10 @@ inline Flags either(Flags a, Flags b) { return static_cast<Flags>(a | b); }
 inline unsigned bits_of(Flags a) { return a; }
 inline Register keep_where(Register a, Flags keep) { return _mm512_maskz_mov_ps(keep, a); }
 inline Register choose(Flags take, Register a, Register other) { return _mm512_mask_mov_ps(other, take, a); }
+// Lane i is set where bit i is; bits above the lanes do not matter. For `choose` only.
 inline Flags flags_from(unsigned bits) { return static_cast<Flags>(bits); }
-inline Register scale_by_power(Register a, Register magic_sum) {  // a * 2^n, n in the low bits of magic_sum
-    const __m512i n = _mm512_maskz_slli_epi32(kAll, _mm512_castps_si512(magic_sum), 23);
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), n));
+inline Register power_of_two(Register a) {  // 2^(n - 127), n in the low bits of a; 0 for n = 0
+    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(kAll, _mm512_castps_si512(a), 23));
 }
 
 #elif defined(__AVX2__)
@@ -71,14 +71,10 @@ inline unsigned bits_of(Flags a) { return static_cast<unsigned>(_mm256_movemask_
 inline Register keep_where(Register a, Flags keep) { return _mm256_and_ps(a, keep); }
 inline Register choose(Flags take, Register a, Register other) { return _mm256_blendv_ps(other, a, take); }
 inline Flags flags_from(unsigned bits) {
-    const __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), each);
-    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, each));
+    const __m256i to_sign = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+    return _mm256_castsi256_ps(_mm256_sllv_epi32(_mm256_set1_epi32(static_cast<int>(bits)), to_sign));
 }
-inline Register scale_by_power(Register a, Register magic_sum) {
-    const __m256i n = _mm256_slli_epi32(_mm256_castps_si256(magic_sum), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), n));
-}
+inline Register power_of_two(Register a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23)); }
 
 #elif defined(__SSE2__)
 
@@ -107,10 +103,7 @@ inline Flags flags_from(unsigned bits) {
     const __m128i each = _mm_setr_epi32(1, 2, 4, 8);
     return _mm_castsi128_ps(_mm_cmpeq_epi32(_mm_and_si128(_mm_set1_epi32(static_cast<int>(bits)), each), each));
 }
-inline Register scale_by_power(Register a, Register magic_sum) {
-    const __m128i n = _mm_slli_epi32(_mm_castps_si128(magic_sum), 23);
-    return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a), n));
-}
+inline Register power_of_two(Register a) { return _mm_castsi128_ps(_mm_slli_epi32(_mm_castps_si128(a), 23)); }
 
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 
@@ -142,9 +135,8 @@ inline Flags flags_from(unsigned bits) {
     const uint32x4_t each = {1, 2, 4, 8};
     return vtstq_u32(vdupq_n_u32(bits), each);
 }
-inline Register scale_by_power(Register a, Register magic_sum) {
-    const int32x4_t n = vshlq_n_s32(vreinterpretq_s32_f32(magic_sum), 23);
-    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), n));
+inline Register power_of_two(Register a) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a), 23));
 }
 
 #else  // one lane at a time, for processors without one of the above
@@ -169,16 +161,26 @@ inline unsigned bits_of(Flags a) { return a; }
 inline Register keep_where(Register a, Flags keep) { return keep ? a : 0.0f; }
 inline Register choose(Flags take, Register a, Register other) { return take ? a : other; }
 inline Flags flags_from(unsigned bits) { return bits & 1u; }
-inline Register scale_by_power(Register a, Register magic_sum) {
-    uint32_t value, n;
-    std::memcpy(&value, &a, 4);
-    std::memcpy(&n, &magic_sum, 4);
-    value += n << 23;
-    std::memcpy(&a, &value, 4);
+inline Register power_of_two(Register a) {
+    uint32_t bits;
+    std::memcpy(&bits, &a, 4);
+    bits <<= 23;
+    std::memcpy(&a, &bits, 4);
     return a;
 }
 
 #endif
+
+// The value itself, from here on in a register: compilers load once more for every use, or put off what uses it until
+// registers are short.
+inline Register held(Register a) {
+#if defined(__SSE2__)
+    asm volatile("" : "+x"(a));
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+    asm volatile("" : "+w"(a));
+#endif
+    return a;
+}
 
 constexpr int kLanes = 16;
 constexpr int kWidth = kLanes / kRegisters;  // lanes of one register
@@ -255,49 +257,6 @@ inline float largest_lane(const Register *r) {
     return best;
 }
 
-#endif
-
-// Appends the lanes of `value` that `found` names to `values`, and `first` plus their numbers to `places`. Writes a whole
-// register to both: they need that much room.
-#if defined(__AVX512F__)
-inline int append(Register value, Flags flags, unsigned found, int first, int32_t *places, float *values) {
-    const __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    store_register(values, _mm512_maskz_compress_ps(flags, value));
-    _mm512_storeu_si512(places, _mm512_maskz_compress_epi32(flags, _mm512_add_epi32(numbers, _mm512_set1_epi32(first))));
-    return __builtin_popcount(found);
-}
-#elif defined(__AVX2__)
-struct LaneOrders {  // for each set of lanes: their numbers, ascending
-    uint8_t lanes[256][8];
-    constexpr LaneOrders() : lanes() {
-        for (int set = 0; set < 256; ++set) {
-            int n = 0;
-            for (int lane = 0; lane < 8; ++lane)
-                if (set >> lane & 1) lanes[set][n++] = static_cast<uint8_t>(lane);
-        }
-    }
-};
-constexpr LaneOrders kLaneOrders;
-
-inline int append(Register value, Flags, unsigned found, int first, int32_t *places, float *values) {
-    const __m256i order =
-        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(kLaneOrders.lanes[found])));
-    store_register(values, _mm256_permutevar8x32_ps(value, order));
-    _mm256_storeu_si256(reinterpret_cast<__m256i *>(places), _mm256_add_epi32(order, _mm256_set1_epi32(first)));
-    return __builtin_popcount(found);
-}
-#else
-inline int append(Register value, Flags, unsigned found, int first, int32_t *places, float *values) {
-    float lanes[kWidth];
-    store_register(lanes, value);
-    int count = 0;
-    for (; found; found &= found - 1) {
-        const int lane = __builtin_ctz(found);
-        places[count] = first + lane;
-        values[count++] = lanes[lane];
-    }
-    return count;
-}
 #endif
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <functional>
 
+#include "running_sum.h"
+
 namespace edgellm::sampling {
 namespace {
 
@@ -11,17 +13,33 @@ constexpr size_t kMaskWords = kBlock / 32;
 
 inline bool allowed(const uint32_t *mask, size_t i) { return !mask || (mask[i / 32] >> (i % 32) & 1u); }
 
-// The place of a block where the running sum, `reached` before it, passes `target`, or the last one with a weight.
-size_t find_in_block(const float *e, double target, double reached, bool is_past, double &weight) {
-    size_t chosen = 0;
-    for (size_t i = 0; i < kBlock; ++i) {
-        if (e[i] <= 0.0f) continue;
-        chosen = i;
-        reached += static_cast<double>(e[i]);
-        if (!is_past && reached > target) break;
+// Kernels take the factor of an exponent of 2.
+inline float base_two(double scale) { return static_cast<float>(scale * 1.4426950408889634); }
+constexpr double kLog2 = 0.69314718055994531;
+
+constexpr size_t kRun = 32;       // blocks of a run in which the largest logit is looked for as one
+constexpr size_t kBuckets = 256;  // of a histogram of maxima
+
+// A threshold that at least `k` of the `count` values reach, and few more than `k`: from a histogram between the largest
+// one, `high`, and the least of some.
+float reached_by(const float *values, size_t count, size_t k, float high, float *scratch) {
+    float low = high;
+    for (size_t i = 0; i < count; i += 8) low = values[i] >= kLowest && values[i] < low ? values[i] : low;
+    const float range = high - low, width = static_cast<float>(kBuckets) / range;
+    if (k <= count / 4 && high <= -kLowest && range > 0.0f && range <= -kLowest && width <= -kLowest) {
+        uint32_t sizes[kBuckets + 1] = {};
+        for (size_t i = 0; i < count; ++i) {
+            const float place = (high - values[i]) * width;
+            ++sizes[static_cast<int32_t>(place < static_cast<float>(kBuckets) ? place : static_cast<float>(kBuckets))];
+        }
+        size_t last = 0;
+        for (size_t found = sizes[0]; found < k && last < kBuckets; found += sizes[last]) ++last;
+        const float rounding = 1e-5f * range + 1e-6f * (high < 0.0f ? -high : high);
+        if (last < kBuckets) return high - static_cast<float>(last + 1) / width - rounding;
     }
-    weight = static_cast<double>(e[chosen]);
-    return chosen;
+    std::copy(values, values + count, scratch);
+    std::nth_element(scratch, scratch + (k - 1), scratch + count, std::greater<float>());
+    return scratch[k - 1];
 }
 
 }  // namespace
@@ -72,12 +90,57 @@ void Row::change(size_t i, float value) {
 }
 
 bool Row::find_largest() {
-    float *largest = room(w_.block_largest, blocks_);
+    float *largest = room(w_.block_largest, (blocks_ / kBlock + 1) * kBlock);
     bool bad = false;
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
         bad = k_.block_max(x, blocks, mask, largest + first) || bad;
     });
-    largest_ = *std::max_element(largest, largest + blocks_) + 0.0f;  // of two zeros processors take either: make it +0
+    largest_ = largest_of_blocks();
+    return !bad;
+}
+
+bool Row::find_changed() {
+    for (size_t t = 0; t < touched_; ++t) {
+        const float *copy = w_.copies.data() + static_cast<size_t>(w_.touched[t].slot) * kBlock;
+        if (k_.block_max(copy, 1, nullptr, &w_.block_largest[w_.touched[t].block])) return false;
+    }
+    largest_ = largest_of_blocks();
+    return true;
+}
+
+float Row::largest_of_blocks() {
+    float *largest = w_.block_largest.data(), found;
+    const size_t padded = (blocks_ + kBlock - 1) / kBlock;
+    std::fill(largest + blocks_, largest + padded * kBlock, -HUGE_VALF);
+    k_.run_max(largest, padded, nullptr, &found);
+    return found + 0.0f;  // of two zeros processors take either: make it +0
+}
+
+bool Row::find_only_largest() {
+    bool bad = false;
+    float best = -HUGE_VALF;
+    size_t best_block = 0, best_blocks = 0;
+    for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
+        for (size_t b = 0; b < blocks; b += kRun) {
+            const size_t count = std::min(kRun, blocks - b);
+            float found;
+            bad = k_.run_max(x + b * kBlock, count, mask ? mask + b * kMaskWords : nullptr, &found) || bad;
+            if (best_blocks && !(found > best)) continue;
+            best = found;
+            best_block = first + b;
+            best_blocks = count;
+        }
+    });
+    largest_ = best + 0.0f;
+    for (size_t b = best_block; b < best_block + best_blocks; ++b) {
+        const uint32_t *mask;
+        const float *x = block(b, mask);
+        int32_t places[kCollected];
+        float values[kCollected];
+        if (!k_.collect(x, mask, largest_, places, values)) continue;
+        place_ = b * kBlock + static_cast<size_t>(places[0]);
+        break;
+    }
     return !bad;
 }
 
@@ -110,22 +173,24 @@ size_t Row::first_largest() const {
     return b * kBlock + static_cast<size_t>(places[0]);
 }
 
-double Row::sum_exps(float scale, bool store) {
+double Row::sum_exps(double scale, bool store) {
+    const float factor = base_two(scale);
     double *sums = room(w_.sums, blocks_);
     float *stored = store ? room(w_.weights, blocks_ * kBlock) : nullptr;
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
-        k_.exp_sums(x, blocks, mask, largest_, scale, sums + first, stored ? stored + first * kBlock : nullptr);
+        k_.exp_sums(x, blocks, mask, largest_, factor, sums + first, stored ? stored + first * kBlock : nullptr);
     });
     double total = 0.0;
     for (size_t b = 0; b < blocks_; ++b) total += sums[b];
     return total;
 }
 
-double Row::sum_entropy(float scale, double &weighted, bool store) {
+double Row::sum_entropy(double scale, double &weighted, bool store) {
+    const float factor = base_two(scale);
     double *sums = room(w_.sums, blocks_), *products = room(w_.more_sums, blocks_);
     float *stored = store ? room(w_.weights, blocks_ * kBlock) : nullptr;
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
-        k_.exp_entropy(x, blocks, mask, largest_, scale, sums + first, products + first,
+        k_.exp_entropy(x, blocks, mask, largest_, factor, sums + first, products + first,
                        stored ? stored + first * kBlock : nullptr);
     });
     double total = 0.0;
@@ -134,6 +199,7 @@ double Row::sum_entropy(float scale, double &weighted, bool store) {
         total += sums[b];
         weighted += products[b];
     }
+    weighted *= kLog2;
     return total;
 }
 
@@ -150,10 +216,11 @@ void Row::moments(double &count, double &sum, double &squares) {
     }
 }
 
-void Row::distances(float scale, float centre) {
+void Row::distances(double scale, double centre) {
+    const float factor = base_two(scale), middle = static_cast<float>(centre / kLog2);
     float *keys = room(w_.keys, blocks_ * kBlock);
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
-        k_.distances(x, blocks, mask, largest_, scale, centre, keys + first * kBlock);
+        k_.distances(x, blocks, mask, largest_, factor, middle, keys + first * kBlock);
     });
 }
 
@@ -185,44 +252,17 @@ float Row::threshold_for(size_t k) {
         count = blocks_ * kGroups;
     }
     if (k > count) return kLowest;
-    float *scratch = room(w_.scratch, count);
-    std::copy(values, values + count, scratch);
-    std::nth_element(scratch, scratch + (k - 1), scratch + count, std::greater<float>());
-    return std::max(scratch[k - 1], kLowest);
+    return std::max(reached_by(values, count, k, largest_, room(w_.scratch, count)), kLowest);
 }
 
-size_t Row::find(double target, float scale, double &weight) {
+size_t Row::find(double target, double scale, double &weight) {
+    const BlockPlace at = find_block(w_.sums.data(), blocks_, target);
     const uint32_t *mask;
+    const float *x = block(at.block, mask);
     float e[kBlock];
-    bool is_past;
-    double reached, sum;
-    const size_t b = find_block(target, reached, is_past);
-    const float *x = block(b, mask);
-    k_.exp_sums(x, 1, mask, largest_, scale, &sum, e);
-    return b * kBlock + find_in_block(e, target, reached, is_past, weight);
-}
-
-size_t Row::find_stored(double target, double &weight) const {
-    bool is_past;
-    double reached;
-    const size_t b = find_block(target, reached, is_past);
-    return b * kBlock + find_in_block(w_.weights.data() + b * kBlock, target, reached, is_past, weight);
-}
-
-// The block where the running sum passes `target`, with what was `reached` before it; the last that has any where none does.
-size_t Row::find_block(double target, double &running, bool &is_past) const {
-    const double *sums = w_.sums.data();
-    running = 0.0;
-    is_past = false;
-    size_t last = 0;
-    for (size_t b = 0; b < blocks_; ++b) {
-        if (sums[b] <= 0.0) continue;
-        last = b;
-        if (running + sums[b] > target) return b;
-        running += sums[b];
-    }
-    is_past = true;
-    return last;
+    double sum;
+    k_.exp_sums(x, 1, mask, largest_, base_two(scale), &sum, e);
+    return at.block * kBlock + find_in_block(e, target, at, weight);
 }
 
 }  // namespace edgellm::sampling

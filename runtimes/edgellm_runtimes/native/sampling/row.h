@@ -19,11 +19,17 @@ class Row {
     // A row of `n` logits. `ids` are their tokens, ascending; nullptr when logit i is token i. `mask`: see Kernels.
     void open(const float *x, size_t n, const uint32_t *mask, const int32_t *ids);
 
-    // Gives the logit at place `i` another value. All changes come before `find_largest`, or it is called again.
-    void change(size_t i, float value);
-
     // Computes the largest logit. False when one is NaN.
     bool find_largest();
+
+    // The same for nothing but `largest_place`, in less time.
+    bool find_only_largest();
+    size_t largest_place() const { return place_; }
+
+    // Gives the logit at place `i` another value. After all changes comes `find_changed`: `find_largest` for what differs.
+    // A row that had a NaN before needs `find_largest` again.
+    void change(size_t i, float value);
+    bool find_changed();
 
     size_t size() const { return n_; }
     size_t blocks() const { return blocks_; }
@@ -36,16 +42,16 @@ class Row {
 
     // Sum of e = exp((x - largest) * scale); sums of blocks are kept for `find`. With `store`, every e goes to
     // workspace.weights.
-    double sum_exps(float scale, bool store = false);
+    double sum_exps(double scale, bool store = false);
 
     // The same, and the sum of e * (x - largest) * scale.
-    double sum_entropy(float scale, double &weighted, bool store = false);
+    double sum_entropy(double scale, double &weighted, bool store = false);
 
     // Number, sum and sum of squares of x - largest over the logits above -inf.
     void moments(double &count, double &sum, double &squares);
 
     // -|(x - largest) * scale - centre| of every logit, to workspace.keys.
-    void distances(float scale, float centre);
+    void distances(double scale, double centre);
 
     // All logits >= threshold, in their order, into `list`; returns how many.
     size_t collect(float threshold, ValueList &list) const;
@@ -55,10 +61,7 @@ class Row {
 
     // The place whose e, added up in the order of places, reaches `target`; the sums are those of `sum_exps(scale)`.
     // `weight` is its e. Falls back to the last place with a weight.
-    size_t find(double target, float scale, double &weight);
-
-    // The same over the weights that were stored, after `PrefixSearch` took some away.
-    size_t find_stored(double target, double &weight) const;
+    size_t find(double target, double scale, double &weight);
 
     // Every e, zero behind the row's end; from a pass that stored them.
     const float *weights() const { return w_.weights.data(); }
@@ -67,7 +70,7 @@ class Row {
     const float *block(size_t b, const uint32_t *&mask) const;
 
   private:
-    size_t find_block(double target, double &running, bool &is_past) const;
+    float largest_of_blocks();
     template <class Pass>
     void for_runs(Pass pass) const;
 
@@ -77,6 +80,7 @@ class Row {
     const uint32_t *mask_ = nullptr;
     const int32_t *ids_ = nullptr;
     size_t n_ = 0, blocks_ = 0, touched_ = 0;
+    size_t place_ = 0;
     float largest_ = 0.0f;
 };
 

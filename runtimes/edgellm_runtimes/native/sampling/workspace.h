@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
+
+#include "kernel_table.h"
 
 namespace edgellm::sampling {
 
@@ -19,6 +22,32 @@ struct TouchedBlock {
     uint32_t slot;  // of its copy
 };
 
+constexpr float kLowestKey = -3.402823466e38f;  // -inf is a place that cannot be chosen
+
+// Keys with their places and weights, ascending by place; whole blocks, as the kernels want them.
+struct BorderList {
+    std::vector<float> keys, weights;
+    std::vector<int32_t> places;
+    size_t count = 0;
+    double mass = 0.0;
+
+    size_t blocks() const { return (count + kBlock - 1) / kBlock; }
+    void reserve(size_t n) {
+        const size_t size = n + 2 * kBlock;
+        if (keys.size() < size) {
+            keys.resize(size);
+            weights.resize(size);
+            places.resize(size);
+        }
+    }
+    void pad() {
+        for (size_t i = count; i < blocks() * kBlock; ++i) {
+            keys[i] = -__builtin_huge_valf();
+            weights[i] = 0.0f;
+        }
+    }
+};
+
 struct Workspace {
     std::vector<float> block_largest;
     std::vector<float> group_largest;
@@ -31,6 +60,7 @@ struct Workspace {
     std::vector<float> copies;  // of touched blocks
     std::vector<TouchedBlock> touched;
     ValueList lists[2];
+    BorderList borders[3];
     std::vector<Key> candidates;
     std::vector<double> logits;  // of the sorted candidates, and what follows beside it
     std::vector<double> exps;
