@@ -59,15 +59,15 @@ def require_compiler(name: str) -> str:
     return path
 
 
-def require_sanitizers(compiler: str, folder: Path) -> None:
-    """Skips where the compiler has no address sanitizer, or programs made with it do not start."""
+def require_sanitizers(compiler: str, folder: Path, flags: Sequence[str] = SANITIZE) -> None:
+    """Skips where the compiler has not the sanitizers of `flags`, or programs made with them do not start."""
     source, program = folder / "empty.cpp", folder / "empty"
     source.write_text("int main() { return 0; }\n")
     try:
-        run([compiler, *SANITIZE, source, "-o", program])
+        run([compiler, *flags, source, "-o", program])
         run([program])
     except AssertionError as error:
-        pytest.skip(f"needs a working address sanitizer: {str(error).splitlines()[-1]}")
+        pytest.skip(f"needs working sanitizers: {str(error).splitlines()[-1]}")
 
 
 @cache

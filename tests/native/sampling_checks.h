@@ -17,7 +17,13 @@ struct Input {
     const uint32_t *mask;
     const double *uniforms;
 
-    bool allows(size_t token) const { return !mask || (mask[token / 32] >> (token % 32) & 1u) != 0; }
+    bool allows(size_t token) const {
+        if (mask && (mask[token / 32] >> (token % 32) & 1u) == 0) return false;
+        const auto &bias = sequence->parameters.bias;
+        return std::none_of(bias.begin(), bias.end(), [token](const auto &entry) {
+            return static_cast<size_t>(entry.first) == token && entry.second == -kInfinity;
+        });
+    }
 };
 
 struct Result {
@@ -117,7 +123,7 @@ inline void check_kept(const Input &in, const Result &result) {
     for (const auto &entry : result.kept) {
         require(entry.first > before && static_cast<size_t>(entry.first) < in.n_vocab, "kept tokens ascend and exist");
         before = entry.first;
-        require(in.allows(static_cast<size_t>(entry.first)), "the mask allows what is kept");
+        require(in.allows(static_cast<size_t>(entry.first)), "mask and bias allow what is kept");
         require(in.logits[entry.first] > -kInfinity, "what is kept has a logit");
         require(entry.second >= 0.0 && entry.second <= 1.0, "a probability is one");
         total += entry.second;
@@ -145,7 +151,8 @@ inline void check_logprobs(const Input &in, const Result &result) {
         require(entry.second <= 1e-5f && entry.second <= last, "log-probabilities descend");
         last = entry.second;
         if (entry.first == choice.token)
-            require(is_near(static_cast<double>(entry.second), choice.logprob), "a token has one log-probability");
+            require(is_near(static_cast<double>(entry.second), static_cast<double>(static_cast<float>(choice.logprob))),
+                    "a token has one log-probability");
         const double share = is_processed ? probability_of(result, entry.first) : 0.0;
         if (share > 1e-30)
             require(is_near(static_cast<double>(entry.second), std::log(share)),
@@ -156,11 +163,8 @@ inline void check_logprobs(const Input &in, const Result &result) {
 inline void check_result(const Input &in, const Result &result) {
     const Choice &choice = result.choice;
     check_outcome(in, result.outcome);
-    // The log-probabilities of the row as it came cannot be told where it has a NaN, even a forbidden one.
-    const bool is_told = choice.outcome == result.outcome;
-    require(is_told || (choice.outcome == Outcome::not_a_number && in.sequence->parameters.top_logprobs >= 0),
-            "what is chosen from is what is kept");
-    if (!is_told || choice.outcome != Outcome::token) return;
+    require(choice.outcome == result.outcome, "what is chosen from is what is kept");
+    if (choice.outcome != Outcome::token) return;
     check_kept(in, result);
     require(choice.token >= 0 && static_cast<size_t>(choice.token) < in.n_vocab, "the token exists");
     require(probability_of(result, choice.token) > 0.0, "the token is one of those kept");
