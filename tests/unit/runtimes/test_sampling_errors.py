@@ -219,6 +219,24 @@ def test_a_sequence_goes_back_but_not_into_the_future() -> None:
     assert _sampling.distribution(native, row[None])[1] == expected.tolist()
 
 
+@pytest.mark.parametrize("options", [{"mirostat": 2, "mirostat_tau": 3.0}, {}, {"xtc_probability": 0.5, "min_p": 0.01}])
+def test_a_sequence_goes_on_after_a_step_back_as_it_did_before(options: dict[str, Any]) -> None:
+    rows = [make_row("flat", 400, np.random.default_rng(i)) for i in range(12)]
+    native = sequence(**options, presence_penalty=0.5)
+    tokens = [_sampling.sample([native], row[None])[0] for row in rows]
+    bound = native.mirostat_mu
+    for position in (9, 4, 0, 12):
+        native.truncate(position)
+        assert [_sampling.sample([native], row[None])[0] for row in rows[position:]] == tokens[position:]
+        assert native.mirostat_mu == bound
+    native.truncate(3)
+    for token in tokens[3:6]:
+        native.accept(token)  # chosen elsewhere: the bound stays
+    before = native.mirostat_mu
+    native.truncate(4)
+    assert native.mirostat_mu == before
+
+
 def test_a_new_prompt_begins_anew() -> None:
     row = make_row("peaked", 64, np.random.default_rng(0))
     native = sequence(mirostat=2)

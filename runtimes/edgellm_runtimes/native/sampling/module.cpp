@@ -25,6 +25,7 @@ using Tokens = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device:
 struct PySequence {
     Sequence sequence;
     Choice choice;
+    std::vector<double> earlier_mu;  // Mirostat's bound before each generated token
     bool in_use = false;  // read and written under the interpreter's lock, which `sample` gives up
 };
 
@@ -123,8 +124,25 @@ Parameters read_parameters(const nb::dict &values) {
     return p;
 }
 
-void begin(Sequence &sequence) {
-    sequence.mirostat_mu = 2.0 * static_cast<double>(sequence.parameters.mirostat_tau);
+void begin(PySequence &self) {
+    self.sequence.mirostat_mu = 2.0 * static_cast<double>(self.sequence.parameters.mirostat_tau);
+    self.earlier_mu.clear();
+}
+
+void append(PySequence &self, int32_t token, double mirostat_mu) {
+    self.sequence.history.tokens.push_back(token);
+    if (!self.sequence.parameters.mirostat) return;
+    self.earlier_mu.push_back(self.sequence.mirostat_mu);
+    self.sequence.mirostat_mu = mirostat_mu;
+}
+
+void truncate(PySequence &self, size_t position) {
+    if (position > self.sequence.position()) throw std::invalid_argument("cannot truncate to the future");
+    History &history = self.sequence.history;
+    history.tokens.resize(history.prompt_length + position);
+    if (position >= self.earlier_mu.size()) return;
+    self.sequence.mirostat_mu = self.earlier_mu[position];
+    self.earlier_mu.resize(position);
 }
 
 void check_shapes(size_t count, const Logits &logits, const std::optional<Masks> &masks,
@@ -165,8 +183,7 @@ std::vector<int32_t> sample(const nb::sequence &given, const Logits &logits, con
         const Choice &choice = sequences[i].choice;
         tokens[i] = choice.outcome == Outcome::token ? choice.token : -static_cast<int32_t>(choice.outcome);
         if (!accept || choice.outcome != Outcome::token) continue;
-        sequences[i].sequence.history.tokens.push_back(choice.token);
-        sequences[i].sequence.mirostat_mu = choice.mirostat_mu;
+        append(sequences[i], choice.token, choice.mirostat_mu);
     }
     return tokens;
 }
@@ -205,7 +222,7 @@ NB_MODULE(_sampling, m) {
              [](PySequence *self, const nb::dict &parameters) {
                  new (self) PySequence{};
                  self->sequence.parameters = read_parameters(parameters);
-                 begin(self->sequence);
+                 begin(*self);
              })
         .def(
             "prompt",
@@ -213,19 +230,16 @@ NB_MODULE(_sampling, m) {
                 History &history = at_rest(self).sequence.history;
                 history.tokens.assign(tokens.data(), tokens.data() + tokens.shape(0));
                 history.prompt_length = tokens.shape(0);
-                begin(self.sequence);
+                begin(self);
             },
             nb::arg("tokens").noconvert(), "Begin after these tokens.")
         .def(
-            "accept", [](PySequence &self, int32_t token) { at_rest(self).sequence.history.tokens.push_back(token); },
+            "accept",
+            [](PySequence &self, int32_t token) { append(at_rest(self), token, self.sequence.mirostat_mu); },
             nb::arg("token"), "Append a token that was chosen elsewhere.")
         .def(
             "truncate",
-            [](PySequence &self, size_t position) {
-                History &history = at_rest(self).sequence.history;
-                if (position > self.sequence.position()) throw std::invalid_argument("cannot truncate to the future");
-                history.tokens.resize(history.prompt_length + position);
-            },
+            [](PySequence &self, size_t position) { truncate(at_rest(self), position); },
             nb::arg("position"), "Forget the generated tokens from `position` on.")
         .def_prop_ro("position", [](const PySequence &self) { return at_rest(self).sequence.position(); },
                      "Number of tokens generated.")
