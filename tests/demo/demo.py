@@ -52,19 +52,17 @@ def main() -> int:
     print(
         textwrap.dedent(f"""
         Done. The demo keeps its bundle apart: EDGELLM_HOME={HOME} edgellm list
-        Now with a real model, on this machine (a checkpoint folder, or any GGUF file):
+        Now with a real model, on this machine (0.4 GB; a folder or a GGUF file of yours works the same way):
 
           source {Path(sys.executable).parent / "activate"}
-          pip install 'huggingface_hub>=1.0'
-          hf download HuggingFaceTB/SmolLM2-360M-Instruct --local-dir SmolLM2-360M-Instruct
-          edgellm fit  SmolLM2-360M-Instruct --device local
-          edgellm pack SmolLM2-360M-Instruct --device local
-          edgellm run  smollm2-360m-instruct "Why is the sky blue?"
+          edgellm fit  bartowski/SmolLM2-360M-Instruct-GGUF
+          edgellm run  bartowski/SmolLM2-360M-Instruct-GGUF "Why is the sky blue?"
 
-        For a Raspberry Pi, pack here and copy the bundle over:
+        For a Raspberry Pi, pack here and send the bundle over:
 
-          edgellm pack SmolLM2-360M-Instruct --device raspberrypi --output smollm2-pi
-          scp -r smollm2-pi pi:          # there, with edgellm installed: edgellm run ./smollm2-pi "Hello"
+          edgellm pack HuggingFaceTB/SmolLM2-360M-Instruct --device raspberrypi --name smollm2:pi
+          edgellm export smollm2:pi - | ssh pi edgellm import -      # there, with edgellm installed
+          ssh pi edgellm run smollm2 Hello
         """),
         flush=True,
     )

@@ -6,10 +6,19 @@ import contextlib
 import os
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
-__all__ = ["print_error", "print_json", "print_message", "print_table", "print_warning", "printable", "styled"]
+__all__ = [
+    "print_error",
+    "print_json",
+    "print_message",
+    "print_table",
+    "print_warning",
+    "printable",
+    "stderr_through",
+    "styled",
+]
 
 
 def styled(text: str, code: str, stream: TextIO) -> str:
@@ -36,10 +45,24 @@ def print_message(message: str) -> None:
     _stderr(f"{printable(message)}\n")
 
 
+@contextlib.contextmanager
+def stderr_through(write: Callable[[str], None]) -> Iterator[None]:
+    """While the block runs, lines on stderr go through ``write``, which knows of the line that moves there."""
+    global _write
+    before, _write = _write, write
+    try:
+        yield
+    finally:
+        _write = before
+
+
 def _stderr(text: str) -> None:
     """Nobody hears us when stderr is full or gone: that changes nothing about what was done."""
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(text)
+        (_write or sys.stderr.write)(text)
+
+
+_write: Callable[[str], object] | None = None
 
 
 def printable(text: str) -> str:

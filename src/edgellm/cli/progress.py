@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from edgellm.cli.console import print_message, printable, stderr_through
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes, format_duration
 
@@ -37,6 +38,7 @@ class TerminalProgress:
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
         """Close the phase that ran and begin the next one."""
+        name = printable(name)
         with self._lock:
             self._finish()
             self._name, self._total, self._done = name, total_bytes, 0
@@ -66,9 +68,13 @@ class TerminalProgress:
     def message(self, text: str) -> None:
         """A line that stays; a long one is wrapped."""
         width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+        self.write(textwrap.fill(printable(text), width, break_on_hyphens=False) + "\n")
+
+    def write(self, text: str) -> None:
+        """Whole lines that stay, as they are; the line that moves goes on below them."""
         with self._lock:
             self._clear()
-            self._stream.write(textwrap.fill(text, width, break_on_hyphens=False) + "\n")
+            self._stream.write(text)
             self._stream.flush()
             if self._live and self._name:
                 self._draw()
@@ -115,7 +121,7 @@ class MessagesOnly(SilentProgress):
 
     def message(self, text: str) -> None:
         """A line on stderr."""
-        sys.stderr.write(text + "\n")
+        print_message(text)
 
 
 @contextlib.contextmanager
@@ -125,10 +131,11 @@ def make_progress(quiet: bool) -> Iterator[Progress]:
         yield SilentProgress()
         return
     progress = TerminalProgress()
-    try:
-        yield progress
-    finally:
-        progress.close()
+    with stderr_through(progress.write):
+        try:
+            yield progress
+        finally:
+            progress.close()
 
 
 @contextlib.contextmanager

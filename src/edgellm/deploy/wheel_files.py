@@ -55,9 +55,9 @@ def _instructions(facts: Iterable[tuple[str, str]], python: str) -> str:
         On the device, in this folder; no network is needed:
 
           sha256sum --check --quiet {SUMS}
-          python{python} -m venv ~/edgellm
-          ~/edgellm/bin/pip install --no-index --find-links . --require-hashes -r {REQUIREMENTS}
-          ~/edgellm/bin/edgellm version
+          python{python} -m venv ~/edgellm-env
+          ~/edgellm-env/bin/pip install --no-index --find-links . --require-hashes -r {REQUIREMENTS}
+          ~/edgellm-env/bin/edgellm version
 
         It needs Python {python} with its venv module, and the libraries libgomp and libstdc++
         (Debian and Ubuntu: sudo apt install python{python}-venv libgomp1 libstdc++6).

@@ -1,5 +1,61 @@
-from edgellm.cli.console import printable
+from __future__ import annotations
+
+import os
+import pty
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, TextIO
+
+from edgellm.cli.console import print_message, printable
+from edgellm.cli.progress import make_progress
+
+
+class Terminal(NamedTuple):
+    master: int
+    stream: TextIO
+
+    def shown(self) -> str:
+        """What was written so far."""
+        self.stream.flush()
+        return os.read(self.master, 65536).decode().replace("\r\n", "\n")
+
+
+@contextmanager
+def terminal_as_stderr() -> Iterator[Terminal]:
+    """In the test itself: pytest replaces sys.stderr between fixtures and test."""
+    master, slave = pty.openpty()
+    os.set_blocking(master, False)
+    before = sys.stderr
+    with os.fdopen(slave, "w") as stream:
+        sys.stderr = stream
+        try:
+            yield Terminal(master, stream)
+        finally:
+            sys.stderr = before
+            os.close(master)
 
 
 def test_text_of_others_cannot_steer_the_terminal() -> None:
     assert printable("a\x1b[2Jb\x07\x9b31m\r\nc\td\u202a") == "a[2Jb31m\nc\td\u202a"
+
+
+def test_a_line_that_stays_does_not_run_into_the_one_that_moves() -> None:
+    with terminal_as_stderr() as terminal:
+        with make_progress(quiet=False) as progress:
+            progress.phase("finish")
+            print_message("packed tiny")
+        assert "\r\x1b[Kpacked tiny\n\r\x1b[Kfinish" in terminal.shown()
+        print_message("done")
+        assert terminal.shown() == "done\n"
+
+
+def test_names_from_a_hub_cannot_steer_the_terminal_as_progress() -> None:
+    with terminal_as_stderr() as terminal:
+        with make_progress(quiet=False) as progress:
+            progress.phase("downloading \x1b]0;x\x07.gguf")
+            progress.message("note: \x1b[2Jterms")
+        shown = terminal.shown()
+    assert "\x1b]" not in shown
+    assert "\x1b[2J" not in shown
+    assert "downloading ]0;x.gguf" in shown

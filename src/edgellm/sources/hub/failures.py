@@ -62,7 +62,7 @@ def refusal(
         return NotFoundError(f"there is no repository {repo_id} on {host}, or it is private", hint=hint)
     if status == 401:
         if has_token:
-            return AccessError(f"{host} does not accept the token", hint=f"make another one at {TOKENS_PAGE}: HF_TOKEN")
+            return AccessError(f"{host} does not accept the token", hint=f"{_token_hint()}, a new one")
         return AccessError(f"{host} wants a token for {repo_id}{said}", hint=_token_hint())
     if status == 403:
         return AccessError(f"{host} refuses access to {repo_id}{said}", hint=f"look at {page}, and check HF_TOKEN")
