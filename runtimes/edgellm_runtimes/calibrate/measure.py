@@ -27,7 +27,11 @@ from edgellm_runtimes.child import run_child
 __all__ = ["WEIGHT_TYPES", "measure"]
 
 REFERENCE_TYPE = "Q8_0"
-WEIGHT_TYPES = (REFERENCE_TYPE, "Q4_0", "Q4_K", "Q6_K", "Q5_K", "Q5_0", "Q5_1", "F16", "IQ4_NL", "Q3_K")
+# What recipes consist of, but F32 and BF16: nobody runs them on a small device, and some need minutes for them.
+WEIGHT_TYPES = (
+    REFERENCE_TYPE,
+    *("Q4_0", "Q4_K", "Q6_K", "Q5_K", "Q5_0", "Q5_1", "F16", "IQ4_NL", "Q3_K", "Q2_K", "IQ4_XS", "Q4_1"),
+)
 
 _BANDWIDTH_BYTES = 256 << 20
 _BANDWIDTH_REPEATS = 8

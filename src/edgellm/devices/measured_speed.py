@@ -103,7 +103,8 @@ def _matrix_seconds(
             continue
         work = 2 * tensor.n_elements * active_share(shape, tensor.name)
         kernel, is_exact = _kernel(measured, tensor.type, tensor.name in copied)
-        seconds += work / (1e9 * (kernel.decode_gops if step == "decode" else kernel.prefill_gops))
+        wider = max(1.0, _bits(tensor.type) / _bits(kernel.type))  # as F32 is, where F16 stands for it
+        seconds += wider * work / (1e9 * (kernel.decode_gops if step == "decode" else kernel.prefill_gops))
         total += work
         if not is_exact or "_exps" in tensor.name:
             strange[tensor.type] = strange.get(tensor.type, 0.0) + work

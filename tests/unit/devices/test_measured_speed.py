@@ -106,6 +106,13 @@ def test_a_type_that_was_not_measured_counts_as_the_most_similar_one() -> None:
     assert found.basis == "made up; Q6_K counted as similar types: +-40%"
 
 
+def test_a_type_that_is_wider_than_what_stands_for_it_takes_longer() -> None:
+    found = decode(model(matrix("blk.0.attn_q", 1000, 2000, "F32"), OUTPUT))  # 32 bits, counted as 8.5
+    assert ends(found) == around(4e6 / 8e9 * 32 / 8.5 + OUTPUT_S + VALUES_S + 0.2e-3, 0.40)
+    prompt = measured_prefill(model(matrix("blk.0.attn_q", 1000, 2000, "F32")), PLAIN, AVX2, MEASURED, tokens=512)
+    assert ends(prompt) == around(4e6 / 50e9 * 32 / 8.5 + 3000 * 1e-8 + 800 * 256 / 20e9, 0.40)
+
+
 def test_a_form_that_was_not_measured_counts_as_the_other_form() -> None:
     kernels = tuple(kernel for kernel in MEASURED.kernels if not kernel.repacked)
     found = measured_decode(UNTIED, RUN, AVX2, msgspec.structs.replace(MEASURED, kernels=kernels), users=1, filled=500)

@@ -15,6 +15,7 @@ from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.work import decoded_tensors
 from edgellm.errors import NoSpaceError
 from edgellm.formats.gguf import read_header
+from edgellm_converters.recipes import RECIPES
 from edgellm_runtimes.calibrate import WEIGHT_TYPES, synthetic
 from edgellm_runtimes.calibrate.synthetic import N_TOKENS, Shape, model_file
 from tmpfs import tmpfs
@@ -58,6 +59,11 @@ def test_every_matrix_has_the_type_and_the_shape_asked_for(lib: Any, type_name: 
     assert {tensor.type for name, tensor in tensors.items() if name not in matrices} == {"F32"}
     for name in matrices:
         assert np.std(values[name]) == pytest.approx(0.02, rel=0.05), "small random weights"
+
+
+def test_what_recipes_are_made_of_is_measured() -> None:
+    types = {recipe.default_type for recipe in RECIPES.values()}
+    assert types - set(WEIGHT_TYPES) == {"F32", "BF16"}, "too slow on a small board: F16 stands for them"
 
 
 def test_weights_and_values_are_counted_as_the_predictions_count_them(lib: Any) -> None:
