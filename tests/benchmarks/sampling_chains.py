@@ -26,14 +26,16 @@ from llama_chain import ChainSampler
 __all__ = ["CHAINS", "HISTORY", "MASKED", "PEERLESS", "Peers", "history", "make_mask", "our_contender", "our_eights"]
 
 _OPEN = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}  # without the stages of the default chain; its temperature is .8
+_ALONE = _OPEN | {"temperature": 1.0}
 CHAINS: dict[str, dict[str, Any]] = {
     "greedy": {"temperature": 0.0},
     "default": {},
     "default with penalties": {"repetition_penalty": 1.1, "frequency_penalty": 0.1, "presence_penalty": 0.1},
     "temperature": _OPEN,
-    "min-p": _OPEN | {"min_p": 0.05},
-    "top-p": _OPEN | {"top_p": 0.95},
-    "typical": _OPEN | {"typical_p": 0.95},
+    "min-p": _ALONE | {"min_p": 0.05},
+    "top-p": _ALONE | {"top_p": 0.95},
+    "typical": _ALONE | {"typical_p": 0.95},
+    "top-p, temperature": _OPEN | {"top_p": 0.95},
     "greedy, 20 log-probabilities": {"temperature": 0.0, "logprobs": 20},
 }
 """Differences to the default parameters: those of llama.cpp, top-k 40, top-p .95, min-p .05, temperature .8."""

@@ -139,6 +139,7 @@ def numpy_forms(n_vocab: int, history: NDArray[np.int32]) -> dict[str, dict[str,
         "temperature": {"numpy": temperature},
         "min-p": {"numpy": min_p},
         "top-p": {"numpy": top_p},
+        "top-p, temperature": {"numpy": top_p},
         "typical": {"numpy": typical},
         "greedy, 20 log-probabilities": {
             "numpy, blocks": logprobs_by_blocks,
@@ -207,6 +208,7 @@ def torch_forms(n_vocab: int, history: NDArray[np.int32]) -> dict[str, Form]:
         "temperature": lambda row: int(draw(row)),
         "min-p": min_p,
         "top-p": top_p,
+        "top-p, temperature": top_p,
         "typical": typical,
         "greedy, 20 log-probabilities": logprobs,
     }

@@ -8,6 +8,7 @@
 #include "prefix_search.h"
 #include "random.h"
 #include "row.h"
+#include "running_sum.h"
 #include "scalar_math.h"
 #include "shortlist.h"
 
@@ -71,6 +72,13 @@ class Candidates {
             total = short_.sum_exps(scale_);
             return short_.id(short_.find(u * total, weight));
         }
+        if (is_reweighed_) {
+            row_.sum_exps(scale_, &w_.reweighed);
+            total = search_.apply(w_.reweighed.data());
+            const BlockPlace at = find_block(w_.sums.data(), row_.blocks(), u * total);
+            const size_t start = at.block * kBlock;
+            return row_.id(start + find_in_block(w_.reweighed.data() + start, u * total, at, weight));
+        }
         if (is_weighted_) {
             total = weight_left_;
             return row_.id(search_.find(u * total, weight));
@@ -107,8 +115,12 @@ class Candidates {
             std::sort(kept.begin(), kept.end());
             return;
         }
-        if (is_weighted_) search_.apply();
-        const double total = is_weighted_ ? weight_left_ : row_.sum_exps(scale_, true);
+        if (is_reweighed_) {
+            settle();
+            return all(kept);
+        }
+        const double total =
+            is_weighted_ ? search_.apply(w_.weights.data()) : row_.sum_exps(scale_, &w_.weights);
         for (size_t i = 0; i < row_.size(); ++i)
             if (row_.weights()[i] > 0.0f) kept.emplace_back(row_.id(i), row_.weights()[i] / total);
     }
@@ -135,7 +147,11 @@ class Candidates {
 
     void run(Stage stage) {
         if (!is_on(stage)) return;
-        settle();
+        if (stage == Stage::temperature && p_.dynamic_range <= 0.0f && is_weighted_) {
+            is_reweighed_ = true;  // the same places with other weights
+        } else {
+            settle();
+        }
         if (stage != Stage::temperature && stage != Stage::xtc) shorten();
         switch (stage) {
             case Stage::temperature: apply_temperature(); break;
@@ -212,6 +228,7 @@ class Candidates {
             }
         }
         if (temperature < 1e-6) {  // as good as 0: the most likely one
+            settle();
             keep_top_k(1);
             return;
         }
@@ -246,7 +263,7 @@ class Candidates {
 
     void keep_top_p(double p) {
         if (is_short_) return short_.keep_top_p(p, scale_);
-        const double total = row_.sum_exps(scale_, true), target = p * total;
+        const double total = row_.sum_exps(scale_, &w_.weights), target = p * total;
         if (is_list_ || !keep_head(target)) keep_prefix(w_.weights.data(), total, target, false);
     }
 
@@ -271,7 +288,7 @@ class Candidates {
     void keep_typical(double p) {
         if (is_short_) return short_.keep_typical(p, p_.typical_reaches, scale_);
         double weighted;
-        const double total = row_.sum_entropy(scale_, weighted, true);
+        const double total = row_.sum_entropy(scale_, weighted, &w_.weights);
         row_.distances(scale_, weighted / total);
         keep_prefix(w_.keys.data(), total, p * total, !p_.typical_reaches);
     }
@@ -285,8 +302,8 @@ class Candidates {
     // Turns the weights that a prefix search left into a row of their logits, which the next stage can work on.
     void settle() {
         if (!is_weighted_) return;
-        is_weighted_ = false;
-        search_.apply();
+        is_weighted_ = is_reweighed_ = false;
+        search_.apply(w_.weights.data());
         ValueList &list = free_list();
         size_t count = 0;
         int32_t places[kCollected];
@@ -352,6 +369,7 @@ class Candidates {
     bool is_list_ = false;      // the row is a list of candidates, not the whole vocabulary
     bool is_short_ = false;
     bool is_weighted_ = false;  // the candidates are the places of the row with a weight above 0
+    bool is_reweighed_ = false;  // and the temperature has changed since
     double weight_left_ = 0.0;
     int list_ = 0;
     size_t dropped_ = 0;  // places of the row that are no candidates any more

@@ -88,12 +88,14 @@ size_t PrefixSearch::find_sure(double target, double &weight) const {
     return at.block * kBlock + find_in_block(e, target, at, weight);
 }
 
-void PrefixSearch::apply() const {
-    double *sums = room(w_.more_sums, blocks_);
+double PrefixSearch::apply(float *weights) const {
     const BorderList &border = w_.borders[0];
-    k_.cut(keys_, weights_, blocks_, bracket_.least, sums);
     for (size_t i = 0; i < border.count; ++i)
-        if (!is_in(border.keys[i], border.places[i])) weights_[border.places[i]] = 0.0f;
+        if (!is_in(border.keys[i], border.places[i])) weights[border.places[i]] = 0.0f;
+    double *sums = room(w_.sums, blocks_), total = 0.0;
+    k_.cut(keys_, weights, blocks_, bracket_.least, sums);
+    for (size_t b = 0; b < blocks_; ++b) total += sums[b];
+    return total;
 }
 
 // Where the border most likely lies, from every n-th key, in buckets of their ordered bits: logarithmic ones. The weight

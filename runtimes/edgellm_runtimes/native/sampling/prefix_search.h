@@ -25,8 +25,9 @@ class PrefixSearch {
     // The place of the set where the running sum of its weights passes `target`, with its weight.
     size_t find(double target, double &weight) const;
 
-    // Sets the weights of all other places to 0.
-    void apply() const;
+    // Sets all other places of `weights`, which may be others than those of the search, to 0; workspace.sums follow.
+    // Returns their sum.
+    double apply(float *weights) const;
 
   private:
     struct Level {  // keys and weights that are searched

@@ -173,25 +173,25 @@ size_t Row::first_largest() const {
     return b * kBlock + static_cast<size_t>(places[0]);
 }
 
-double Row::sum_exps(double scale, bool store) {
+double Row::sum_exps(double scale, std::vector<float> *stored) {
     const float factor = base_two(scale);
     double *sums = room(w_.sums, blocks_);
-    float *stored = store ? room(w_.weights, blocks_ * kBlock) : nullptr;
+    float *to = stored ? room(*stored, blocks_ * kBlock) : nullptr;
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
-        k_.exp_sums(x, blocks, mask, largest_, factor, sums + first, stored ? stored + first * kBlock : nullptr);
+        k_.exp_sums(x, blocks, mask, largest_, factor, sums + first, to ? to + first * kBlock : nullptr);
     });
     double total = 0.0;
     for (size_t b = 0; b < blocks_; ++b) total += sums[b];
     return total;
 }
 
-double Row::sum_entropy(double scale, double &weighted, bool store) {
+double Row::sum_entropy(double scale, double &weighted, std::vector<float> *stored) {
     const float factor = base_two(scale);
     double *sums = room(w_.sums, blocks_), *products = room(w_.more_sums, blocks_);
-    float *stored = store ? room(w_.weights, blocks_ * kBlock) : nullptr;
+    float *to = stored ? room(*stored, blocks_ * kBlock) : nullptr;
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
         k_.exp_entropy(x, blocks, mask, largest_, factor, sums + first, products + first,
-                       stored ? stored + first * kBlock : nullptr);
+                       to ? to + first * kBlock : nullptr);
     });
     double total = 0.0;
     weighted = 0.0;

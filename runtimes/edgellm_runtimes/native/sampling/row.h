@@ -40,12 +40,11 @@ class Row {
     // The first place of the largest logit.
     size_t first_largest() const;
 
-    // Sum of e = exp((x - largest) * scale); sums of blocks are kept for `find`. With `store`, every e goes to
-    // workspace.weights.
-    double sum_exps(double scale, bool store = false);
+    // Sum of e = exp((x - largest) * scale); sums of blocks are kept for `find`. Every e goes to `stored`, where given.
+    double sum_exps(double scale, std::vector<float> *stored = nullptr);
 
     // The same, and the sum of e * (x - largest) * scale.
-    double sum_entropy(double scale, double &weighted, bool store = false);
+    double sum_entropy(double scale, double &weighted, std::vector<float> *stored = nullptr);
 
     // Number, sum and sum of squares of x - largest over the logits above -inf.
     void moments(double &count, double &sum, double &squares);

@@ -55,7 +55,8 @@ struct Workspace {
     std::vector<double> sums;
     std::vector<double> more_sums;
     std::vector<double> counts;
-    std::vector<float> weights;  // e of every logit
+    std::vector<float> weights;    // e of every logit
+    std::vector<float> reweighed;  // the same at another temperature
     std::vector<float> keys;
     std::vector<float> copies;  // of touched blocks
     std::vector<TouchedBlock> touched;
