@@ -36,3 +36,21 @@ def weights_of(cli: Cli) -> str:
     """The digest of the first bundle's model file."""
     row = cli.json("list")[0]
     return str(next(file["digest"] for file in cli.json("show", row["name"])["files"] if "gguf" in file["path"]))
+
+
+def without_pack_extra(blocker: Path) -> dict[str, str]:
+    """An environment in which the packages of edgellm[pack] are not installed; ``blocker`` is a new folder for it."""
+    blocker.mkdir()
+    (blocker / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Blocker:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('huggingface_hub', 'tokenizers', 'sentencepiece'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "import importlib.util\n"
+        "plain = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, package=None: "
+        "None if name in ('huggingface_hub', 'tokenizers', 'sentencepiece') else plain(name, package)\n"
+        "sys.meta_path.insert(0, Blocker())\n"
+    )
+    return {"PYTHONPATH": str(blocker)}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from cli_process import Cli
-from hub_cli import CHECKPOINT, GGUF, QUANTS, HubCli, leftovers, weights_of
+from hub_cli import CHECKPOINT, GGUF, QUANTS, HubCli, leftovers, weights_of, without_pack_extra
 
 from hub_server import TOKEN, HubServer
 
@@ -156,21 +156,7 @@ def test_unknown_names_say_what_there_is(client: HubCli) -> None:
 
 
 def test_a_missing_extra_names_its_command(client: HubCli, tmp_path: Path) -> None:
-    blocker = tmp_path / "blocked"
-    blocker.mkdir()
-    (blocker / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Blocker:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.partition('.')[0] in ('huggingface_hub', 'tokenizers', 'sentencepiece'):\n"
-        "            raise ModuleNotFoundError(name)\n"
-        "import importlib.util\n"
-        "plain = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, package=None: "
-        "None if name in ('huggingface_hub', 'tokenizers', 'sentencepiece') else plain(name, package)\n"
-        "sys.meta_path.insert(0, Blocker())\n"
-    )
-    without = {"PYTHONPATH": str(blocker)}
+    without = without_pack_extra(tmp_path / "blocked")
     refused = client.run("pull", CHECKPOINT, "--yes", status=1, environment=without)
     assert "pip install" in refused.stderr
     client.run("pull", f"{GGUF}:Q4_0", "--yes", environment=without)  # GGUF files need no extra

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_cli import CARD, QUANTS, HubCli, leftovers, weights_of
+from hub_cli import CARD, QUANTS, HubCli, leftovers, weights_of, without_pack_extra
 
 from gguf_parts import split_gguf
 from hub_server import HubServer
@@ -111,6 +111,11 @@ def test_pack_quantizes_for_several_devices_from_one_download(client: HubCli, hu
     client.run("pack", FLOATS, "--device", "raspberrypi5", "--device", "raspberrypi4", "--quant", "Q8_0")
     assert [row["recipe"] for row in client.json("list")] == ["Q8_0", "Q8_0"]
     assert hub.sent_bytes(".gguf") < tiny_gguf.stat().st_size + (4 << 20)
+
+
+def test_quantizing_floats_needs_no_extra(client: HubCli, tmp_path: Path) -> None:
+    client.run("pull", f"{FLOATS}:Q4_0", "--yes", environment=without_pack_extra(tmp_path / "blocked"))
+    assert client.json("list")[0]["recipe"] == "Q4_0"
 
 
 def test_a_name_that_is_no_recipe_says_what_there_is(client: HubCli) -> None:
