@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 
 # What the compiled module and the installed metadata depend on. Python files are used where they lie.
-NATIVE := CMakeLists.txt pyproject.toml $(wildcard runtimes/edgellm_runtimes/native/*) $(wildcard converters/edgellm_converters/native/*)
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard runtimes/edgellm_runtimes/native/* runtimes/edgellm_runtimes/native/sampling/*) $(wildcard converters/edgellm_converters/native/*)
 
 .PHONY: help demo test check oracle wheelhouse docs clean
 
