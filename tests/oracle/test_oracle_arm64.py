@@ -14,6 +14,8 @@ import pytest
 from oracle_tools import arm_python
 
 from edgellm_converters import _quantize
+from edgellm_runtimes.sampler import native_parameters
+from edgellm_runtimes.sampling import SamplingParams
 
 pytestmark = pytest.mark.oracle
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,6 +41,41 @@ read = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)(flag.callback)
 found["flag"] = [read(flag.data), flag.set(), read(flag.data)]
 print(json.dumps(found))
 """
+
+# The ARM Python has no NumPy: a memoryview is a matrix too.
+SAMPLE = """
+import array, json, sys
+sys.path.insert(0, sys.argv[1])
+from edgellm_runtimes import _sampling
+given = json.loads(sys.stdin.buffer.readline())
+rows, n_vocab = len(given["parameters"]), given["n_vocab"]
+values, bits = array.array("f"), array.array("I")
+values.frombytes(sys.stdin.buffer.read(rows * n_vocab * 4))
+bits.frombytes(sys.stdin.buffer.read())
+logits = memoryview(values).cast("B").cast("f", [rows, n_vocab])
+masks = memoryview(bits).cast("B").cast("I", [rows, len(bits) // rows])
+sequences = [_sampling.Sequence(parameters) for parameters in given["parameters"]]
+found = {"tiers": _sampling.tiers(), "steps": [], "kept": []}
+for sequence in sequences:
+    sequence.prompt(array.array("i", given["prompt"]))
+for step in range(given["steps"]):
+    tokens = _sampling.sample(sequences, logits, masks if step % 2 else None, 2)
+    found["steps"].append([tokens, [[s.logprob, s.top_logprobs, s.mirostat_mu] for s in sequences]])
+for i, sequence in enumerate(sequences):
+    row = memoryview(values)[i * n_vocab : (i + 1) * n_vocab].cast("B").cast("f", [1, n_vocab])
+    found["kept"].append(_sampling.distribution(sequence, row, uniforms=memoryview(bytes(16)).cast("d", [1, 2])))
+print(json.dumps(found))
+"""
+SAMPLED = [
+    {},
+    {"temperature": 0.0, "logprobs": 3},
+    {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temperature": 1.3, "logprobs": 5},
+    {"top_k": 0, "top_p": 0.97, "min_p": 0.0, "logprobs": 5, "logprob_scope": "processed"},
+    {"top_k": 0, "typical_p": 0.8, "order": "transformers"},
+    {"top_k": 2000, "top_n_sigma": 1.5, "xtc_probability": 0.5, "dynamic_temperature_range": 0.4, "order": "vllm"},
+    {"mirostat": 2, "repetition_penalty": 1.2, "frequency_penalty": 0.3},
+    {"dry_multiplier": 0.8, "logit_bias": {7: 4.0, 9: -100.0}, "temperature": 1.5},
+]
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +155,20 @@ def test_the_modules_work_on_an_arm_python(packages: Path) -> None:
         blocks, left = np.zeros(N_BLOCKS * size, np.uint8), np.zeros(N_BLOCKS, np.uint8)
         missed = _quantize.quantize(_quantize.kernel_names()[0], name, values, blocks, left)
         assert found[name] == [missed, hashlib.sha256(blocks.tobytes()).hexdigest()], name
+
+
+def test_an_arm_python_samples_the_same_tokens(packages: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    rows, n_vocab = len(SAMPLED), 40009
+    logits = rng.normal(0, 3, (rows, n_vocab)).astype(np.float32)
+    masks = rng.integers(0, 2**32, (rows, (n_vocab + 31) // 32), dtype=np.uint32)
+    parameters = [native_parameters(SamplingParams(**options), 11) for options in SAMPLED]
+    given = {"parameters": parameters, "n_vocab": n_vocab, "prompt": [5, 6, 7, 8, 5, 6, 7], "steps": 12}
+    stdin = json.dumps(given).encode() + b"\n" + logits.tobytes() + masks.tobytes()
+    found = on_arm(packages, SAMPLE, stdin)
+    wanted = json.loads(run([sys.executable, "-c", SAMPLE, tmp_path], input=stdin))
+    assert isinstance(found, dict)
+    assert found.pop("tiers") == ["neon"]
+    assert "neon" not in wanted.pop("tiers")
+    assert found == wanted  # tokens, log-probabilities, kept sets and probabilities, to the last bit
+    assert len({tuple(tokens) for tokens, _ in found["steps"]}) > 1
