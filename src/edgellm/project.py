@@ -22,7 +22,9 @@ _SizeText = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?\s*([kKmMgGtT][iI]?)?[bB]?
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What `edgellm pack` does when it is called without a model."""
 
-    source: Annotated[str, Meta(min_length=1, description="Checkpoint folder or GGUF file, relative to this file.")]
+    source: Annotated[
+        str, Meta(min_length=1, description="Checkpoint folder or GGUF file, relative to this file; or OWNER/MODEL.")
+    ]
     name: Annotated[str | None, Meta(description="Name of the bundle; default: the name of the source.")] = None
     revision: Annotated[str | None, Meta(description="Revision of the source, written into the bundle.")] = None
     devices: Annotated[
@@ -67,7 +69,8 @@ def project_template(source: str, device: str) -> str:
     text = f"""\
 # What `edgellm pack` does in this folder when it is called without a model.
 
-# A checkpoint folder (config.json, *.safetensors, tokenizer) or a GGUF file, relative to this file.
+# A checkpoint folder (config.json, *.safetensors, tokenizer) or a GGUF file, relative to this file; or a model of a hub
+# as OWNER/MODEL, with :QUANT for one of its GGUF files.
 source = {_toml_string(source)}
 
 # One bundle for each device; `edgellm devices` lists them.
@@ -78,7 +81,7 @@ recipe = "auto"
 
 # The rest is optional.
 # name = "my-model"            # default: the name of the source
-# revision = "v1.0"            # written into the bundle
+# revision = "v1.0"            # of a hub: branch, tag or commit to take; else only written into the bundle
 # context = 4096               # tokens of one conversation
 # sequences = 1                # conversations at the same time
 # memory = "4GiB"              # for devices that are sold with several sizes

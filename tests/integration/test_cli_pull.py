@@ -235,3 +235,13 @@ def test_json_of_pull(client: HubCli) -> None:
     assert first["packed"][0]["recipe"] == "Q4_0"
     again = json.loads(client.run("pull", f"{GGUF}:Q4_0", "--yes", "--json").stdout)
     assert (again["packed"], again["already_there"][0]["recipe"]) == ([], "Q4_0")
+
+
+def test_a_project_may_take_its_model_from_a_hub(client: HubCli, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    said = client.run("init", f"{GGUF}:Q4_0", "--device", "raspberrypi5", cwd=project).stderr
+    assert "taken from the hub" in said
+    assert "warning" not in said
+    client.run("pack", cwd=project)
+    assert [row["recipe"] for row in client.json("list")] == ["Q4_0"]
