@@ -226,17 +226,23 @@ void Row::distances(double scale, double centre) {
 
 size_t Row::collect(float threshold, ValueList &list) const {
     size_t count = 0;
-    int32_t places[kCollected];
-    for (size_t b = 0; b < blocks_; ++b) {
-        if (!(w_.block_largest[b] >= threshold)) continue;
-        const uint32_t *mask;
-        const float *x = block(b, mask);
-        float *values = room(list.values, count + kCollected) + count;
-        const int found = k_.collect(x, mask, threshold, places, values);
-        int32_t *ids = room(list.ids, count + kCollected) + count;
-        for (int i = 0; i < found; ++i) ids[i] = id(b * kBlock + static_cast<size_t>(places[i]));
+    float *values = room(list.values, blocks_ * kBlock + kCollected);
+    int32_t *ids = room(list.ids, blocks_ * kBlock + kCollected);
+    const auto collect_block = [&](const float *x, const uint32_t *mask, size_t b) {
+        int32_t *places = ids + count;
+        const int found = k_.collect(x, mask, threshold, places, values + count);
+        const int32_t first = static_cast<int32_t>(b) * kBlock;
+        if (ids_)
+            for (int i = 0; i < found; ++i) places[i] = ids_[first + places[i]];
+        else
+            for (int i = 0; i < found; ++i) places[i] += first;
         count += static_cast<size_t>(found);
-    }
+    };
+    for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
+        for (size_t b = 0; b < blocks; ++b)
+            if (w_.block_largest[first + b] >= threshold)
+                collect_block(x + b * kBlock, mask ? mask + b * kMaskWords : nullptr, first + b);
+    });
     return count;
 }
 

@@ -46,6 +46,10 @@ void Shortlist::keep_top_k(size_t k, bool keep_ties) {
 
 bool Shortlist::keep_mass(double target, double scale) {
     sum_exps(scale);
+    return keep_summed(target);
+}
+
+bool Shortlist::keep_summed(double target) {
     double reached = 0.0;
     for (size_t i = 0; i < size(); ++i) {
         reached += exps()[i];
@@ -57,7 +61,7 @@ bool Shortlist::keep_mass(double target, double scale) {
     return false;
 }
 
-void Shortlist::keep_top_p(double p, double scale) { keep_mass(p * sum_exps(scale), scale); }
+void Shortlist::keep_top_p(double p, double scale) { keep_summed(p * sum_exps(scale)); }
 
 void Shortlist::keep_min_p(double p, double scale) {
     const double least = logit(0) + exact_log(p) / scale;

@@ -41,6 +41,7 @@ class Shortlist {
     size_t find(double target, double &weight) const;
 
   private:
+    bool keep_summed(double target);  // `keep_mass` after `sum_exps`
     const double *exps() const { return w_->exps.data() + begin_; }
 
     Workspace *w_;
