@@ -85,8 +85,14 @@ def test_a_download_killed_fifty_times_ends_in_whole_files_and_no_leftovers(root
         flushed = Ranges()
         while kills < KILLS:
             asked = len(hub.requests)
+            sent = hub.sent_bytes("model.gguf")
             process_id = nursery.start()
-            time.sleep(chance.uniform(0.0, 0.2))
+            enough, deadline = sent + chance.uniform(0, 0.6) * WEIGHTS_BYTES, time.monotonic() + 60
+            while len(hub.requests) == asked or (  # by what was sent, so that a slow machine sees the same moments
+                hub.sent_bytes("model.gguf") < enough and not (folder / entry.sha256).exists()
+            ):
+                assert time.monotonic() < deadline, "the download stands still"
+                time.sleep(0.001)
             os.kill(process_id, signal.SIGKILL)
             killed = nursery.wait(process_id) == -signal.SIGKILL
             for request in hub.requests[asked:]:
