@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ def test_gc_leaves_a_download_that_is_being_packed(client: HubCli) -> None:
     while not taken:  # the download under its name, as the pack reads it
         assert process.poll() is None
         taken = list((client.home / "cache").glob("headers-*/files/*.gguf"))
+        time.sleep(0.001)
     os.killpg(process.pid, signal.SIGSTOP)
     there = taken[0].exists()
     client.run("gc", "--cache")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from hub_cli import GGUF, HubCli, leftovers
@@ -25,6 +26,7 @@ def stalled_fit(client: HubCli, hub: HubServer) -> subprocess.Popen[bytes]:
     process = client.start("fit", ONE_FILE)
     while not (hub.asked("cdn", "Q8_0") and mirrors(client)):
         assert process.poll() is None
+        time.sleep(0.005)
     return process
 
 
