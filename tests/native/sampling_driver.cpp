@@ -41,6 +41,7 @@ struct Group {
 template <Stage stage>
 void one_stage(Parameters &p, size_t, Random &random) {
     turn_on(stage, p, random);
+    if (random.below(2) == 0) turn_on_logprobs(p, random);
 }
 
 template <size_t order>
@@ -48,6 +49,7 @@ void any_stages(Parameters &p, size_t, Random &random) {
     p.order = order_of(order);
     for (const Stage stage : p.order)
         if (random.below(2) == 0) turn_on(stage, p, random);
+    if (random.below(2) == 0) turn_on_logprobs(p, random);
 }
 
 void anything(Parameters &p, size_t n_vocab, Random &random) {
