@@ -155,6 +155,14 @@ def test_a_mask_is_the_same_as_logits_of_minus_infinity(share: float) -> None:
         assert (Rig(params, Context(allowed=allowed)).distribution(row) == Rig(params).distribution(plain)).all()
 
 
+def test_the_least_finite_logit_does_not_overflow_the_standard_deviation() -> None:
+    row = np.random.default_rng(5).standard_normal(5003).astype(np.float32)
+    row[::2] = np.finfo(np.float32).min  # what some programs write where they mean -inf
+    sequence = _sampling.Sequence(native_parameters(SamplingParams(**OFF | {"top_n_sigma": 0.5}), 1))
+    ids, _ = _sampling.distribution(sequence, row[None])
+    assert ids == list(range(1, 5003, 2))
+
+
 def test_a_tier_can_be_forced_and_an_unknown_one_is_refused() -> None:
     program = (
         "from edgellm_runtimes import _sampling\n"

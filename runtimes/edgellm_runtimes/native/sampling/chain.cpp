@@ -256,6 +256,7 @@ class Candidates {
         if (is_short_) return short_.keep_top_n_sigma(n);
         double count, sum, squares;
         row_.moments(count, sum, squares);
+        if (!(squares < HUGE_VAL)) return;  // logits so far apart that those with any probability are within one sigma
         const double mean = sum / count, variance = squares / count - mean * mean;
         const double least = static_cast<double>(row_.largest()) - n * exact_sqrt(std::max(0.0, variance));
         keep_from(least == least ? least : static_cast<double>(kLowest));
