@@ -446,10 +446,12 @@ void choose(const Kernels &kernels, Workspace &workspace, const Sequence &sequen
     if (!wants_raw) {
         choice.logprob = exact_log(weight / total);
         candidates.top(top, total, choice.top_logprobs);
-        return;
+    } else {
+        if (!raw) raw = raw_logprobs(kernels, workspace, logits, n_vocab, top, choice);
+        choice.logprob = raw->of(static_cast<double>(logits[choice.token]));
     }
-    if (!raw) raw = raw_logprobs(kernels, workspace, logits, n_vocab, top, choice);
-    choice.logprob = raw->of(static_cast<double>(logits[choice.token]));
+    for (const auto &entry : choice.top_logprobs)  // told twice, it is the same number
+        if (entry.first == choice.token) choice.logprob = static_cast<double>(entry.second);
 }
 
 Outcome distribution(const Kernels &kernels, Workspace &workspace, const Sequence &sequence, const float *logits,
