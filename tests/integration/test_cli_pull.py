@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_process import Cli
@@ -245,3 +246,49 @@ def test_a_project_may_take_its_model_from_a_hub(client: HubCli, tmp_path: Path)
     assert "warning" not in said
     client.run("pack", cwd=project)
     assert [row["recipe"] for row in client.json("list")] == ["Q4_0"]
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        ("cdn", {"status": 503, "times": 2}),
+        ("cdn", {"status": 429, "times": 1, "headers": {"Retry-After": "1"}}),
+        ("cdn", {"cut_after": 3_000_000, "times": 2}),
+        ("cdn", {"status": 403, "times": 1}),
+        ("resolve", {"status": 502, "times": 2}),
+    ],
+)
+def test_a_checkpoint_arrives_through_faults(client: HubCli, hub: HubServer, where: str, fault: dict[str, Any]) -> None:
+    client.run("fit", CHECKPOINT)
+    hub.fault(where, "model.safetensors", skip=2, **fault)  # after the headers, which pull reads again
+    done = client.run("pull", CHECKPOINT, "--quant", "Q4_0", "--yes")
+    assert "retrying" in done.stderr
+    assert [row["recipe"] for row in client.json("list")] == ["Q4_0"]
+
+
+def test_wrong_bytes_of_a_checkpoint_leave_nothing(client: HubCli, hub: HubServer) -> None:
+    hub.fault("cdn", "model.safetensors", times=None, corrupt_at=9_000_000)
+    refused = client.run("pull", CHECKPOINT, "--quant", "Q4_0", "--yes", status=5)
+    assert "model.safetensors arrived with the sha256" in refused.stderr
+    assert not list((client.home / "hf").rglob("model.safetensors"))
+    hub.clear_faults()
+    client.run("pull", CHECKPOINT, "--quant", "Q4_0", "--yes")
+
+
+def test_gc_of_the_cache_removes_a_checkpoint_that_stopped_on_the_way(repositories: Path, tmp_path: Path) -> None:
+    with HubServer(repositories, bytes_per_s=4_000_000) as hub:
+        client = HubCli(tmp_path / "home", hub.url)
+        process = client.start("pull", CHECKPOINT, "--yes")
+        parts: list[Path] = []
+        while not parts:
+            assert process.poll() is None
+            parts = list((client.home / "hf").rglob(f"{'[0-9a-f]' * 64}.part"))  # of the weights
+            time.sleep(0.005)
+        client.run("gc", "--cache")
+        assert parts[0].exists()  # it is arriving
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        client.run("gc", "--cache")
+    assert not parts[0].exists()
+    assert not list((client.home / "hf").rglob("*.journal"))
+    assert list((client.home / "hf").rglob("[0-9a-f]" * 40))  # whole files are everybody's

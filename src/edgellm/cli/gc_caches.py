@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -55,6 +56,8 @@ def clean_caches(store: Store, paths: Paths, *, hub: bool, dry_run: bool) -> Cle
     """Remove what no running process holds. Raises AccessError."""
     held = sum(download.held for download in list_downloads(store.downloads))
     downloads = remove_downloads(store.downloads, dry_run=dry_run)
+    for model in cached_models(hub_cache()):  # what stopped on the way there is ours; what is whole is everybody's
+        downloads += remove_downloads(Path(model.path) / "blobs", dry_run=dry_run, finished=False)
     cache_bytes, held_entries = clear_cache(paths.cache, dry_run=dry_run)
     held += held_entries
     models = remove_cached_models(hub_cache(), dry_run=dry_run) if hub else []

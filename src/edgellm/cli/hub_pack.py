@@ -128,23 +128,21 @@ def _fetch_and_pack(
 ) -> list[PackedBundle]:
     from edgellm.sources.hub.client import HubClient
     from edgellm.sources.hub.settings import hub_settings
-    from edgellm_converters.pack import pack
+    from edgellm.sources.local import LocalSource
+    from edgellm.sources.snapshot import snapshot
 
-    settings = hub_settings()
-    if order.gguf is None:
-        from edgellm.sources.local import LocalSource
-        from edgellm.sources.snapshot import snapshot
-
-        folder = snapshot(order.model.repository, order.files, settings, progress, cancel)
-        return _pack(job, order, LocalSource("checkpoint", folder, order.origin.bundle_name), pack, progress, cancel)
     with contextlib.ExitStack() as stack:
-        here = _in_store(job, order, stack, progress, cancel)
+        here = _in_store(job, order, stack, progress, cancel) if order.gguf is not None else None
         if here is not None:
-            paths = [here]
+            source = _named(order, [here], mirror)
         else:
-            client = stack.enter_context(HubClient(settings, progress=progress, cancel=cancel))
-            paths = _downloaded(job, order, client, stack, progress, cancel)
-        packed = _pack(job, order, _named(order, paths, mirror), pack, progress, cancel)
+            client = stack.enter_context(HubClient(hub_settings(), progress=progress, cancel=cancel))
+            if order.gguf is not None:
+                source = _named(order, _downloaded(job, order, client, stack, progress, cancel), mirror)
+            else:
+                folder = snapshot(client, order.model.repository, order.files, progress, cancel)
+                source = LocalSource("checkpoint", folder, order.origin.bundle_name)
+        packed = _pack(job, order, source, progress, cancel)
     _remove_downloads(job, order)
     return packed
 
@@ -194,13 +192,10 @@ def _remove_downloads(job: HubJob, order: HubOrder) -> None:
 
 
 def _pack(
-    job: HubJob,
-    order: HubOrder,
-    source: LocalSource,
-    pack: Callable[..., list[PackedBundle]],
-    progress: Progress,
-    cancel: CancelToken,
+    job: HubJob, order: HubOrder, source: LocalSource, progress: Progress, cancel: CancelToken
 ) -> list[PackedBundle]:
+    from edgellm_converters.pack import pack
+
     request = replace(
         job.request,
         source=source,

@@ -49,9 +49,9 @@ def _download(order: HubOrder, store: Store) -> tuple[Path, int]:
         from edgellm.sources.download import missing_bytes
 
         return store.downloads, missing_bytes(order.files, store.downloads)
-    from edgellm.sources.snapshot import hub_cache, missing_snapshot_bytes, require_hub_library
+    from edgellm.sources.snapshot import hub_cache, missing_snapshot_bytes, require_pack_extra
 
-    require_hub_library()
+    require_pack_extra()
     return hub_cache(), missing_snapshot_bytes(order.model.repository, order.files)
 
 

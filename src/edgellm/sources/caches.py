@@ -80,7 +80,7 @@ def _models(folder: Path) -> Iterator[CachedModel]:
 
 
 def _is_held(locks: Path) -> bool:
-    """huggingface_hub holds an flock on a file here for each blob that it downloads."""
+    """huggingface_hub and edgellm hold an flock on a file here for each blob that they download."""
     for path in locks.glob("*.lock") if locks.is_dir() else ():
         with _unlocked(path) as free:
             if not free:

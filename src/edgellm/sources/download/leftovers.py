@@ -38,10 +38,15 @@ def list_downloads(folder: Path) -> list[Download]:
         return list(_find(folder))
 
 
-def remove_downloads(folder: Path, *, dry_run: bool = False) -> list[Download]:
-    """Remove every download that is not held; returns them. With ``dry_run`` only says which."""
+def remove_downloads(folder: Path, *, dry_run: bool = False, finished: bool = True) -> list[Download]:
+    """Remove every download that is not held; returns them. With ``dry_run`` only says which.
+
+    ``finished=False`` removes only what did not arrive whole.
+    """
     removed = []
     for download in list_downloads(folder):
+        if not finished and download.state == "finished":
+            continue
         if not download.held and (dry_run or _remove(download)):
             removed.append(download)
     if not dry_run:
