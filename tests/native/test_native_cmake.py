@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
-from native_build import REPOSITORY, kernel_sources, require_compiler, run
+from native_build import CONVERTERS, REPOSITORY, kernel_sources, require_compiler, run
+from sampling_build import SAMPLING, module_sources
+
+KERNEL_FOLDERS = [CONVERTERS, SAMPLING]
 
 
-def quantize_commands(compiler: str, folder: Path, processor: str) -> dict[str, list[str]]:
-    """Source of the module _quantize -> words of its compile command; `processor` is what CMake is told."""
+def compile_commands(compiler: str, folder: Path, processor: str) -> dict[Path, list[str]]:
+    """Source of a module that has kernels -> words of its compile command; `processor` is what CMake is told."""
     cmake, ninja = shutil.which("cmake"), shutil.which("ninja")
     if cmake is None or ninja is None:
         pytest.skip("needs cmake and ninja")
@@ -35,11 +37,8 @@ def quantize_commands(compiler: str, folder: Path, processor: str) -> dict[str, 
     build = folder / "build"
     run([cmake, "-G", "Ninja", "-S", REPOSITORY, "-B", build, *(f"-D{name}={value}" for name, value in values.items())])
     commands = json.loads((build / "compile_commands.json").read_text())
-    return {
-        Path(entry["file"]).name: entry["command"].split()
-        for entry in commands
-        if f"converters{os.sep}edgellm_converters" in entry["file"]
-    }
+    found = {Path(entry["file"]).resolve(): entry["command"].split() for entry in commands}
+    return {path: words for path, words in found.items() if path.parent in KERNEL_FOLDERS}
 
 
 @pytest.mark.parametrize("processor", ["its own", "x86_64"])
@@ -47,21 +46,23 @@ def quantize_commands(compiler: str, folder: Path, processor: str) -> dict[str, 
 def test_no_x86_kernel_goes_to_another_processor(name: str, processor: str, tmp_path: Path) -> None:
     # A wrong CMAKE_SYSTEM_PROCESSOR is what a macOS build for the other architecture has.
     told = name.split("-")[0] if processor == "its own" else processor
-    commands = quantize_commands(require_compiler(name), tmp_path, told)
-    assert sorted(commands) == ["kernels_baseline.cpp", "module.cpp"]
+    commands = compile_commands(require_compiler(name), tmp_path, told)
+    for folder in KERNEL_FOLDERS:
+        kernels = {path.name for path in commands if path.parent == folder and path.name.startswith("kernels_")}
+        assert kernels == {"kernels_baseline.cpp"}
+        assert "-ffp-contract=off" in commands[folder / "kernels_baseline.cpp"]
     for words in commands.values():
         assert not [word for word in words if word.startswith("-m") or "X86" in word]
-    assert "-ffp-contract=off" in commands["kernels_baseline.cpp"]
 
 
 def test_x86_has_every_kernel_without_contraction(tmp_path: Path) -> None:
     compiler = require_compiler("g++")
-    kernels = kernel_sources(compiler)
-    if len(kernels) == 1:
+    sources = [*kernel_sources(compiler), *module_sources(compiler)]
+    if CONVERTERS / "kernels_avx2.cpp" not in dict(sources):
         pytest.skip("the compiler does not build for x86-64")
-    commands = quantize_commands(compiler, tmp_path, "unknown")
-    assert sorted(commands) == sorted(["module.cpp", *(source.name for source, _ in kernels)])
+    commands = compile_commands(compiler, tmp_path, "unknown")
+    assert commands.keys() == {folder / "module.cpp" for folder in KERNEL_FOLDERS} | dict(sources).keys()
     assert all("-DEDGELLM_X86_KERNELS" in words for words in commands.values())
-    for source, flags in kernels:
+    for source, flags in sources:
         assert "-ffp-contract=off" in flags
-        assert set(flags) <= set(commands[source.name])
+        assert set(flags) <= set(commands[source])
