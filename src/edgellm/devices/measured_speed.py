@@ -20,9 +20,12 @@ from edgellm.formats.ggml_types import TYPES
 
 __all__ = ["measured_decode", "measured_prefill", "range_half"]
 
-# How far the sum lay from whole models that were measured beside it (tests/benchmarks/fit.py). The widest range is that
-# of models with parts that were not measured, for which another type stood, and of machines that were not steady.
+# How far the sum lay from whole models that were measured beside it (tests/benchmarks/fit.py). No range is narrower
+# than what a machine's speed varies from one hour to the next, which the minutes of a calibration do not show. The
+# widest range is that of models with parts that were not measured, for which another type stood, and of unsteady
+# machines.
 _MODEL_ERROR = 0.12
+_NARROWEST = 0.20
 _WIDEST = 0.40
 _SMALL_SHARE = 0.05  # of the weights: too little to matter
 
@@ -72,7 +75,7 @@ def measured_prefill(
 
 def range_half(measured: Measured) -> float:
     """Half the width of a predicted range, as a share, where every type in the model was measured."""
-    return min(_WIDEST, _MODEL_ERROR + measured.spread)
+    return min(_WIDEST, max(_NARROWEST, _MODEL_ERROR + measured.spread))
 
 
 def _computed_for_all(shape: ModelShape) -> list[TensorShape]:

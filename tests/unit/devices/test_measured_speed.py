@@ -58,7 +58,7 @@ def decode(shape: ModelShape, run: RunSettings = PLAIN, *, users: int = 1, fille
     return measured_decode(shape, run, AVX2, MEASURED, users=users, filled=filled)
 
 
-def around(seconds: float, half: float = 0.17) -> tuple[float, float]:
+def around(seconds: float, half: float = 0.2) -> tuple[float, float]:
     """Both ends of the range for one step of ``seconds``, as they are printed."""
     return float(f"{(1 - half) / seconds:.3g}"), float(f"{(1 + half) / seconds:.3g}")
 
@@ -70,7 +70,7 @@ def ends(found: SpeedRange) -> tuple[float, float]:
 def test_a_token_takes_the_sum_of_matrices_values_and_attention() -> None:
     assert ends(decode(UNTIED)) == around(QUERY_S + OUTPUT_S + VALUES_S + 0.2e-3)
     assert ends(decode(UNTIED, filled=1000)) == around(QUERY_S + OUTPUT_S + VALUES_S + 0.4e-3)
-    assert decode(UNTIED).basis == "made up; +-17%: rounds lay +-5% apart"
+    assert decode(UNTIED).basis == "made up; +-20%: rounds lay +-5% apart"
 
 
 def test_no_more_tokens_are_seen_than_the_context_holds() -> None:
@@ -122,7 +122,7 @@ def test_a_form_that_was_not_measured_counts_as_the_other_form() -> None:
 def test_a_little_of_an_unknown_type_does_not_widen_the_range() -> None:
     router = matrix("blk.0.router", 100, 100, "F32")
     found = decode(model(QUERY, OUTPUT, router))
-    assert (found.high - found.low) / (found.high + found.low) == pytest.approx(0.17, abs=0.005)
+    assert (found.high - found.low) / (found.high + found.low) == pytest.approx(0.2, abs=0.005)
 
 
 def test_a_window_limits_what_attention_sees() -> None:
@@ -165,6 +165,6 @@ def test_a_recurrent_state_widens_the_range() -> None:
     assert ends(found) == around(QUERY_S + OUTPUT_S + VALUES_S + 0.2e-3, 0.40)
 
 
-@pytest.mark.parametrize(("spread", "half"), [(0.0, 0.12), (0.05, 0.17), (0.2, 0.32), (1.0, 0.40)])
+@pytest.mark.parametrize(("spread", "half"), [(0.0, 0.20), (0.08, 0.20), (0.2, 0.32), (1.0, 0.40)])
 def test_what_lay_further_apart_is_predicted_within_a_wider_range(spread: float, half: float) -> None:
     assert range_half(msgspec.structs.replace(MEASURED, spread=spread)) == pytest.approx(half)
