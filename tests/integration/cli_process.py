@@ -63,3 +63,13 @@ class Cli:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+
+def read_until(process: subprocess.Popen[bytes], text: bytes) -> list[bytes]:
+    """Lines on stderr up to the one with ``text``."""
+    assert process.stderr is not None
+    lines: list[bytes] = []
+    while not lines or text not in lines[-1]:
+        lines.append(process.stderr.readline())
+        assert lines[-1], b"".join(lines)
+    return lines

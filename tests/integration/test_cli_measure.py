@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
+from cli_process import Cli, read_until
 
 import edgellm_runtimes.calibrate
 from edgellm.cli.context import load_device
@@ -88,9 +88,7 @@ def test_stopped_in_the_middle_it_leaves_the_old_result_and_no_child(cli: Cli, n
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    assert process.stderr is not None
-    while b"measure Q8_0" not in process.stderr.readline():
-        assert process.poll() is None
+    read_until(process, b"measure Q8_0")
     process.send_signal(number)
     process.communicate(timeout=60)  # to the end of both streams: no child holds a copy of them
     status = process.returncode

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli_process import Cli
+from cli_process import Cli, read_until
 
 import edgellm_runtimes.calibrate
 from edgellm.cli.detect_command import detect
@@ -200,16 +200,6 @@ def test_a_disk_that_fills_up_meanwhile_leaves_the_old_result(disk: Path, monkey
         with pytest.raises(NoSpaceError, match="No space left"):
             detect(measure=True, as_json=False, quiet=True)
         assert contents(disk / "state") == {"calibration.json": b"the old one"}
-
-
-def read_until(process: subprocess.Popen[bytes], text: bytes) -> list[bytes]:
-    """Lines on stderr up to the one with ``text``."""
-    assert process.stderr is not None
-    lines: list[bytes] = []
-    while not lines or text not in lines[-1]:
-        lines.append(process.stderr.readline())
-        assert lines[-1], b"".join(lines)
-    return lines
 
 
 def test_of_two_at_once_the_second_waits_until_the_first_is_done_or_dead(cli: Cli) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "build_kernels_driver",
     "build_runtime_driver",
     "compile_all",
+    "digests_by_tier",
     "kernel_sources",
     "require_compiler",
     "require_sanitizers",
@@ -49,6 +51,15 @@ def run(command: Sequence[str | Path]) -> str:
     done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment, check=False)
     assert done.returncode == 0, f"{' '.join(words)}\nexit status {done.returncode}\n{done.stderr}"
     return done.stdout
+
+
+def digests_by_tier(output: str) -> dict[str, list[str]]:
+    """Tier -> the lines that a driver printed for it, without its name: what was computed, its digest, counts."""
+    tiers = defaultdict(list)
+    for line in output.splitlines():
+        tier, rest = line.split(" ", 1)
+        tiers[tier].append(rest)
+    return dict(tiers)
 
 
 def require_compiler(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sysconfig
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from native_build import (
     WARNINGS,
     build_kernels_driver,
     build_runtime_driver,
+    digests_by_tier,
     kernel_sources,
     require_compiler,
     require_sanitizers,
@@ -24,15 +24,6 @@ from native_build import (
 
 COMPILERS = ["g++", "clang++"]
 CROSS = [("aarch64-linux-gnu-g++", "qemu-aarch64"), ("riscv64-linux-gnu-g++", "qemu-riscv64")]
-
-
-def digests_by_tier(output: str) -> dict[str, list[str]]:
-    """Tier -> its lines, without its name; they hold the digest and how many super-blocks were written and left."""
-    tiers = defaultdict(list)
-    for line in output.splitlines():
-        tier, rest = line.split(" ", 1)
-        tiers[tier].append(rest)
-    return dict(tiers)
 
 
 @pytest.fixture(scope="session")

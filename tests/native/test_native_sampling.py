@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
 import pytest
-from native_build import SANITIZE, require_compiler, require_sanitizers, run
+from native_build import SANITIZE, digests_by_tier, require_compiler, require_sanitizers, run
 from sampling_build import Builds, module_sources
 
 # Seed, cases for each group, longest row: every vocabulary of the driver at least once in each group. A larger second
@@ -34,15 +33,6 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Builds:
     """The programs, built once for all test processes of a run."""
     folder = tmp_path_factory.getbasetemp()
     return Builds((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "sampling-builds")
-
-
-def digests_by_tier(output: str) -> dict[str, list[str]]:
-    """Tier -> its lines, without its name: group, digest, number of tokens, number of tokens to choose from."""
-    tiers = defaultdict(list)
-    for line in output.splitlines():
-        tier, rest = line.split(" ", 1)
-        tiers[tier].append(rest)
-    return dict(tiers)
 
 
 @cache

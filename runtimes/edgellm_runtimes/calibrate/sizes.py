@@ -16,7 +16,7 @@ _CACHES = 3  # times the last cache: from a cache every type would look faster t
 _LEAST_BYTES = 48 << 20  # of weights; some processors do not show their last cache
 _UNKNOWN_CACHE_BYTES = 16 << 20
 # Per weight: in the smallest type, Q4_0, and in the one of both models, Q8_0.
-_WIDE_BYTES, _NARROW_BYTES = 4.5 / 8, 8.5 / 8
+_WIDE_BYTES, _NARROW_BYTES = (row_bytes(type_name, 256) / 256 for type_name in ("Q4_0", "Q8_0"))
 _MOST_LAYERS = {"wide": 8, "narrow": 48}
 _PROCESS_BYTES = 5  # per weight, of the child that has it in F16: the file, what is read of it, the work of a step
 _CHILD_BYTES = 96 << 20  # Python, llama.cpp, the KV cache and the work of a step; measured on x86-64

@@ -1,8 +1,8 @@
 """Speed on a machine that was calibrated: the measured time of every matrix of the model, and what lies between them.
 
 A step of one token takes the sum of 2 x weights / decode speed of their type, a time for each value that goes into or
-comes out of a matrix, and attention over what is in the cache. A prompt takes the same for each of
-its tokens, with other speeds.
+comes out of a matrix, and attention over what is in the cache. A prompt takes the same for each of its tokens, with
+other speeds.
 """
 
 from __future__ import annotations

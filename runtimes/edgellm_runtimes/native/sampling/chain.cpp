@@ -18,7 +18,6 @@ namespace {
 constexpr size_t kShort = 1024;    // from here down a list is sorted
 constexpr size_t kHead = 256;      // most distributions have their mass in so many tokens
 constexpr size_t kFewest = 64;     // so many are sorted at once
-constexpr double kLog2 = 0.69314718055994531;
 enum : uint32_t { kTokenDraw = 0, kXtcDraw = 1 };
 
 // The candidates after any number of stages: all of a row, a long list of what is left of it (a row again, of compacted
@@ -307,8 +306,8 @@ class Candidates {
         search_.apply(w_.weights.data());
         ValueList &list = free_list();
         size_t count = 0;
-        int32_t places[kCollected];
-        float found_weights[kCollected];
+        int32_t places[kBlock];
+        float found_weights[kBlock];
         for (size_t b = 0; b < row_.blocks(); ++b) {
             const int found = kernels_.collect(row_.weights() + b * kBlock, nullptr, 1e-38f, places, found_weights);
             if (!found) continue;
@@ -352,7 +351,7 @@ class Candidates {
     void keep_surprise_below(double bits) {
         if (is_short_) return short_.keep_surprise_below(bits, scale_);
         const double total = row_.sum_exps(scale_);
-        const double least = static_cast<double>(row_.largest()) + (exact_log(total) - bits * kLog2) / scale_;
+        const double least = static_cast<double>(row_.largest()) + (exact_log(total) - bits * kLn2) / scale_;
         const bool leaves_one = !(least <= static_cast<double>(row_.largest()));
         keep_from(leaves_one ? static_cast<double>(row_.largest()) : least, leaves_one ? 1 : SIZE_MAX);
     }
@@ -438,7 +437,7 @@ void choose(const Kernels &kernels, Workspace &workspace, const Sequence &sequen
         candidates.run_stages();
         choice.token = candidates.draw(weight, total);
         if (p.mirostat) {
-            const double surprise = -exact_log(weight / total) / kLog2;
+            const double surprise = -exact_log(weight / total) / kLn2;
             choice.mirostat_mu -= static_cast<double>(p.mirostat_eta) * (surprise - static_cast<double>(p.mirostat_tau));
         }
     }

@@ -9,7 +9,6 @@ namespace edgellm::sampling {
 constexpr int kBlock = 256;
 constexpr int kGroups = 16;  // groups of a block: its elements i with the same i % 16
 constexpr int kPivots = 4;
-constexpr int kCollected = kBlock + 16;  // room for what `collect` writes: whole registers
 
 // `mask` has one bit per logit, 0 = not allowed, 8 words per block; nullptr allows all. A logit that is not allowed
 // counts as -inf. `shift` is the row's largest logit and `scale` is log2(e) / temperature: e = 2^((x - shift) * scale) <= 1.
@@ -37,8 +36,7 @@ struct Kernels {
     void (*moments)(const float *x, size_t blocks, const uint32_t *mask, float shift, double *counts, double *sums,
                     double *squares);
 
-    // The logits of one block that are >= threshold, in their order: place in the block and value. Both outputs have room
-    // for 256 + 16. Returns how many.
+    // The logits of one block that are >= threshold, in their order: place in the block and value. Returns how many.
     int (*collect)(const float *x, const uint32_t *mask, float threshold, int32_t *places, float *values);
 
     // -|(x - shift) * scale - centre| for every logit; -inf for one that is not allowed.
@@ -54,7 +52,7 @@ struct Kernels {
     void (*cut)(const float *keys, float *weights, size_t blocks, float threshold, double *sums);
 
     // Of each block the sum of the weights whose key is >= below; and of all blocks the keys in [from, below), in their
-    // order: place and value. Both outputs have room for 16 more than there are keys. Returns how many.
+    // order: place and value. Returns how many.
     size_t (*split)(const float *keys, const float *weights, size_t blocks, float from, float below, double *sums,
                     int32_t *places, float *found);
 };

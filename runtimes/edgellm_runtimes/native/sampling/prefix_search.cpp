@@ -124,7 +124,7 @@ PrefixSearch::Bracket PrefixSearch::guess(const Level &level, double total) cons
 
     const double each = static_cast<double>(step), wanted = target_ - level.above;
     double above = 0.0, squares_above = 0.0;  // of this bucket and those before it, from the highest
-    Bracket bracket{kLowestKey, HUGE_VALF};
+    Bracket bracket{kLowest, HUGE_VALF};
     for (uint32_t bucket = (high - low) >> shift;; --bucket) {
         above += weights[bucket];
         squares_above += squares[bucket];
@@ -135,7 +135,7 @@ PrefixSearch::Bracket PrefixSearch::guess(const Level &level, double total) cons
         const float edge = from_ordered_bits(low + (bucket << shift));  // the least key of this bucket
         if (mass + error < wanted) bracket.sure = edge;
         if (mass - error >= wanted) {
-            bracket.least = std::max(kLowestKey, edge);
+            bracket.least = std::max(kLowest, edge);
             break;
         }
         if (bucket == 0) break;
@@ -146,7 +146,7 @@ PrefixSearch::Bracket PrefixSearch::guess(const Level &level, double total) cons
 // Draws the bracket together with four pivots at a time. Keys are compared as ordered integers, so that this ends however
 // they are spread.
 PrefixSearch::Bracket PrefixSearch::bisect(const Level &level) const {
-    uint32_t low = ordered_bits(kLowestKey), high = ordered_bits(HUGE_VALF);
+    uint32_t low = ordered_bits(kLowest), high = ordered_bits(HUGE_VALF);
     double count_low = static_cast<double>(level.count), count_high = 0.0;
     while (count_low - count_high > static_cast<double>(kSorted) && high - low > 1) {
         float pivots[kPivots];

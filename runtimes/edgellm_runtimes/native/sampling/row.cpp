@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "running_sum.h"
+#include "scalar_math.h"
 
 namespace edgellm::sampling {
 namespace {
@@ -15,7 +16,6 @@ inline bool allowed(const uint32_t *mask, size_t i) { return !mask || (mask[i / 
 
 // Kernels take the factor of an exponent of 2.
 inline float base_two(double scale) { return static_cast<float>(scale * 1.4426950408889634); }
-constexpr double kLog2 = 0.69314718055994531;
 
 constexpr size_t kRun = 32;       // blocks of a run in which the largest logit is looked for as one
 constexpr size_t kBuckets = 256;  // of a histogram of maxima
@@ -132,15 +132,7 @@ bool Row::find_only_largest() {
         }
     });
     largest_ = best + 0.0f;
-    for (size_t b = best_block; b < best_block + best_blocks; ++b) {
-        const uint32_t *mask;
-        const float *x = block(b, mask);
-        int32_t places[kCollected];
-        float values[kCollected];
-        if (!k_.collect(x, mask, largest_, places, values)) continue;
-        place_ = b * kBlock + static_cast<size_t>(places[0]);
-        break;
-    }
+    place_ = first_largest_from(best_block, best_block + best_blocks);
     return !bad;
 }
 
@@ -156,21 +148,20 @@ const float *Row::block(size_t b, const uint32_t *&mask) const {
     return x_ + b * kBlock;
 }
 
-float Row::at(size_t i) const {
-    const uint32_t *mask;
-    const float value = block(i / kBlock, mask)[i % kBlock];
-    return allowed(mask, i % kBlock) ? value : -HUGE_VALF;
-}
-
 size_t Row::first_largest() const {
     const float *largest = w_.block_largest.data();
-    const size_t b = static_cast<size_t>(std::find(largest, largest + blocks_, largest_) - largest);
-    const uint32_t *mask;
-    const float *x = block(b, mask);
-    int32_t places[kCollected];
-    float values[kCollected];
-    k_.collect(x, mask, largest_, places, values);
-    return b * kBlock + static_cast<size_t>(places[0]);
+    return first_largest_from(static_cast<size_t>(std::find(largest, largest + blocks_, largest_) - largest), blocks_);
+}
+
+size_t Row::first_largest_from(size_t begin, size_t end) const {
+    for (size_t b = begin; b < end; ++b) {
+        const uint32_t *mask;
+        const float *x = block(b, mask);
+        int32_t places[kBlock];
+        float values[kBlock];
+        if (k_.collect(x, mask, largest_, places, values)) return b * kBlock + static_cast<size_t>(places[0]);
+    }
+    return 0;  // a row of NaN
 }
 
 double Row::sum_exps(double scale, std::vector<float> *stored) {
@@ -199,7 +190,7 @@ double Row::sum_entropy(double scale, double &weighted, std::vector<float> *stor
         total += sums[b];
         weighted += products[b];
     }
-    weighted *= kLog2;
+    weighted *= kLn2;
     return total;
 }
 
@@ -217,7 +208,7 @@ void Row::moments(double &count, double &sum, double &squares) {
 }
 
 void Row::distances(double scale, double centre) {
-    const float factor = base_two(scale), middle = static_cast<float>(centre / kLog2);
+    const float factor = base_two(scale), middle = static_cast<float>(centre / kLn2);
     float *keys = room(w_.keys, blocks_ * kBlock);
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
         k_.distances(x, blocks, mask, largest_, factor, middle, keys + first * kBlock);
@@ -226,8 +217,8 @@ void Row::distances(double scale, double centre) {
 
 size_t Row::collect(float threshold, ValueList &list) const {
     size_t count = 0;
-    float *values = room(list.values, blocks_ * kBlock + kCollected);
-    int32_t *ids = room(list.ids, blocks_ * kBlock + kCollected);
+    float *values = room(list.values, blocks_ * kBlock);
+    int32_t *ids = room(list.ids, blocks_ * kBlock);
     const auto collect_block = [&](const float *x, const uint32_t *mask, size_t b) {
         int32_t *places = ids + count;
         const int found = k_.collect(x, mask, threshold, places, values + count);

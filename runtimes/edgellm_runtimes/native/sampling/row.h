@@ -10,8 +10,6 @@
 
 namespace edgellm::sampling {
 
-constexpr float kLowest = -3.402823466e38f;  // the least finite logit
-
 class Row {
   public:
     Row(const Kernels &kernels, Workspace &workspace) : k_(kernels), w_(workspace) {}
@@ -35,7 +33,6 @@ class Row {
     size_t blocks() const { return blocks_; }
     float largest() const { return largest_; }
     int32_t id(size_t i) const { return ids_ ? ids_[i] : static_cast<int32_t>(i); }
-    float at(size_t i) const;
 
     // The first place of the largest logit.
     size_t first_largest() const;
@@ -70,6 +67,7 @@ class Row {
 
   private:
     float largest_of_blocks();
+    size_t first_largest_from(size_t begin, size_t end) const;  // looks in these blocks
     template <class Pass>
     void for_runs(Pass pass) const;
 

@@ -7,6 +7,8 @@
 
 namespace edgellm::sampling {
 
+constexpr double kLn2 = 0.69314718055994531;
+
 inline double power_of_two(int n) {  // -1022 <= n <= 1023
     const uint64_t bits = static_cast<uint64_t>(n + 1023) << 52;
     double value;

@@ -127,7 +127,7 @@ void Shortlist::drop_top_choices(double threshold, double scale) {
 }
 
 void Shortlist::keep_surprise_below(double bits, double scale) {
-    const double least = sum_exps(scale) * exact_exp(-bits * 0.69314718055994531);
+    const double least = sum_exps(scale) * exact_exp(-bits * kLn2);
     size_t kept = 1;
     while (kept < size() && exps()[kept] >= least) ++kept;
     end_ = begin_ + kept;
