@@ -8,7 +8,7 @@ first and raised as BackendError.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -27,11 +27,16 @@ __all__ = [
     "BackendLimits",
     "BackendSettings",
     "CacheFullError",
+    "Capability",
     "DecodeAbortedError",
     "ModelFacts",
     "TokenSlice",
     "Vocabulary",
 ]
+
+
+Capability = Literal["adapters", "embeddings", "save", "shift"]
+"""What not every backend, or not every model, can do; asked for where it is lacking, it raises UnsupportedError."""
 
 
 class CacheFullError(BackendError):
@@ -111,11 +116,9 @@ class Vocabulary(Protocol):
 
 
 class Backend(Protocol):
-    """One loaded model with its KV cache. One thread at a time, the vocabulary apart.
+    """One loaded model with its KV cache. One thread at a time, the vocabulary apart."""
 
-    Saving and restoring the state of a sequence will join the sequence operations.
-    """
-
+    capabilities: frozenset[Capability]
     limits: BackendLimits
     settings: BackendSettings
     facts: ModelFacts

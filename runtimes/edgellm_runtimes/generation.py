@@ -8,17 +8,76 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError
+from edgellm.errors import EdgeLLMError, UsageError
 from edgellm_runtimes.detokenizer import StopMatcher
+from edgellm_runtimes.grammar import Grammar
 from edgellm_runtimes.sampler import TokenLogprobs
 from edgellm_runtimes.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Chunk", "FinishReason", "GenerationStats", "Request"]
+__all__ = [
+    "AdapterUse",
+    "Chunk",
+    "FinishReason",
+    "GenerationOptions",
+    "GenerationStats",
+    "Overflow",
+    "Request",
+]
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "deadline"]
+Overflow = Literal["error", "truncate", "shift"]
+
+_MOST_CHOICES = 64
+_LONGEST_DEADLINE_S = 7 * 24 * 3600.0
+_MOST_ADAPTERS = 16
+_LONGEST_SCOPE = 256
+_LARGEST_SCALE = 100.0
+
+
+class AdapterUse(msgspec.Struct, frozen=True):
+    """A LoRA adapter of the bundle, and how strongly it counts."""
+
+    name: str
+    scale: float = 1.0
+
+
+class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about one generation besides its prompt. Raises UsageError where a value is off.
+
+    With ``overflow`` "error" a prompt that does not fit the context is refused and an answer that reaches its end stops
+    with "length". "truncate" takes tokens out of a prompt that is too long, "shift" does so during the answer too; both
+    keep the first ``keep`` tokens and the newest ones.
+    """
+
+    sampling: SamplingParams = msgspec.field(default_factory=SamplingParams)
+    stop: tuple[str, ...] = ()
+    choices: int = 1  # answers to the same prompt; choice i is drawn with seed + i
+    deadline_s: float | None = None  # from now; what is there by then is the answer
+    overflow: Overflow = "error"
+    keep: int = 0  # tokens at the start of the prompt that no overflow removes
+    grammar: Grammar | None = None
+    adapters: tuple[AdapterUse, ...] = ()
+    scope: str = ""  # who may reuse the prefixes that this request computes: requests of the same scope
+    save: bool = False  # keep the conversation on disk too, where the engine was told to
+    speculate: bool = True  # propose tokens from the text so far, where that pays; never changes the distribution
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.choices <= _MOST_CHOICES:
+            raise UsageError(f"choices is {self.choices}; it must be 1 to {_MOST_CHOICES}")
+        if self.deadline_s is not None and not 0 < self.deadline_s <= _LONGEST_DEADLINE_S:
+            raise UsageError(f"deadline_s is {self.deadline_s}; it must be above 0 and at most {_LONGEST_DEADLINE_S}")
+        if self.keep < 0:
+            raise UsageError(f"keep is {self.keep}; it must be 0 or more")
+        if len(self.scope) > _LONGEST_SCOPE:
+            raise UsageError(f"the scope has {len(self.scope)} characters; at most {_LONGEST_SCOPE} are possible")
+        if len(self.adapters) > _MOST_ADAPTERS:
+            raise UsageError(f"{len(self.adapters)} adapters were asked for; at most {_MOST_ADAPTERS} are possible")
+        for adapter in self.adapters:
+            if not -_LARGEST_SCALE <= adapter.scale <= _LARGEST_SCALE:
+                raise UsageError(f"the scale of adapter {adapter.name!r} is {adapter.scale}; it must be -100 to 100")
 
 
 class GenerationStats(msgspec.Struct, frozen=True):
@@ -56,6 +115,7 @@ class Chunk(msgspec.Struct, frozen=True):
     stop_string: str | None = None  # the stop string that ended it
     stats: GenerationStats | None = None  # with the finish reason
     logprobs: tuple[TokenLogprobs, ...] = ()
+    choice: int = 0  # which of the answers to the prompt
 
 
 class Request:

@@ -17,6 +17,7 @@ from edgellm_runtimes.backend import (
     BackendLimits,
     BackendSettings,
     CacheFullError,
+    Capability,
     DecodeAbortedError,
     ModelFacts,
     TokenSlice,
@@ -64,6 +65,7 @@ class LlamaBackend:
         except BaseException:
             self.close()
             raise
+        self.capabilities: frozenset[Capability] = frozenset()
         self.settings = settings
         self.facts = _facts(lib, self._model)
         self.limits = BackendLimits(

@@ -1,0 +1,31 @@
+"""What structured output a request asks for. ``structured`` turns it into masks over tokens."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edgellm.errors import UsageError
+
+__all__ = ["Grammar", "GrammarKind"]
+
+GrammarKind = Literal["json_schema", "regex", "lark", "gbnf"]
+
+_LONGEST_BYTES = 1 << 20
+
+
+class Grammar(msgspec.Struct, frozen=True):
+    """A language that the whole answer has to be in. Raises UsageError for an empty or endless text.
+
+    ``text`` is a JSON schema as JSON (``true`` allows any value), a regular expression in Rust's syntax, a grammar in
+    Lark's syntax as llguidance reads it, or one in llama.cpp's GBNF.
+    """
+
+    kind: GrammarKind
+    text: str
+
+    def __post_init__(self) -> None:
+        size = len(self.text.encode("utf-8", "surrogatepass"))
+        if not 0 < size <= _LONGEST_BYTES:
+            raise UsageError(f"the {self.kind} has {size} bytes; it must have 1 to {_LONGEST_BYTES}")
