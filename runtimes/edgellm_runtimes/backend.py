@@ -52,6 +52,7 @@ class BackendSettings(msgspec.Struct, frozen=True):
 
     context: int  # tokens of one sequence
     sequences: int = 1
+    spare_sequences: int = 0  # further ones, which share the pool: they hold prefixes that may come again
     batch: int = 512  # most tokens of one decode call
     ubatch: int = 512  # tokens that the library computes at once
     outputs: int = 0  # most logits rows of one decode call; 0 is one per sequence
@@ -145,6 +146,11 @@ class Backend(Protocol):
     def truncate_sequence(self, sequence: int, length: int) -> bool:
         """Keep the first ``length`` tokens. Returns False, with nothing changed, when the cache cannot be cut there
         (recurrent state, a sliding window that has moved on)."""
+
+    def shift_sequence(self, sequence: int, keep: int, drop: int) -> bool:
+        """Take ``drop`` tokens out after the first ``keep``: those behind move forward in position, and stay computed
+        as they were. No other sequence may hold any of them. Returns False, with nothing changed, when the cache
+        cannot do that."""
 
     def drop_sequence(self, sequence: int) -> None:
         """Forget ``sequence``."""

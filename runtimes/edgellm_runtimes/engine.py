@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,14 @@ from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.chat import Message, render_chat_async
 from edgellm_runtimes.engine_info import EngineInfo
-from edgellm_runtimes.generation import Chunk, Request
+from edgellm_runtimes.generation import Chunk, GenerationOptions, Request
 from edgellm_runtimes.sampling import SamplingParams, sampling_params
 
 if TYPE_CHECKING:
     from edgellm.bundle.plan import SamplingDefaults
     from edgellm_runtimes.backend import Backend
     from edgellm_runtimes.load import LoadRequest
+    from edgellm_runtimes.scheduler.scheduler import Delivery
 
 __all__ = ["Engine", "EngineInfo"]
 
@@ -38,7 +40,10 @@ class Engine:
         self._defaults = defaults
         self._backend = backend
         self._vocabulary = backend.vocabulary
-        self._scheduler = Scheduler(backend)
+        self._ids = itertools.count()
+        self._arrivals: dict[int, asyncio.Queue[Chunk | EdgeLLMError]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._scheduler = Scheduler(backend, self._deliver)
         self._closed = False
 
     @classmethod
@@ -73,7 +78,12 @@ class Engine:
         return self._vocabulary.piece(token, special=True).decode("utf-8", "replace")
 
     async def generate(
-        self, prompt: str | Sequence[int], params: SamplingParams | None = None, *, stop: Iterable[str] = ()
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        stop: Iterable[str] = (),
+        options: GenerationOptions | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """Continue ``prompt``, given as text or as token ids. Yields chunks; the last one has a finish reason.
 
@@ -84,7 +94,7 @@ class Engine:
             tokens = await self._prompt_tokens(prompt, add_special=True)
         else:
             tokens = self._check_ids(prompt)
-        async with contextlib.aclosing(self._run(tokens, params, stop)) as chunks:
+        async with contextlib.aclosing(self._run(tokens, self._options(params, stop, options))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -94,6 +104,7 @@ class Engine:
         params: SamplingParams | None = None,
         *,
         stop: Iterable[str] = (),
+        options: GenerationOptions | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
         template_variables: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[Chunk, None]:
@@ -101,7 +112,7 @@ class Engine:
         prompt = await self.render(messages, tools=tools, template_variables=template_variables)
         # the template writes bos itself where the model wants it
         tokens = await self._prompt_tokens(prompt, add_special=False)
-        async with contextlib.aclosing(self._run(tokens, params, stop)) as chunks:
+        async with contextlib.aclosing(self._run(tokens, self._options(params, stop, options))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -128,33 +139,44 @@ class Engine:
             self._closed = True
             await asyncio.to_thread(self._scheduler.close)
 
-    async def _run(
-        self, tokens: list[int], params: SamplingParams | None, stop: Iterable[str]
-    ) -> AsyncGenerator[Chunk, None]:
-        self._check_length(tokens)
-        params = params or self.params()
-        self._check_bias(params)
-        loop = asyncio.get_running_loop()
-        arrivals: asyncio.Queue[Chunk | EdgeLLMError] = asyncio.Queue()
-
-        def emit(item: Chunk | EdgeLLMError) -> None:
-            try:
-                loop.call_soon_threadsafe(arrivals.put_nowait, item)
-            except RuntimeError:  # the loop was closed: nobody listens any more
-                request.cancelled = True
-
-        request = Request(tokens, params, stop, emit)
-        self._scheduler.submit(request)
+    async def _run(self, tokens: list[int], options: GenerationOptions) -> AsyncGenerator[Chunk, None]:
+        self._check_length(tokens, options)
+        self._check_bias(options.sampling)
+        request = Request(next(self._ids), tokens, options)
+        arrivals = self._arrivals[request.id] = asyncio.Queue()
+        missing = options.choices
         try:
-            while True:
+            self._scheduler.submit(request)
+            while missing:
                 item = await arrivals.get()
                 if isinstance(item, EdgeLLMError):
                     raise item
                 yield item
-                if item.finish_reason is not None:
-                    return
+                missing -= item.finish_reason is not None
         finally:
-            self._scheduler.cancel(request)
+            del self._arrivals[request.id]
+            if missing:
+                self._scheduler.cancel(request.id)
+
+    def _deliver(self, items: list[Delivery]) -> None:
+        """On the decode thread: one wake-up of the event loop for all requests of a step."""
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody listens any more
+            self._loop.call_soon_threadsafe(self._dispatch, items)
+
+    def _dispatch(self, items: list[Delivery]) -> None:
+        for request_id, item in items:
+            arrivals = self._arrivals.get(request_id)
+            if arrivals is not None:
+                arrivals.put_nowait(item)
+
+    def _options(
+        self, params: SamplingParams | None, stop: Iterable[str], options: GenerationOptions | None
+    ) -> GenerationOptions:
+        if options is not None:
+            return options
+        return GenerationOptions(
+            sampling=params or self.params(), stop=(stop,) if isinstance(stop, str) else tuple(stop)
+        )
 
     async def _prompt_tokens(self, text: str, *, add_special: bool) -> list[int]:
         """Tokenize in a thread. Text far beyond the context is refused first: llama.cpp takes quadratic time over many
@@ -167,11 +189,11 @@ class Engine:
             )
         return await asyncio.to_thread(self.tokenize, text, add_special=add_special)
 
-    def _check_length(self, tokens: Sequence[int]) -> None:
+    def _check_length(self, tokens: Sequence[int], options: GenerationOptions) -> None:
         if not tokens:
             raise UsageError("the prompt is empty")
         context = self.info.context
-        if len(tokens) >= context:
+        if len(tokens) >= context and options.overflow == "error":
             wanted = _next_context(len(tokens) + 1)
             larger = min(wanted, self.info.trained_context or wanted)
             more = f", or load the model with --context {larger}" if larger > len(tokens) else ""

@@ -24,6 +24,8 @@ __all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
+_LEAST_SPARE = 4  # sequences for conversations that pause and prompts that come again
+_MOST_SEQUENCES = 256
 
 
 class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,9 +101,11 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
         return planned[name] if asked is None else asked
 
     ubatch = int(str(choose("ubatch")))
+    sequences = _at_least_one("sequences", request.sequences) or (plan.sequences if plan else 1)
     settings = BackendSettings(
         context=_context(request, shape),
-        sequences=_at_least_one("sequences", request.sequences) or (plan.sequences if plan else 1),
+        sequences=sequences,
+        spare_sequences=min(max(_LEAST_SPARE, sequences), _MOST_SEQUENCES - sequences),
         batch=ubatch,
         ubatch=ubatch,
         threads=threads,
@@ -186,6 +190,7 @@ def _check_memory(
 ) -> None:
     from edgellm.devices.fit import RunSettings, estimate
     from edgellm.devices.local import available_memory_bytes
+    from edgellm_runtimes.llama_cpp.loading import logits_rows
 
     run = RunSettings(
         context=settings.context,
@@ -196,7 +201,7 @@ def _check_memory(
         flash_attention=settings.flash_attention,
         mmap=settings.mmap,
         repack=settings.repack,
-        n_outputs=max(settings.outputs, settings.sequences),
+        n_outputs=logits_rows(settings),
     )
 
     def needs(context: int) -> int:

@@ -25,7 +25,7 @@ from edgellm_runtimes.backend import (
 )
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
-from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, load_model
+from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, load_model, logits_rows
 from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
 
 __all__ = ["LlamaBackend"]
@@ -65,21 +65,21 @@ class LlamaBackend:
         except BaseException:
             self.close()
             raise
-        self.capabilities: frozenset[Capability] = frozenset()
+        self.capabilities: frozenset[Capability] = frozenset({"shift"})
         self.settings = settings
         self.facts = _facts(lib, self._model)
         self.limits = BackendLimits(
             n_batch=int(lib.llama_n_batch(self._context)),
             n_ubatch=int(lib.llama_n_ubatch(self._context)),
-            n_outputs=max(settings.outputs, settings.sequences),
-            n_sequences=settings.sequences,
+            n_outputs=logits_rows(settings),
+            n_sequences=settings.sequences + settings.spare_sequences,
             n_context=settings.context,
             n_pool=int(lib.llama_n_ctx(self._context)),
             n_vocab=self.vocabulary.n_tokens,
         )
         self._memory = lib.llama_get_memory(self._context)
         self._window = int(lib.llama_model_n_swa(self._model))
-        self._lengths = [0] * settings.sequences
+        self._lengths = [0] * self.limits.n_sequences
         self._batch = BatchArrays(lib, self.limits.n_batch)
         self._rows: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._rows_address = 0
@@ -193,6 +193,21 @@ class LlamaBackend:
         if not self._lib.llama_memory_seq_rm(self._memory, sequence, length, -1):
             return False
         self._lengths[sequence] = length
+        return True
+
+    def shift_sequence(self, sequence: int, keep: int, drop: int) -> bool:
+        """Take tokens out and move those behind forward; see ``backend.Backend.shift_sequence``."""
+        self._open_context()
+        self._check_sequence(sequence)
+        now = self._lengths[sequence]
+        if not (keep >= 0 and drop > 0 and keep + drop <= now):
+            raise BackendError(f"{drop} tokens after {keep} cannot be taken out of {now}")
+        if not self._lib.llama_memory_can_shift(self._memory):
+            return False
+        if not self._lib.llama_memory_seq_rm(self._memory, sequence, keep, keep + drop):
+            return False
+        self._lib.llama_memory_seq_add(self._memory, sequence, keep + drop, -1, -drop)
+        self._lengths[sequence] = now - drop
         return True
 
     def drop_sequence(self, sequence: int) -> None:

@@ -1,0 +1,330 @@
+"""Runs many requests at once over a backend, on the one thread that may touch it.
+
+Between two steps answers join and leave. A step computes the next token of every answer that generates and, within its
+budget, parts of the prompts that are not computed yet; then all answers that are up to date choose a token.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgellm.errors import BackendError, EdgeLLMError
+from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
+from edgellm_runtimes.dry import DryBreakers
+from edgellm_runtimes.generation import Chunk, FinishReason, Request
+from edgellm_runtimes.sampler import create_sampler
+from edgellm_runtimes.scheduler.inbox import Inbox
+from edgellm_runtimes.scheduler.live import LiveAnswer
+from edgellm_runtimes.scheduler.overflow import fit_prompt, tokens_to_drop
+from edgellm_runtimes.scheduler.planning import Share, plan_step
+from edgellm_runtimes.scheduler.prefix_tree import common_length
+from edgellm_runtimes.scheduler.selection import choose_tokens
+from edgellm_runtimes.scheduler.slots import CacheKey, Slots
+from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Delivery", "Scheduler"]
+
+Delivery = tuple[int, Chunk | EdgeLLMError]
+
+_QUEUE_LIMIT = 256
+_WORTH_WAITING = 32  # tokens of a prompt that another one is about to compute
+_WORTH_ABORTING = 0.5  # share of a step that is for requests nobody waits for any more
+
+
+class Scheduler:
+    """Owner of the decode thread. ``submit``, ``cancel`` and ``statistics`` may be called from any thread.
+
+    ``deliver`` is called on the decode thread, at most once in a step, with what all requests got in it. ``answers`` is
+    how many run at once, ``prompt_tokens`` how many tokens of prompts a step computes beside answers that generate.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        deliver: Callable[[list[Delivery]], None],
+        *,
+        queue_limit: int = _QUEUE_LIMIT,
+        prompt_tokens: int | None = None,
+        idle_tokens: int | None = None,
+    ) -> None:
+        limits = backend.limits
+        self._backend = backend
+        self._deliver = deliver
+        self._most_running = backend.settings.sequences
+        self._prompt_tokens = prompt_tokens or limits.n_batch
+        self._slots = Slots(backend, max(limits.n_context, limits.n_pool // 4) if idle_tokens is None else idle_tokens)
+        self._inbox = Inbox(queue_limit)
+        self._running: list[LiveAnswer] = []
+        self._step_requests: dict[int, int] = {}  # request id -> tokens in the step that is being computed
+        self._outbox: list[Delivery] = []
+        self._statistics = SchedulerStatistics()
+        self._breakers = DryBreakers(backend.vocabulary)
+        self._breakers_lock = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="edgellm-decode", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Queue ``request``. Raises UsageError for a prompt that does not fit, BusyError when the queue is full,
+        BackendError after ``close``."""
+        options, params = request.options, request.options.sampling
+        tokens, dropped = fit_prompt(request.prompt, options, self._backend.limits.n_context)
+        key = CacheKey(options.scope, tuple(sorted((use.name, use.scale) for use in options.adapters)))
+        with self._breakers_lock:
+            breakers = self._breakers.tokens(params.dry_breakers) if params.dry_multiplier else ()
+        answers: list[LiveAnswer] = []
+        for choice in range(options.choices):
+            seed = answers[0].sampler.seed if choice else params.seed
+            drawn = params if seed is None else msgspec.structs.replace(params, seed=(seed + choice) % 2**63)
+            sampler = create_sampler(drawn, tokens, breakers)
+            answers.append(LiveAnswer(request, choice, list(tokens), dropped, key, sampler))
+        try:
+            self._inbox.put(answers)
+        except EdgeLLMError:
+            self._statistics.refused += 1
+            raise
+        self._statistics.requests += 1
+
+    def cancel(self, request_id: int) -> None:
+        """Stop a request, also in the middle of its prompt. A chunk that is on its way may still arrive."""
+        self._inbox.cancel(request_id)
+        step = self._step_requests
+        if step.get(request_id, 0) > 1 and step[request_id] >= _WORTH_ABORTING * sum(step.values()):
+            self._backend.abort_flag.set()
+
+    def close(self) -> None:
+        """Stop everything, wait for the thread and close the backend. Requests in flight get a BackendError."""
+        self._inbox.close()
+        self._backend.abort_flag.set()
+        self._thread.join()
+
+    def statistics(self) -> SchedulerStatistics:
+        """A copy of the counts."""
+        return msgspec.structs.replace(
+            self._statistics,
+            running=len(self._running),
+            waiting=len(self._inbox),
+            cached_tokens=self._slots.n_idle_tokens,
+        )
+
+    def _work(self) -> None:
+        try:
+            while not self._inbox.is_closing:
+                try:
+                    if not self._turn():
+                        self._send()
+                        self._inbox.wait()
+                except EdgeLLMError as error:
+                    self._fail_all(error)
+                except Exception as error:  # noqa: BLE001  whoever waits for the requests must hear of it
+                    self._fail_all(BackendError(f"the decode thread failed: {error!r}"))
+                self._send()
+            self._running += self._inbox.take(len(self._inbox))[0]
+            self._fail_all(BackendError("the model was closed"))
+            self._send()
+        finally:
+            self._backend.close()
+
+    def _turn(self) -> bool:
+        """One step; False when there is nothing to do."""
+        started = time.monotonic()
+        self._update(started)
+        if not self._running:
+            return False
+        shares = self._plan()
+        if not shares:
+            raise BackendError("no answer can go on")
+        self._step(shares)
+        took = time.monotonic() - started
+        statistics = self._statistics
+        statistics.steps += 1
+        statistics.step_s += took
+        statistics.longest_step_s = max(statistics.longest_step_s, took)
+        return True
+
+    def _update(self, now: float) -> None:
+        """Let answers leave and join."""
+        arrivals, cancelled = self._inbox.take(self._most_running - len(self._running))
+        for answer in [a for a in self._running if a.request.id in cancelled]:
+            self._statistics.cancelled += 1
+            self._leave(answer)
+        for answer in [a for a in self._running if a.deadline is not None and a.deadline <= now]:
+            self._finish(answer, "deadline")
+        for answer in self._inbox.expired(now):
+            answer.started = now
+            self._outbox.append((answer.request.id, answer.last_chunk("deadline")))
+        for answer in arrivals:
+            answer.started = now
+            self._running.append(answer)
+            self._begin(answer)
+        for answer in self._running:
+            if answer.follows is not None:
+                self._follow(answer)
+
+    def _begin(self, answer: LiveAnswer) -> None:
+        """Give ``answer`` a sequence, with what is there of its prompt; or let it wait for one that computes it."""
+        leader, common = self._leader(answer)
+        if leader is not None and common >= self._slots.matched(answer.key, answer.tokens) + _WORTH_WAITING:
+            answer.follows = leader
+            return
+        answer.sequence, answer.computed = self._slots.take(answer.key, answer.tokens)
+        answer.reused = answer.shared = answer.computed
+        self._statistics.reused_tokens += answer.computed
+
+    def _leader(self, answer: LiveAnswer) -> tuple[LiveAnswer | None, int]:
+        """The running answer with the longest common prefix, and its length; the prompt's last token does not count."""
+        best, length = None, 0
+        wanted = answer.tokens[:-1]
+        for other in self._running:
+            if other is answer or other.key != answer.key or other.follows is not None or not other.is_exact:
+                continue
+            common = common_length(wanted, other.tokens)
+            if common > length:
+                best, length = other, common
+        return best, length
+
+    def _follow(self, answer: LiveAnswer) -> None:
+        """Go on when the prefix that ``answer`` waits for is computed, or will never be."""
+        leader = answer.follows
+        assert leader is not None
+        answer.follows = None
+        if leader not in self._running or not leader.is_exact:
+            self._begin(answer)
+            return
+        common = common_length(answer.tokens[:-1], leader.tokens)
+        if leader.computed < common:
+            answer.follows = leader
+            return
+        answer.sequence, answer.computed = self._slots.take_copy(leader.sequence, common)
+        leader.shared = max(leader.shared, answer.computed)
+        answer.reused = answer.shared = answer.computed
+        self._statistics.reused_tokens += answer.computed
+
+    def _plan(self) -> list[Share]:
+        """Answers of one set of adapters go together; the sets take turns."""
+        ready = [answer for answer in self._running if answer.follows is None]
+        keys = list(dict.fromkeys(answer.key.adapters for answer in ready))
+        if len(keys) > 1:
+            turn = self._statistics.steps % len(keys)
+            ready = [answer for answer in ready if answer.key.adapters == keys[turn]]
+        for answer in ready:
+            if answer.computed + answer.pending > self._backend.limits.n_context:
+                self._shift(answer)
+        return plan_step(ready, self._backend.limits.n_batch, self._prompt_tokens)
+
+    def _shift(self, answer: LiveAnswer) -> None:
+        """Make room in a full context: take tokens out after the first ones that are kept."""
+        keep = min(answer.request.options.keep, answer.n_prompt)
+        drop = tokens_to_drop(keep, self._backend.limits.n_context)
+        if answer.shared <= keep and self._backend.shift_sequence(answer.sequence, keep, drop):
+            answer.computed -= drop
+            answer.is_exact = False
+        else:  # other sequences see the same cells, or the cache cannot be cut: what is kept is computed anew
+            self._backend.drop_sequence(answer.sequence)
+            answer.computed = answer.shared = 0
+        del answer.tokens[keep : keep + drop]
+        answer.dropped += drop
+
+    def _step(self, shares: Sequence[Share]) -> None:
+        slices = [
+            TokenSlice(share.answer.sequence, share.answer.next_tokens(share.n_tokens), int(share.is_last))
+            for share in shares
+        ]
+        rows = self._decode(shares, slices)
+        if rows is None:
+            return
+        ready = [share.answer for share in shares if share.is_last]
+        for share in shares:
+            if share.answer.computed < share.answer.n_prompt:
+                self._statistics.prompt_tokens += share.n_tokens
+            share.answer.computed += share.n_tokens
+        if not ready:
+            return
+        started = time.monotonic()
+        choices = choose_tokens(ready, rows)
+        now = time.monotonic()
+        self._statistics.sample_s += now - started
+        self._statistics.generated_tokens += len(ready)
+        vocabulary, n_context = self._backend.vocabulary, self._backend.limits.n_context
+        for answer, token in zip(ready, choices, strict=True):
+            if isinstance(token, EdgeLLMError):
+                self._fail(answer, token)
+                continue
+            reason = answer.accept(token, vocabulary, n_context, now)
+            if reason is None:
+                self._outbox.append((answer.request.id, answer.take_chunk()))
+            else:
+                self._finish(answer, reason)
+
+    def _decode(self, shares: Sequence[Share], slices: list[TokenSlice]) -> npt.NDArray[np.float32] | None:
+        """The logits of the step; None when it was stopped and has to be planned again."""
+        backend = self._backend
+        backend.abort_flag.clear()
+        tokens: dict[int, int] = {}
+        for share in shares:
+            tokens[share.answer.request.id] = tokens.get(share.answer.request.id, 0) + share.n_tokens
+        self._step_requests = tokens
+        if self._inbox.is_closing:
+            return None
+        started = time.monotonic()
+        try:
+            while True:
+                try:
+                    return backend.decode(slices)
+                except CacheFullError:
+                    if not self._slots.make_room():
+                        raise
+        except DecodeAbortedError:
+            for share in shares:
+                share.answer.computed = backend.sequence_length(share.answer.sequence)
+            return None
+        finally:
+            self._step_requests = {}
+            self._statistics.compute_s += time.monotonic() - started
+
+    def _finish(self, answer: LiveAnswer, reason: FinishReason) -> None:
+        self._outbox.append((answer.request.id, answer.last_chunk(reason)))
+        self._leave(answer)
+
+    def _leave(self, answer: LiveAnswer) -> None:
+        """``answer`` runs no more; what was computed of it may serve others."""
+        self._running.remove(answer)
+        if answer.sequence < 0:
+            return
+        if answer.is_exact:
+            self._slots.keep(answer.key, answer.tokens[: answer.computed], answer.sequence)
+        else:
+            self._slots.drop(answer.sequence)
+
+    def _fail(self, answer: LiveAnswer, error: EdgeLLMError) -> None:
+        """``answer`` ends with ``error``, and the other choices of its request with it."""
+        self._outbox.append((answer.request.id, error))
+        self._statistics.failed += 1
+        for other in [other for other in self._running if other.request.id == answer.request.id]:
+            self._running.remove(other)
+            if other.sequence >= 0:
+                self._slots.drop(other.sequence)
+        self._inbox.cancel(answer.request.id)
+
+    def _fail_all(self, error: EdgeLLMError) -> None:
+        """After a failure nothing in the cache is trusted."""
+        failed = dict.fromkeys(answer.request.id for answer in self._running)
+        self._statistics.failed += len(failed)
+        self._running.clear()
+        self._outbox += [(request_id, error) for request_id in failed]
+        self._slots.forget_all()
+        for request_id in failed:
+            self._inbox.cancel(request_id)
+
+    def _send(self) -> None:
+        if self._outbox:
+            outbox, self._outbox = self._outbox, []
+            self._deliver(outbox)
