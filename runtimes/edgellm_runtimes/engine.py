@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgellm.bundle.plan import SamplingDefaults
     from edgellm_runtimes.backend import Backend
     from edgellm_runtimes.load import LoadRequest
+    from edgellm_runtimes.scheduler import SchedulerStatistics
     from edgellm_runtimes.scheduler.scheduler import Delivery
 
 __all__ = ["Engine", "EngineInfo"]
@@ -132,6 +133,10 @@ class Engine:
             eos_token=self._special_text(self._vocabulary.eos),
             variables=template_variables,
         )
+
+    def statistics(self) -> SchedulerStatistics:
+        """What the scheduler has done."""
+        return self._scheduler.statistics()
 
     async def close(self) -> None:
         """Stop what runs and free the model. Calling it again does nothing."""
