@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +46,22 @@ class Sampler:
     def sample(self, row: npt.NDArray[np.float32]) -> int:
         """Choose the next token from ``row``, float32 [n_vocab], and remember it; see ``sample_rows``."""
         return sample_rows([self], row[None])[0]
+
+    def choose_again(self, row: npt.NDArray[np.float32], mask: npt.NDArray[np.uint32]) -> int | BackendError:
+        """In place of the last token one that ``mask`` allows, by a random number that is independent of the first.
+
+        ``row`` is float32 [1, n_vocab], ``mask`` uint32 [1, ceil(n_vocab / 32)].
+        """
+        import numpy as np
+
+        from edgellm_runtimes import _sampling
+
+        position = self.native.position - 1
+        self.native.truncate(position)
+        digest = hashlib.blake2b(struct.pack("<QQ", self.seed, position), digest_size=16, person=b"chosen again")
+        uniforms = np.array([[word / 2**53 for word in (w >> 11 for w in struct.unpack("<QQ", digest.digest()))]])
+        token = _sampling.sample([self.native], row, mask, 1, uniforms)[0]
+        return token if token >= 0 else _no_token(token)
 
     def accept(self, token: int) -> None:
         """Remember a token that was chosen elsewhere."""

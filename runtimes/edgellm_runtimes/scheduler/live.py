@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from edgellm_runtimes.detokenizer import IncrementalDetokenizer, StopMatcher
 from edgellm_runtimes.generation import Chunk, FinishReason, GenerationStats, Request
 from edgellm_runtimes.sampler import Sampler, TokenLogprobs
+from edgellm_runtimes.scheduler.speculation import Speculation
 
 if TYPE_CHECKING:
     from edgellm_runtimes.backend import Vocabulary
     from edgellm_runtimes.scheduler.slots import CacheKey
 
 __all__ = ["LiveAnswer"]
+
+_FEW = 16  # tokens
 
 
 class LiveAnswer:
@@ -37,6 +40,8 @@ class LiveAnswer:
         self.follows: LiveAnswer | None = None  # computes a prefix that this one waits for
         self.reused = 0
         self.generated = 0
+        self.constraint: Constraint | None = None
+        self.speculation = Speculation() if request.options.speculate and request.options.grammar is None else None
         self.started = self.first_token = self.last_token = 0.0
         self._stops = StopMatcher(request.options.stop)
         self._detokenizer = IncrementalDetokenizer()
@@ -48,6 +53,16 @@ class LiveAnswer:
     def pending(self) -> int:
         """Tokens that are known and not computed; 1 while it generates."""
         return len(self.tokens) - self.computed
+
+    @property
+    def is_generating(self) -> bool:
+        """True when its next step is one of a few tokens; a prompt of one token counts too."""
+        return self.pending == 1 or (self.generated > 0 and self.pending <= _FEW)
+
+    @property
+    def may_not_end(self) -> bool:
+        """True while no end token is allowed."""
+        return self.generated < self.request.options.sampling.min_tokens
 
     @property
     def deadline(self) -> float | None:
@@ -98,8 +113,16 @@ class LiveAnswer:
             decode_s=self.last_token - self.first_token,
             seed=self.sampler.seed,
             dropped_tokens=self.dropped,
+            drafted_tokens=self.speculation.proposed if self.speculation is not None else 0,
+            accepted_tokens=self.speculation.accepted if self.speculation is not None else 0,
         )
         return Chunk(self._text, tuple(self._unsent), reason, stops.matched, stats, tuple(self._logprobs), self.choice)
+
+    def tokens_left(self, n_context: int) -> int:
+        """How many tokens may follow the next one."""
+        most = self.request.options.sampling.max_tokens
+        room = n_context - len(self.tokens) - 1
+        return room if most is None else min(room, most - self.generated - 1)
 
     def next_tokens(self, count: int) -> Sequence[int]:
         """The first ``count`` of the tokens that are not computed."""

@@ -17,6 +17,7 @@ class Share(NamedTuple):
 
     answer: LiveAnswer
     n_tokens: int
+    draft: Sequence[int] = ()  # tokens that may follow, to be checked in the same step
 
     @property
     def is_last(self) -> bool:
@@ -27,15 +28,19 @@ class Share(NamedTuple):
 def plan_step(answers: Sequence[LiveAnswer], n_batch: int, n_prompt: int) -> list[Share]:
     """Shares of one step of at most ``n_batch`` tokens. ``answers`` are in the order of their arrival.
 
-    Answers that generate come first, each with its token. Prompts share the rest, at most ``n_prompt`` tokens where
+    Answers that generate come first, each with its token (a few, where a grammar left no choice). Prompts share the rest, at most ``n_prompt`` tokens where
     others generate: the shortest is finished first, but the oldest goes on too: no number of short ones stops it.
     """
     ready = [answer for answer in answers if answer.follows is None]
-    shares = [Share(answer, 1) for answer in ready if answer.pending == 1][:n_batch]
-    room = n_batch - len(shares)
+    shares = []
+    room = n_batch
+    for answer in ready:
+        if answer.is_generating and answer.pending <= room:
+            shares.append(Share(answer, answer.pending))
+            room -= answer.pending
     if shares:
         room = min(room, n_prompt)
-    prompts = [answer for answer in ready if answer.pending > 1]
+    prompts = [answer for answer in ready if not answer.is_generating]
     if not prompts or room < 1:
         return shares
     oldest = prompts[0]

@@ -23,9 +23,10 @@ from edgellm_runtimes.scheduler.live import LiveAnswer
 from edgellm_runtimes.scheduler.overflow import fit_prompt, tokens_to_drop
 from edgellm_runtimes.scheduler.planning import Share, plan_step
 from edgellm_runtimes.scheduler.prefix_tree import common_length
-from edgellm_runtimes.scheduler.selection import choose_tokens
+from edgellm_runtimes.scheduler.selection import TokenChooser
 from edgellm_runtimes.scheduler.slots import CacheKey, Slots
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
+from edgellm_runtimes.scheduler.step_costs import StepCosts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +68,9 @@ class Scheduler:
         self._step_requests: dict[int, int] = {}  # request id -> tokens in the step that is being computed
         self._outbox: list[Delivery] = []
         self._statistics = SchedulerStatistics()
+        self._chooser = TokenChooser(backend.vocabulary, limits.n_vocab)
+        self._costs = StepCosts()
+        self._can_speculate = True
         self._breakers = DryBreakers(backend.vocabulary)
         self._breakers_lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="edgellm-decode", daemon=True)
@@ -218,7 +222,24 @@ class Scheduler:
         for answer in ready:
             if answer.computed + answer.pending > self._backend.limits.n_context:
                 self._shift(answer)
-        return plan_step(ready, self._backend.limits.n_batch, self._prompt_tokens)
+        shares = plan_step(ready, self._backend.limits.n_batch, self._prompt_tokens)
+        if self._can_speculate and all(share.answer.is_generating for share in shares):
+            return self._with_drafts(shares)
+        return shares
+
+    def _with_drafts(self, shares: list[Share]) -> list[Share]:
+        limits = self._backend.limits
+        n_tokens, n_rows = sum(share.n_tokens for share in shares), len(shares)
+        drafted = []
+        for share in shares:
+            answer, draft = share.answer, list[int]()
+            if answer.speculation is not None:
+                most = min(limits.n_batch - n_tokens, limits.n_outputs - n_rows, answer.tokens_left(limits.n_context))
+                draft = answer.speculation.propose(answer.tokens, n_tokens - share.n_tokens, most, self._costs)
+            n_tokens += len(draft)
+            n_rows += len(draft)
+            drafted.append(Share(answer, share.n_tokens, draft))
+        return drafted
 
     def _shift(self, answer: LiveAnswer) -> None:
         """Make room in a full context: take tokens out after the first ones that are kept."""
@@ -235,34 +256,75 @@ class Scheduler:
 
     def _step(self, shares: Sequence[Share]) -> None:
         slices = [
-            TokenSlice(share.answer.sequence, share.answer.next_tokens(share.n_tokens), int(share.is_last))
+            TokenSlice(
+                share.answer.sequence,
+                [*share.answer.next_tokens(share.n_tokens), *share.draft],
+                share.is_last + len(share.draft),
+            )
             for share in shares
         ]
         rows = self._decode(shares, slices)
         if rows is None:
             return
-        ready = [share.answer for share in shares if share.is_last]
+        ready = [share for share in shares if share.is_last]
         for share in shares:
             if share.answer.computed < share.answer.n_prompt:
                 self._statistics.prompt_tokens += share.n_tokens
             share.answer.computed += share.n_tokens
-        if not ready:
-            return
+        first, row = list[int](), 0
+        for share in ready:
+            first.append(row)
+            row += 1 + len(share.draft)
         started = time.monotonic()
-        choices = choose_tokens(ready, rows)
-        now = time.monotonic()
-        self._statistics.sample_s += now - started
-        self._statistics.generated_tokens += len(ready)
-        vocabulary, n_context = self._backend.vocabulary, self._backend.limits.n_context
-        for answer, token in zip(ready, choices, strict=True):
-            if isinstance(token, EdgeLLMError):
-                self._fail(answer, token)
-                continue
-            reason = answer.accept(token, vocabulary, n_context, now)
-            if reason is None:
-                self._outbox.append((answer.request.id, answer.take_chunk()))
-            else:
-                self._finish(answer, reason)
+        self._choose(ready, first, rows)
+        self._statistics.sample_s += time.monotonic() - started
+
+    def _choose(self, shares: Sequence[Share], first: Sequence[int], rows: npt.NDArray[np.float32]) -> None:
+        """A token for each answer, and further ones as long as they are those of its draft. ``first`` are the rows that
+        each answer's begin at."""
+        going = list(zip(shares, first, strict=True))
+        depth = 0
+        while going:
+            answers = [share.answer for share, _ in going]
+            picked = rows if len(going) == len(rows) else rows[[row + depth for _, row in going]]
+            tokens = self._chooser.choose(answers, picked)
+            now = time.monotonic()
+            self._statistics.generated_tokens += len(answers)
+            ahead = []
+            for (share, row), token in zip(going, tokens, strict=True):
+                if isinstance(token, EdgeLLMError):
+                    self._fail(share.answer, token)
+                elif self._accept(share, token, depth, now):
+                    ahead.append((share, row))
+            going = ahead
+            depth += 1
+
+    def _accept(self, share: Share, token: int, depth: int, now: float) -> bool:
+        """Show ``token``; True when it is the next one of the draft, whose logits are there."""
+        answer, draft = share.answer, share.draft
+        reason = answer.accept(token, self._backend.vocabulary, self._backend.limits.n_context, now)
+        goes_on = reason is None and depth < len(draft) and draft[depth] == token
+        if goes_on:
+            answer.computed += 1
+        elif draft:
+            self._end_draft(answer, len(draft), depth)
+        if reason is not None:
+            self._finish(answer, reason)
+        elif not goes_on:
+            self._outbox.append((answer.request.id, answer.take_chunk()))
+        return goes_on
+
+    def _end_draft(self, answer: LiveAnswer, proposed: int, accepted: int) -> None:
+        """Take what was wrong out of the cache."""
+        assert answer.speculation is not None
+        answer.speculation.learn(proposed, accepted)
+        self._statistics.drafted_tokens += proposed
+        self._statistics.accepted_tokens += accepted
+        if self._backend.truncate_sequence(answer.sequence, answer.computed):
+            return
+        self._can_speculate = False  # this model's cache cannot be cut: never again
+        self._backend.drop_sequence(answer.sequence)
+        answer.computed = 0
 
     def _decode(self, shares: Sequence[Share], slices: list[TokenSlice]) -> npt.NDArray[np.float32] | None:
         """The logits of the step; None when it was stopped and has to be planned again."""
@@ -278,7 +340,9 @@ class Scheduler:
         try:
             while True:
                 try:
-                    return backend.decode(slices)
+                    rows = backend.decode(slices)
+                    self._costs.learn(sum(len(slice_.tokens) for slice_ in slices), time.monotonic() - started)
+                    return rows
                 except CacheFullError:
                     if not self._slots.make_room():
                         raise

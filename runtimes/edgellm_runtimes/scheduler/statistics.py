@@ -21,6 +21,8 @@ class SchedulerStatistics(msgspec.Struct):
     prompt_tokens: int = 0  # computed
     reused_tokens: int = 0  # of prompts, found in the cache
     generated_tokens: int = 0
+    drafted_tokens: int = 0  # proposed, of which
+    accepted_tokens: int = 0  # so many were right
     step_s: float = 0.0  # time in steps, of which
     compute_s: float = 0.0  # the backend took so much
     sample_s: float = 0.0
