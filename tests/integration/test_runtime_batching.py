@@ -87,8 +87,8 @@ def test_requests_run_at_the_same_time(tiny_gguf: Path) -> None:
         order: list[int] = []
 
         async def follow(number: int, prompt: list[int]) -> None:
-            async for _chunk in engine.generate(prompt, options=OPTIONS):
-                order.append(number)
+            async for chunk in engine.generate(prompt, options=OPTIONS):
+                order.extend([number] * len(chunk.token_ids))
 
         await asyncio.gather(*(follow(number, prompt) for number, prompt in enumerate(prompts(4, 8))))
         return order
@@ -120,7 +120,7 @@ def test_a_prompt_that_another_one_is_computing_is_computed_once(tiny_gguf: Path
 
     async def use(engine: Engine) -> tuple[list[list[Chunk]], int]:
         done = await asyncio.gather(*(collect(engine, prompt) for prompt in given))
-        return list(done), engine.statistics().prompt_tokens
+        return list(done), (await engine.statistics()).prompt_tokens
 
     done, computed = with_engine(tiny_gguf, use)
     assert [cached(chunks) for chunks in done] == [0, 150, 150, 150]
@@ -151,7 +151,7 @@ def test_a_cancelled_prompt_is_gone_at_once_and_the_others_go_on(tiny_gguf: Path
         await asyncio.sleep(0.002)
         cancelled.cancel()
         chunks = await going_on
-        return chunks, engine.statistics().running
+        return chunks, (await engine.statistics()).running
 
     chunks, running = with_engine(tiny_gguf, use, batch=16, ubatch=16)
     assert len(ids_of(chunks)) == 24

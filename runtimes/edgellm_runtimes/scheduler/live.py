@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgellm_runtimes.detokenizer import IncrementalDetokenizer, StopMatcher
 from edgellm_runtimes.generation import Chunk, FinishReason, GenerationStats, Request
@@ -40,7 +40,7 @@ class LiveAnswer:
         self.follows: LiveAnswer | None = None  # computes a prefix that this one waits for
         self.reused = 0
         self.generated = 0
-        self.constraint: Constraint | None = None
+        self.constraint: Any = None
         self.speculation = Speculation() if request.options.speculate and request.options.grammar is None else None
         self.started = self.first_token = self.last_token = 0.0
         self._stops = StopMatcher(request.options.stop)

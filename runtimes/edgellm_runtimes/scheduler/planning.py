@@ -28,8 +28,9 @@ class Share(NamedTuple):
 def plan_step(answers: Sequence[LiveAnswer], n_batch: int, n_prompt: int) -> list[Share]:
     """Shares of one step of at most ``n_batch`` tokens. ``answers`` are in the order of their arrival.
 
-    Answers that generate come first, each with its token (a few, where a grammar left no choice). Prompts share the rest, at most ``n_prompt`` tokens where
-    others generate: the shortest is finished first, but the oldest goes on too: no number of short ones stops it.
+    Answers that generate come first, each with its token (a few, where a grammar left no choice). Prompts share the
+    rest, at most ``n_prompt`` tokens where others generate: the shortest is finished first, but the oldest goes on too:
+    no number of short ones stops it.
     """
     ready = [answer for answer in answers if answer.follows is None]
     shares = []

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
+from edgellm_runtimes.core import Deliver, Delivery
 from edgellm_runtimes.dry import DryBreakers
-from edgellm_runtimes.generation import Chunk, FinishReason, Request
+from edgellm_runtimes.generation import FinishReason, Request
 from edgellm_runtimes.sampler import create_sampler
 from edgellm_runtimes.scheduler.inbox import Inbox
 from edgellm_runtimes.scheduler.live import LiveAnswer
@@ -32,9 +34,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Delivery", "Scheduler"]
+    from edgellm_runtimes.compute_lease import ComputeLease
 
-Delivery = tuple[int, Chunk | EdgeLLMError]
+__all__ = ["Scheduler"]
 
 _QUEUE_LIMIT = 256
 _WORTH_WAITING = 32  # tokens of a prompt that another one is about to compute
@@ -51,9 +53,10 @@ class Scheduler:
     def __init__(
         self,
         backend: Backend,
-        deliver: Callable[[list[Delivery]], None],
+        deliver: Deliver,
         *,
         queue_limit: int = _QUEUE_LIMIT,
+        lease: ComputeLease | None = None,
         prompt_tokens: int | None = None,
         idle_tokens: int | None = None,
     ) -> None:
@@ -64,6 +67,7 @@ class Scheduler:
         self._prompt_tokens = prompt_tokens or limits.n_batch
         self._slots = Slots(backend, max(limits.n_context, limits.n_pool // 4) if idle_tokens is None else idle_tokens)
         self._inbox = Inbox(queue_limit)
+        self._lease = lease.turn() if lease is not None else nullcontext()
         self._running: list[LiveAnswer] = []
         self._step_requests: dict[int, int] = {}  # request id -> tokens in the step that is being computed
         self._outbox: list[Delivery] = []
@@ -340,8 +344,10 @@ class Scheduler:
         try:
             while True:
                 try:
-                    rows = backend.decode(slices)
-                    self._costs.learn(sum(len(slice_.tokens) for slice_ in slices), time.monotonic() - started)
+                    with self._lease:
+                        begun = time.monotonic()
+                        rows = backend.decode(slices)
+                    self._costs.learn(sum(len(slice_.tokens) for slice_ in slices), time.monotonic() - begun)
                     return rows
                 except CacheFullError:
                     if not self._slots.make_room():

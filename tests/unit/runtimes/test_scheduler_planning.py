@@ -13,7 +13,7 @@ from edgellm_runtimes.scheduler.planning import plan_step
 
 
 def answers(*pending: int) -> list[LiveAnswer]:
-    return [cast(LiveAnswer, SimpleNamespace(pending=n, follows=None)) for n in pending]
+    return [cast(LiveAnswer, SimpleNamespace(pending=n, follows=None, is_generating=n == 1)) for n in pending]
 
 
 def planned(given: list[LiveAnswer], n_batch: int, n_prompt: int) -> list[int]:
