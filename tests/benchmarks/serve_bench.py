@@ -15,7 +15,7 @@ from serve_ours import FORMS, EngineContender, missing, open_engine
 from serve_peers import Place, absent, open_peer
 from serve_report import PEER, Book
 
-__all__ = ["Bench", "Load", "Variant", "take_turns"]
+__all__ = ["Bench", "Load", "Variant", "streams_name", "take_turns"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Bench:
     threads: int
     rounds: int
     quick: bool
+    streams: Sequence[int] = ()  # empty: those of the targets
 
     def chosen(self, *usual: str) -> list[Model]:
         """The models for a scenario: those that were asked for, else its usual ones."""
@@ -81,6 +82,11 @@ class Bench:
             for contender in found:
                 await drive(contender, [Ask(model.prompt(8, ("warm", i)), 8) for i in range(min(sequences, 4))])
             yield found
+
+
+def streams_name(streams: int) -> str:
+    """The name of a case with so many at a time."""
+    return f"{streams} streams" if streams > 1 else "1 stream"
 
 
 class Variant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from serve_bench import Bench, Load, Variant, take_turns
+from serve_bench import Bench, Load, Variant, streams_name, take_turns
 from serve_load import Ask, Outcome
 from serve_models import Model
 from serve_ours import missing
@@ -20,7 +20,7 @@ STREAMS = (1, 4)
 LOOP, RANDOM = "greedy", "temperature 1"
 
 TARGETS = (
-    Target("lookup", SPEED, 1.5, model="smollm2-135m", cases=(f"{LOOP}, 1 streams",), ours=WITH, other=OURS),
+    Target("lookup", SPEED, 1.5, model="smollm2-135m", cases=(f"{LOOP}, 1 stream",), ours=WITH, other=OURS),
     Target("lookup", SPEED, 0.97, model="tiny-llm", ours=WITH, other=OURS),
 )
 
@@ -33,7 +33,7 @@ async def run(bench: Bench) -> None:
     for model in bench.chosen("smollm2-135m", "tiny-llm"):
         temperature, kind = (1.0, RANDOM) if model.name == "tiny-llm" else (0.0, LOOP)
         for streams in STREAMS[:1] if bench.quick else STREAMS:
-            case = f"{kind}, {streams} streams"
+            case = f"{kind}, {streams_name(streams)}"
             async with bench.open(model, PROMPT + TOKENS + 64, streams, bench.ours()) as plain:
                 both = [variant for one in plain for variant in (one, Variant(one, LABEL, speculate=True))]
                 load = partial(_load, model, streams, temperature, case)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from serve_bench import Bench, Load, Variant, take_turns
+from serve_bench import Bench, Load, Variant, streams_name, take_turns
 from serve_load import Outcome
 from serve_ours import FORMS, missing
 from serve_report import OURS, Target
@@ -54,7 +54,7 @@ async def run(bench: Bench) -> None:
     names = [name for name in (*bench.ours(), *bench.peers()) if name in FORMS or name == "llama-server"]
     for model in bench.chosen("qwen2.5-0.5b"):
         for streams in STREAMS[:1] if bench.quick else STREAMS:
-            case = f"{streams} streams"
+            case = streams_name(streams)
             async with bench.open(model, CONTEXT, streams, names) as plain:
                 both = [variant for one in plain for variant in (one, Variant(one, LABEL, schema=SCHEMA))]
                 load = partial(_load, model, streams, case)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import oracle_tools
-from serve_bench import Bench, Load, take_turns
+from serve_bench import Bench, Load, streams_name, take_turns
 from serve_load import Ask, Outcome
 from serve_models import Model
 from serve_ours import UBATCH
@@ -22,13 +22,13 @@ FLOOR = Path(__file__).with_name("serve_floor.py")
 SPEED, GAP = "tokens/s", "median gap, ms"
 CONTEXT = 256  # of each sequence
 PROMPT = TOKENS = 64
-STREAMS = (1, 4, 8, 16)
-MANY = tuple(f"{streams} streams" for streams in STREAMS[1:])
+STREAMS, QUICK_STREAMS = (1, 4, 8, 16), (8,)
+MANY = tuple(streams_name(streams) for streams in STREAMS[1:])
 
 TARGETS = (
     Target("streams", SPEED, 1.1, model="smollm2-135m"),
     Target("streams", GAP, 0.92, at_most=True, model="smollm2-135m"),
-    Target("streams", SPEED, 1.0, model="qwen2.5-0.5b", cases=("1 streams",)),
+    Target("streams", SPEED, 1.0, model="qwen2.5-0.5b", cases=("1 stream",)),
     Target("streams", SPEED, 1.02, model="qwen2.5-0.5b", cases=MANY),
     Target("streams", GAP, 0.99, at_most=True, model="qwen2.5-0.5b"),
     Target("streams", SPEED, 1.0, model="tiny-llm", cases=("8 streams",)),
@@ -45,13 +45,13 @@ def streams_load(model: Model, streams: int, seed: object, *, tokens: int = TOKE
 
 async def run(bench: Bench) -> None:
     for model in bench.chosen("qwen2.5-0.5b", "smollm2-135m", "tiny-llm"):
-        every = (8,) if model.name == "tiny-llm" else STREAMS
-        for streams in every[-2:-1] if bench.quick and len(every) > 1 else every:
+        usual = QUICK_STREAMS if bench.quick or model.name == "tiny-llm" else STREAMS
+        for streams in bench.streams or usual:
             await _case(bench, model, streams)
 
 
 async def _case(bench: Bench, model: Model, streams: int) -> None:
-    case, tokens = f"{streams} streams", TOKENS // 2 if bench.quick else TOKENS
+    case, tokens = streams_name(streams), TOKENS // 2 if bench.quick else TOKENS
 
     def keep(name: str, outcome: Outcome) -> None:
         numbers = {
@@ -78,7 +78,7 @@ def _floor(bench: Bench, model: Model, streams: int, tokens: int) -> None:
     command += ["--prompt", str(PROMPT), "--threads", str(bench.threads), "--json"]
     found = json.loads(_output(command))
     numbers = {SPEED: found["tokens_per_s"], GAP: found["median_step_ms"], "client, cores": found["python_share"]}
-    bench.book.add("streams", model.name, f"{streams} streams", "serve_floor.py", **numbers)
+    bench.book.add("streams", model.name, streams_name(streams), "serve_floor.py", **numbers)
 
 
 def _ceiling(bench: Bench, model: Model, streams: int, tokens: int) -> None:
@@ -96,7 +96,7 @@ def _ceiling(bench: Bench, model: Model, streams: int, tokens: int) -> None:
     found = json.loads(line[0])
     seconds = found["t_pp"] + found["t_tg"]
     numbers = {SPEED: streams * tokens / seconds, GAP: 1e3 * found["t_tg"] / tokens}
-    bench.book.add("streams", model.name, f"{streams} streams", "llama-batched-bench", **numbers)
+    bench.book.add("streams", model.name, streams_name(streams), "llama-batched-bench", **numbers)
 
 
 def _output(command: list[str]) -> str:
