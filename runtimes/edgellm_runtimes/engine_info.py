@@ -27,3 +27,4 @@ class EngineInfo(msgspec.Struct, frozen=True):
     repack: bool
     has_chat_template: bool
     load_s: float
+    adapters: tuple[str, ...] = ()  # names of the LoRA adapters that requests may use
