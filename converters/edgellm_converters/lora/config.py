@@ -78,7 +78,7 @@ def parse_config(values: dict[str, Any]) -> LoraConfig:
         by_root=config.flag("use_rslora"),
         has_rank_pattern=bool(pattern),
         alpha_pattern=_alpha_pattern(config, values.get("alpha_pattern")),
-        base=base if re.fullmatch(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?", base, re.ASCII) else "",
+        base=base if re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}(?:/[\w.-]{1,96})?", base, re.ASCII) else "",
     )
 
 
