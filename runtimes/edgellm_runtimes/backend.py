@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgellm_runtimes._native import AbortFlag
+    from edgellm_runtimes.generation import AdapterUse
 
 __all__ = [
     "Backend",
@@ -154,6 +155,16 @@ class Backend(Protocol):
 
     def drop_sequence(self, sequence: int) -> None:
         """Forget ``sequence``."""
+
+    def set_adapters(self, uses: Sequence[AdapterUse]) -> None:
+        """From the next decode on compute with these LoRA adapters, and with no others.
+
+        They count for every sequence of a batch, and what a sequence has in its cache keeps the adapters that it was
+        computed with. A change costs once; calling it with what is set already costs nothing. An adapter is loaded when
+        it is first used. Raises NotFoundError for a name that the model does not have, UsageError for one that comes
+        twice or a scale that is not finite, ModelFileError and its like where its file cannot be used (then nothing has
+        changed).
+        """
 
     def set_threads(self, threads: int, batch_threads: int) -> None:
         """Change the number of threads from the next decode on."""

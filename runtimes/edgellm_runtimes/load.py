@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import msgspec
 
 from edgellm.bundle.plan import Plan
 from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
+from edgellm.files import os_errors
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
@@ -44,6 +46,9 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     flash_attention: bool | None = None
     mmap: bool | None = None
     repack: bool | None = None
+    adapters: Mapping[str, Path] = msgspec.field(
+        default_factory=dict
+    )  # LoRA adapters by name (OpenBundle.adapter_paths)
     force: bool = False  # load what the memory check refuses
 
 
@@ -74,6 +79,7 @@ def load_backend(
         extra_ends=request.plan.eos_token_ids if request.plan is not None else (),
         normalization=request.plan.text_normalization if request.plan is not None else "",
         space_prefix=request.plan is not None and request.plan.text_space_prefix,
+        adapters=request.adapters,
         progress=progress,
         cancel=cancel,
     )
@@ -202,6 +208,7 @@ def _check_memory(
         mmap=settings.mmap,
         repack=settings.repack,
         n_outputs=logits_rows(settings),
+        adapter_bytes=_adapter_bytes(request.adapters),
     )
 
     def needs(context: int) -> int:
@@ -231,6 +238,12 @@ def _check_memory(
     raise DoesNotFitError(message, hint=f"try {', '.join(hints)}, close other programs, or --force")
 
 
+def _adapter_bytes(adapters: Mapping[str, Path]) -> int:
+    """What all adapters take when each has been used once: the data of their files is copied into memory."""
+    with os_errors("read the adapters"):
+        return sum(path.stat().st_size for path in adapters.values())
+
+
 def info_of(backend: LlamaBackend, load_s: float) -> EngineInfo:
     """How ``backend`` was loaded, in ``load_s`` seconds."""
 
@@ -252,5 +265,6 @@ def info_of(backend: LlamaBackend, load_s: float) -> EngineInfo:
         mmap=settings.mmap,
         repack=settings.repack,
         has_chat_template=facts.chat_template is not None,
+        adapters=backend.adapters,
         load_s=load_s,
     )

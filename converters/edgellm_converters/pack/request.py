@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from edgellm.devices.load import LoadedProfile
     from edgellm.sources.local import LocalSource
     from edgellm.sources.origin import Origin
+    from edgellm_converters.pack.adapter_input import AdapterInput
     from edgellm_converters.pack.choose import Target
 
 __all__ = ["PackRequest", "PackedBundle", "SmokeTest"]
 
-SmokeTest = Callable[[Path, "RunSettings", CancelToken], Mapping[str, Any]]
-"""Loads the model file under the plan's settings and generates, in a child process; gives what it measured.
+SmokeTest = Callable[[Path, "RunSettings", CancelToken, Mapping[str, Path]], Mapping[str, Any]]
+"""Loads the model file under the plan's settings and generates, in a child process, also with each of the adapters.
 
-Raises errors of our tree.
+Gives what it measured. Raises errors of our tree.
 """
 
 
@@ -44,6 +45,7 @@ class PackRequest:
     threads: int = 0  # 0: every core of this process
     force: bool = False  # pack although it does not fit
     origin: Origin | None = None  # of a source that was fetched
+    adapters: tuple[AdapterInput, ...] = ()  # by name; opened, and closed by whoever opened them
     targets: tuple[Target, ...] = ()  # one for each device, chosen before the source was fetched; empty: choose now
 
 

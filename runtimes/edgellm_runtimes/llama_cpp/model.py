@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,14 @@ from edgellm_runtimes.backend import (
     TokenSlice,
     Vocabulary,
 )
+from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
 from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, load_model, logits_rows
 from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.generation import AdapterUse
 
 __all__ = ["LlamaBackend"]
 
@@ -38,6 +42,8 @@ class LlamaBackend:
 
     ``extra_ends`` are token ids that end a generation besides those that the file names; ``normalization`` is the
     Unicode form that the model's tokenizer brings text into, ``space_prefix`` says that it puts a space before a text.
+    ``adapters`` are files of LoRA adapters by the names that ``set_adapters`` knows them by; each is checked at once
+    and loaded when it is first used.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class LlamaBackend:
         extra_ends: Iterable[int] = (),
         normalization: str = "",
         space_prefix: bool = False,
+        adapters: Mapping[str, Path] | None = None,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> None:
@@ -58,6 +65,7 @@ class LlamaBackend:
         self.abort_flag = AbortFlag()
         self._model = load_model(lib, path, settings, progress or SilentProgress(), cancel or CancelToken())
         try:
+            self._adapters = LlamaAdapters(lib, self._model, path, adapters or {})
             self._context = create_context(lib, self._model, settings, self.abort_flag)
             self.vocabulary: Vocabulary = LlamaVocabulary(
                 lib, lib.llama_model_get_vocab(self._model), extra_ends, normalization, space_prefix
@@ -65,9 +73,10 @@ class LlamaBackend:
         except BaseException:
             self.close()
             raise
-        self.capabilities: frozenset[Capability] = frozenset({"shift"})
+        self.capabilities: frozenset[Capability] = frozenset({"adapters", "shift"})
         self.settings = settings
         self.facts = _facts(lib, self._model)
+        self.adapters = self._adapters.names
         self.limits = BackendLimits(
             n_batch=int(lib.llama_n_batch(self._context)),
             n_ubatch=int(lib.llama_n_ubatch(self._context)),
@@ -216,6 +225,10 @@ class LlamaBackend:
         self._check_sequence(sequence)
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         self._lengths[sequence] = 0
+
+    def set_adapters(self, uses: Sequence[AdapterUse]) -> None:
+        """Compute with these LoRA adapters from the next decode on; see ``backend.Backend.set_adapters``."""
+        self._adapters.use(self._open_context(), uses)
 
     def set_threads(self, threads: int, batch_threads: int) -> None:
         """Change the number of threads from the next decode on."""

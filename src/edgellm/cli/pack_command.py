@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,7 @@ class PackOptions:
     min_speed: float | None
     name: str | None
     output: str | None
+    adapters: tuple[str, ...]
     threads: int | None
     force: bool
     as_json: bool
@@ -49,10 +51,17 @@ class PackOptions:
 
 def pack(options: PackOptions) -> None:
     """Run the pack. Raises errors of our tree."""
+    settings = user_settings()
+    with contextlib.ExitStack() as stack:
+        request, reference = _request(options, settings, stack)
+        _pack(options, request, reference, settings)
+
+
+def _pack(
+    options: PackOptions, request: PackRequest, reference: HubReference | None, settings: SettingsWithOrigin
+) -> None:
     from edgellm_converters.pack import pack as run_pipeline
 
-    settings = user_settings()
-    request, reference = _request(options, settings)
     store = open_store(settings)
     open_writer = _writer(options, request, store)
 
@@ -107,8 +116,14 @@ def load_devices(
     return loaded
 
 
-def _request(options: PackOptions, settings: SettingsWithOrigin) -> tuple[PackRequest, HubReference | None]:
-    """What to pack; for a model of a hub the reference too, and a request whose source is not here yet."""
+def _request(
+    options: PackOptions, settings: SettingsWithOrigin, stack: contextlib.ExitStack
+) -> tuple[PackRequest, HubReference | None]:
+    """What to pack; for a model of a hub the reference too, and a request whose source is not here yet.
+
+    ``stack`` closes the adapters.
+    """
+    from edgellm.cli.adapter_options import open_adapters
     from edgellm.cli.hub_order import placeholder
     from edgellm.cli.target import hub_reference
     from edgellm.sources.local import open_source
@@ -127,6 +142,7 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> tuple[PackRe
             memory=options.memory or project.memory,
             min_speed=options.min_speed or project.min_speed,
             name=options.name or project.name,
+            adapters=options.adapters or tuple(f"{name}={path}" for name, path in project.adapters.items()),
         )
         revision, license_id = project.revision or "", project.license
     if options.min_speed is not None and not options.min_speed > 0:
@@ -148,6 +164,7 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> tuple[PackRe
         accelerators=installed_accelerators(),
         threads=options.threads or 0,
         force=options.force,
+        adapters=open_adapters(options.adapters, stack),
     )
     return request, reference
 
@@ -225,9 +242,11 @@ def say_packed(bundle: PackedBundle, output: str | None = None) -> None:
     from edgellm.units import format_bytes
 
     where = output or str(bundle.name)
+    names = ", ".join(adapter.name for adapter in bundle.plan.adapters)
+    adapters = f"adapters {names}, " if names else ""
     print_message(
         f"packed {where}: {format_bytes(bundle.size_bytes)}, {bundle.plan.recipe}, context {bundle.plan.context}, "
-        f"smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here\n  {bundle.digest}"
+        f"{adapters}smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here\n  {bundle.digest}"
     )
     if not where.endswith(".tar"):
         folder = where if output is None or where.startswith(("/", ".", "~")) else f"./{where}"
