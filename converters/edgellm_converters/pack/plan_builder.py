@@ -10,6 +10,7 @@ from edgellm.bundle.plan import PLAN_FORMAT_VERSION, ModelSource, Plan, RuntimeN
 from edgellm.units import format_count
 
 if TYPE_CHECKING:
+    from edgellm.bundle.system_prompt import SystemPrompt
     from edgellm.devices.fit import Choice
     from edgellm.devices.load import LoadedProfile
     from edgellm.devices.model import ModelShape
@@ -24,7 +25,13 @@ _MINIMUM_RUNTIME = "0.3.36"
 _FLOAT_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-def build_plan(device: LoadedProfile, choice: Choice, facts: SourceFacts, digests: dict[str, str]) -> Plan:
+def build_plan(
+    device: LoadedProfile,
+    choice: Choice,
+    facts: SourceFacts,
+    digests: dict[str, str],
+    prompt: SystemPrompt | None = None,
+) -> Plan:
     """How to run the model on ``device``: deterministic, nothing of this machine."""
     profile, settings = device.profile, choice.settings
     template = facts.chat_template
@@ -68,6 +75,7 @@ def build_plan(device: LoadedProfile, choice: Choice, facts: SourceFacts, digest
         eos_token_ids=facts.eos_token_ids,
         text_normalization=facts.text_normalization,
         text_space_prefix=facts.text_space_prefix,
+        system_prompt=prompt,
     )
 
 

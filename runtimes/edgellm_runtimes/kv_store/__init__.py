@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edgellm_runtimes.kv_store.entry import OpenPrefix, PrefixMatch, StoredPrefix
 from edgellm_runtimes.kv_store.folder import PrefixFolder, Removed
-from edgellm_runtimes.kv_store.key import AdapterKey, PrefixKey, PrefixKind, model_digest
+from edgellm_runtimes.kv_store.key import AdapterKey, PrefixKey, PrefixKind
 from edgellm_runtimes.kv_store.statistics import PrefixStatistics
 from edgellm_runtimes.kv_store.store import PrefixStore
 
@@ -22,5 +22,4 @@ __all__ = [
     "PrefixStore",
     "Removed",
     "StoredPrefix",
-    "model_digest",
 ]

@@ -64,7 +64,7 @@ class PrefixFolder:
         return sorted(whole, key=lambda prefix: -prefix.last_used), damaged
 
     def remove_model(self, model: str) -> Removed:
-        """Remove what was saved for the weights ``model`` (see ``model_digest``). Raises AccessError, BusyError."""
+        """Remove what was saved for the model file ``model`` (sha256:...). Raises AccessError, BusyError."""
         return self._remove(lambda file: file.name.startswith(model_name(model)))
 
     def clear(self) -> Removed:

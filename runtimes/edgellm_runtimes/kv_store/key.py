@@ -18,7 +18,6 @@ __all__ = [
     "PrefixKind",
     "base_name",
     "entry_name",
-    "model_digest",
     "model_name",
     "scope_digest",
     "token_bytes",
@@ -43,22 +42,13 @@ class AdapterKey(msgspec.Struct, frozen=True, order=True):
 class PrefixKey(msgspec.Struct, frozen=True):
     """Everything that decides whether a state fits, besides its tokens. ``traits`` are the backend's."""
 
-    model: str  # see model_digest
+    model: str  # sha256:... of the model file
     traits: Mapping[str, str]
     adapters: tuple[AdapterKey, ...] = ()  # sorted
 
     def with_adapters(self, adapters: Sequence[AdapterKey]) -> PrefixKey:
         """The key under these adapters, in whatever order they come."""
         return msgspec.structs.replace(self, adapters=tuple(sorted(adapters)))
-
-
-def model_digest(weights: Sequence[str]) -> str:
-    """One digest for the digests (sha256:...) of a model's weight files: that of the only one, as nearly always."""
-    if not weights:
-        raise UsageError("a model without weights has no digest")
-    if len(weights) == 1:
-        return weights[0]
-    return f"sha256:{hashlib.sha256(msgspec.json.encode(list(weights))).hexdigest()}"
 
 
 def model_name(model: str) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["license_record", "list_row", "print_license", "print_record", "show_record"]
 
+_LONGEST_SHOWN = 600  # characters of a system prompt
+
 
 def list_row(stored: StoredBundle) -> dict[str, Any]:
     """One bundle as `list --json` gives it."""
@@ -80,6 +82,9 @@ def print_record(record: dict[str, Any]) -> None:
         ("files", ", ".join(file["path"] for file in record["files"])),
         ("why", plan.get("why") or "the recipe was given"),
     ]
+    prompt = plan.get("system_prompt")
+    if prompt:
+        rows.insert(-1, ("system", f"{len(prompt['tokens'])} tokens kept: {_shortened(prompt['text'])}"))
     smoke = record["smoke"]
     if smoke:
         rows.append(
@@ -91,6 +96,10 @@ def print_record(record: dict[str, Any]) -> None:
     for label, text in rows:
         lines = textwrap.wrap(printable(text), 100, break_long_words=False, break_on_hyphens=False)
         sys.stdout.write(f"{label:<11}" + f"\n{'':<11}".join(lines) + "\n")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} ... (--json shows all)"
 
 
 def _speed(value: dict[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from edgellm.errors import CheckpointError, UsageError
 from edgellm.sources.caches import clear_cache
-from edgellm_runtimes.kv_store import AdapterKey, PrefixFolder, PrefixKey, PrefixKind, PrefixStore, model_digest
+from edgellm_runtimes.kv_store import AdapterKey, PrefixFolder, PrefixKey, PrefixKind, PrefixStore
 
 MODEL = "sha256:" + "1" * 64
 TRAITS = {"library": "llama-cpp-python 0.3.36", "kv_type_k": "f16", "kv_type_v": "f16", "flash_attention": "True"}
@@ -326,11 +326,3 @@ def interrupt(_path: Path) -> None:
 def test_what_are_no_tokens_is_refused(folder: Path, tokens: list[int]) -> None:
     with pytest.raises(UsageError):
         save(opened(folder), tokens)
-
-
-def test_weights_in_parts_have_one_digest() -> None:
-    parts = ["sha256:" + "1" * 64, "sha256:" + "2" * 64]
-    assert model_digest(parts[:1]) == parts[0]
-    assert len({model_digest(parts), model_digest(parts[::-1]), parts[0]}) == 3
-    with pytest.raises(UsageError):
-        model_digest([])
