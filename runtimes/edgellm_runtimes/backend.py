@@ -7,7 +7,7 @@ first and raised as BackendError.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -126,6 +126,7 @@ class Backend(Protocol):
     facts: ModelFacts
     path: Path
     vocabulary: Vocabulary
+    state_traits: Mapping[str, str]  # what saved states depend on besides the weights, the adapters and the tokens
     abort_flag: AbortFlag  # set from any thread: the running decode stops within one graph node
 
     def decode(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
@@ -164,6 +165,23 @@ class Backend(Protocol):
         it is first used. Raises NotFoundError for a name that the model does not have, UsageError for one that comes
         twice or a scale that is not finite, ModelFileError and its like where its file cannot be used (then nothing has
         changed).
+        """
+
+    def saved_bytes(self, sequence: int, length: int | None = None) -> int:
+        """About how many bytes ``save_sequence`` would write."""
+
+    def save_sequence(self, sequence: int, path: Path, length: int | None = None) -> bool:
+        """Write the state of the first ``length`` tokens of ``sequence``, or of all, into the file ``path``.
+
+        Memory stays below that of one layer. Returns False, with nothing written, when the model's cache cannot be cut
+        there. Raises CacheFullError when cutting needs a free sequence and none is, NoSpaceError, BackendError.
+        """
+
+    def restore_sequence(self, sequence: int, path: Path, length: int) -> None:
+        """Make ``sequence`` (dropped first) hold the ``length`` tokens whose state the file ``path`` starts with.
+
+        Only for a file that is known to be whole, of these weights and adapters and of equal ``state_traits``: the
+        library trusts what it reads. After an error the sequence is empty. Raises CacheFullError, BackendError.
         """
 
     def set_threads(self, threads: int, batch_threads: int) -> None:

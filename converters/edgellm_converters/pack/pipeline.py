@@ -25,7 +25,8 @@ from edgellm_converters.pack.choose import Target, choose_targets
 from edgellm_converters.pack.digests import SourceDigests
 from edgellm_converters.pack.open_input import open_input
 from edgellm_converters.pack.plan_builder import build_about, build_facts, build_plan
-from edgellm_converters.pack.request import PackedBundle, PackRequest, SmokeTest
+from edgellm_converters.pack.prompt import bake_prompt, prompt_outline
+from edgellm_converters.pack.request import PackedBundle, PackRequest, ReadPrompt, SmokeTest
 
 if TYPE_CHECKING:
     from edgellm.bundle.manifest import Descriptor
@@ -44,6 +45,7 @@ def pack(
     committed: Callable[[PackedBundle], None],
     progress: Progress,
     cancel: CancelToken,
+    read_prompt: ReadPrompt | None = None,
 ) -> list[PackedBundle]:
     """Make one bundle for each device of ``request``; ``committed`` hears of each as soon as it is visible.
 
@@ -55,7 +57,7 @@ def pack(
         targets = request.targets or choose_targets(request, model)
         names = _names(request, targets)
         fitted = fit_adapters(request.adapters, model)
-        _check_texts(model.facts, targets, fitted)
+        _check_texts(request, model.facts, targets, fitted)
         _announce(model.facts, targets, progress)
         announce_adapters(fitted, progress)
         cancel.check()
@@ -72,12 +74,13 @@ def pack(
         _check_arrival(request, digests.result())
         smoke = _smoke_results(targets, weights, adapters, writer, smoke_test, progress, cancel)
         cancel.check()
+        prompt = bake_prompt(request, model.facts, targets, weights, writer, read_prompt, progress, cancel)
         progress.phase("finish")
         docs = tuple(FileLayer(doc.name, writer.add_file(doc.path)) for doc in model.facts.documents)
         packed = []
         for target, name in zip(targets, names, strict=True):
             source_digests = _of_files(model.facts, known) | digests.result()
-            plan = build_plan(target.device, target.choice, model.facts, source_digests, adapters.planned)
+            plan = build_plan(target.device, target.choice, model.facts, source_digests, adapters.planned, prompt)
             blob = weights[target.choice.recipe]
             contents = BundleContents(
                 weights=(FileLayer(WEIGHTS_PATH, blob),),
@@ -99,15 +102,17 @@ def _of_files(facts: SourceFacts, known: Mapping[str, str]) -> dict[str, str]:
     return {path.name: known[path.name] for path in facts.files if path.name in known}
 
 
-def _check_texts(facts: SourceFacts, targets: Sequence[Target], fitted: Fitted) -> None:
+def _check_texts(request: PackRequest, facts: SourceFacts, targets: Sequence[Target], fitted: Fitted) -> None:
     """Refuse, before any work, texts that no reader of the plan would accept."""
+    prompt = prompt_outline(request, facts)
     nothing = {path.name: f"sha256:{'0' * 64}" for path in facts.files}
     for target in targets:
         try:
-            encode_plan(build_plan(target.device, target.choice, facts, nothing, planned_adapters(fitted)))
+            encode_plan(build_plan(target.device, target.choice, facts, nothing, planned_adapters(fitted), prompt))
         except BundleError as error:
             raise UsageError(
-                error.message, hint="check the name of the model's folder, the revision and the device profile"
+                error.message,
+                hint="check the name of the model's folder, the revision, the device profile and the system prompt",
             ) from error
 
 

@@ -11,6 +11,7 @@ from edgellm.bundle.plan import PLAN_FORMAT_VERSION, ModelSource, Plan, PlannedA
 from edgellm.units import format_count
 
 if TYPE_CHECKING:
+    from edgellm.bundle.system_prompt import SystemPrompt
     from edgellm.devices.fit import Choice
     from edgellm.devices.load import LoadedProfile
     from edgellm.devices.model import ModelShape
@@ -31,6 +32,7 @@ def build_plan(
     facts: SourceFacts,
     digests: dict[str, str],
     adapters: Sequence[PlannedAdapter] = (),
+    prompt: SystemPrompt | None = None,
 ) -> Plan:
     """How to run the model on ``device``: deterministic, nothing of this machine."""
     profile, settings = device.profile, choice.settings
@@ -76,6 +78,7 @@ def build_plan(
         text_normalization=facts.text_normalization,
         text_space_prefix=facts.text_space_prefix,
         adapters=tuple(adapters),
+        system_prompt=prompt,
     )
 
 

@@ -27,6 +27,7 @@ from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
 from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, load_model, logits_rows
+from edgellm_runtimes.llama_cpp.state import read_state, state_bytes, state_traits, write_state
 from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class LlamaBackend:
         except BaseException:
             self.close()
             raise
-        self.capabilities: frozenset[Capability] = frozenset({"adapters", "shift"})
+        self.capabilities: frozenset[Capability] = frozenset({"adapters", "save", "shift"})
         self.settings = settings
         self.facts = _facts(lib, self._model)
         self.adapters = self._adapters.names
@@ -86,6 +87,7 @@ class LlamaBackend:
             n_pool=int(lib.llama_n_ctx(self._context)),
             n_vocab=self.vocabulary.n_tokens,
         )
+        self.state_traits: Mapping[str, str] = state_traits(lib, self._model, settings, self.limits.n_pool)
         self._memory = lib.llama_get_memory(self._context)
         self._window = int(lib.llama_model_n_swa(self._model))
         self._lengths = [0] * self.limits.n_sequences
@@ -229,6 +231,56 @@ class LlamaBackend:
     def set_adapters(self, uses: Sequence[AdapterUse]) -> None:
         """Compute with these LoRA adapters from the next decode on; see ``backend.Backend.set_adapters``."""
         self._adapters.use(self._open_context(), uses)
+
+    def saved_bytes(self, sequence: int, length: int | None = None) -> int:
+        """About how many bytes ``save_sequence`` would write: every token takes the same."""
+        wanted = self._saved_length(sequence, length)
+        return -(-state_bytes(self._lib, self._open_context(), sequence) * wanted // self._lengths[sequence])
+
+    def save_sequence(self, sequence: int, path: Path, length: int | None = None) -> bool:
+        """Write the state of the first ``length`` tokens into the file ``path``; see ``backend.Backend``.
+
+        A prefix is copied to a free sequence and cut there, which moves no data. Saving everything and cutting after
+        the restore would write what follows the prefix to the disk: bytes for nothing, and another user's words.
+        """
+        context = self._open_context()
+        if self._saved_length(sequence, length) == self._lengths[sequence]:
+            write_state(self._lib, context, sequence, path)
+            return True
+        spare = next((other for other, tokens in enumerate(self._lengths) if tokens == 0), None)
+        if spare is None:
+            raise CacheFullError("saving a part of a sequence needs a free one, and all are in use")
+        if not self.copy_sequence(sequence, spare, length):
+            return False
+        try:
+            write_state(self._lib, context, spare, path)
+        finally:
+            self.drop_sequence(spare)
+        return True
+
+    def restore_sequence(self, sequence: int, path: Path, length: int) -> None:
+        """Make ``sequence`` hold the ``length`` tokens whose state ``path`` holds; see ``backend.Backend``."""
+        context = self._open_context()
+        self.drop_sequence(sequence)
+        if not 0 < length <= self.limits.n_context:
+            raise BackendError(f"a state of {length} tokens: 1 to {self.limits.n_context} fit into a sequence")
+        try:
+            read_state(self._lib, context, sequence, path)
+            found = self._lib.llama_memory_seq_pos_max(self._memory, sequence) + 1
+            if found != length:
+                raise BackendError(f"{path} holds the state of {found} tokens where {length} were saved")
+        except BaseException:
+            self.drop_sequence(sequence)
+            raise
+        self._lengths[sequence] = length
+
+    def _saved_length(self, sequence: int, length: int | None) -> int:
+        self._check_sequence(sequence)
+        now = self._lengths[sequence]
+        wanted = now if length is None else length
+        if not 0 < wanted <= now:
+            raise BackendError(f"sequence {sequence} has {now} tokens, {wanted} of them cannot be saved")
+        return wanted
 
     def set_threads(self, threads: int, batch_threads: int) -> None:
         """Change the number of threads from the next decode on."""

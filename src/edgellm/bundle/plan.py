@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edgellm.bundle.system_prompt import SystemPrompt
 from edgellm.devices.prediction import PredictedMemory, SpeedRange
 
 __all__ = [
@@ -104,3 +105,4 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     text_normalization: str = ""  # "NFC", ...: what the tokenizer does to text and llama.cpp does not
     text_space_prefix: bool = False  # the tokenizer puts a space before the start of a text, and llama.cpp does not
     adapters: tuple[PlannedAdapter, ...] = ()  # by name
+    system_prompt: SystemPrompt | None = None  # that the bundle was packed with

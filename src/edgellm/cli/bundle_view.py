@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["license_record", "list_row", "print_license", "print_record", "show_record"]
 
+_LONGEST_SHOWN = 600  # characters of a system prompt
+
 
 def list_row(stored: StoredBundle) -> dict[str, Any]:
     """One bundle as `list --json` gives it."""
@@ -85,6 +87,9 @@ def print_record(record: dict[str, Any]) -> None:
         ("files", ", ".join(file["path"] for file in record["files"])),
         ("why", plan.get("why") or "the recipe was given"),
     ]
+    prompt = plan.get("system_prompt")
+    if prompt:
+        rows.insert(-1, ("system", f"{len(prompt['tokens'])} tokens kept: {_shortened(prompt['text'])}"))
     smoke = record["smoke"]
     if smoke:
         rows.append(
@@ -106,6 +111,10 @@ def _adapters(record: dict[str, Any]) -> str:
         f"{adapter['name']} (rank {adapter['rank']}, {format_bytes(sizes[adapter_path(adapter['name'])])})"
         for adapter in record["plan"].get("adapters", ())
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} ... (--json shows all)"
 
 
 def _speed(value: dict[str, Any] | None) -> str:

@@ -20,6 +20,7 @@ __all__ = ["command"]
 @click.option("--memory", metavar="SIZE", help="Memory of the device, such as 4GiB.")
 @click.option("--min-speed", type=float, help="Tokens per second that auto wants at least.")
 @click.option("--name", metavar="NAME[:TAG]", help="Name of the bundle.  [default: MODEL:DEVICE-RECIPE]")
+@click.option("--system", metavar="FILE", help="Bake the system prompt in this text file into the bundle.")
 @click.option("-o", "--output", metavar="DIR|FILE.tar", help="Write the bundle there instead of into the store.")
 @click.option("--adapter", "adapters", multiple=True, metavar="NAME=PATH", help="LoRA adapter to bring along.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads that quantize.  [default: all cores]")

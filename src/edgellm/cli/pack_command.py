@@ -47,6 +47,7 @@ class PackOptions:
     force: bool
     as_json: bool
     quiet: bool
+    system: str | None = None
 
 
 def pack(options: PackOptions) -> None:
@@ -61,6 +62,7 @@ def _pack(
     options: PackOptions, request: PackRequest, reference: HubReference | None, settings: SettingsWithOrigin
 ) -> None:
     from edgellm_converters.pack import pack as run_pipeline
+    from edgellm_runtimes.system_prompt import read_system_prompt
 
     store = open_store(settings)
     open_writer = _writer(options, request, store)
@@ -90,7 +92,7 @@ def _pack(
             print_json([pack_record(bundle, options.output) for bundle in packed])
         return
     with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
-        packed = run_pipeline(request, open_writer, smoke, committed, progress, cancel)
+        packed = run_pipeline(request, open_writer, smoke, committed, progress, cancel, read_system_prompt)
     if options.as_json:
         print_json([pack_record(bundle, options.output) for bundle in packed])
 
@@ -165,8 +167,24 @@ def _request(
         threads=options.threads or 0,
         force=options.force,
         adapters=open_adapters(options.adapters, stack),
+        system_prompt=_system_prompt(options.system) if options.system is not None else "",
     )
     return request, reference
+
+
+def _system_prompt(file: str) -> str:
+    """The text in ``file``, line ends as everywhere and none at its end."""
+    from edgellm.bundle.system_prompt import LONGEST_SYSTEM_PROMPT_BYTES
+    from edgellm.files import read_small_file
+
+    raw = read_small_file(user_path(file), LONGEST_SYSTEM_PROMPT_BYTES, "the system prompt")
+    try:
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the system prompt {file} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    if not text.strip():
+        raise UsageError(f"the system prompt {file} is empty")
+    return text
 
 
 def recipe_name(recipe: str, reference: HubReference | None) -> str:
