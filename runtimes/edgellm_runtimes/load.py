@@ -50,6 +50,10 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
         default_factory=dict
     )  # LoRA adapters by name (OpenBundle.adapter_paths)
     force: bool = False  # load what the memory check refuses
+    model_digest: str = ""  # sha256:... of the weights; with a folder it keeps prefixes on disk
+    adapter_digests: Mapping[str, str] = msgspec.field(default_factory=dict)  # sha256:... by name
+    prefix_folder: Path | None = None
+    save_chats: bool = False  # conversations too, of requests that ask for it
 
 
 def load_backend(

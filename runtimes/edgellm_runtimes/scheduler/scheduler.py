@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,9 @@ from edgellm.errors import BackendError, EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
 from edgellm_runtimes.core import Deliver, Delivery
 from edgellm_runtimes.dry import DryBreakers
-from edgellm_runtimes.generation import FinishReason, Request
+from edgellm_runtimes.generation import AdapterUse, FinishReason, Request
 from edgellm_runtimes.sampler import create_sampler
+from edgellm_runtimes.scheduler.disk import DiskPrefixes
 from edgellm_runtimes.scheduler.inbox import Inbox
 from edgellm_runtimes.scheduler.live import LiveAnswer
 from edgellm_runtimes.scheduler.overflow import fit_prompt, tokens_to_drop
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgellm_runtimes.compute_lease import ComputeLease
+    from edgellm_runtimes.kv_store import PrefixStore
 
 __all__ = ["Scheduler"]
 
@@ -48,6 +50,7 @@ class Scheduler:
 
     ``deliver`` is called on the decode thread, at most once in a step, with what all requests got in it. ``answers`` is
     how many run at once, ``prompt_tokens`` how many tokens of prompts a step computes beside answers that generate.
+    ``baked`` is a prefix that is computed before anything else, or read from ``store``, and kept for all requests.
     """
 
     def __init__(
@@ -59,6 +62,10 @@ class Scheduler:
         lease: ComputeLease | None = None,
         prompt_tokens: int | None = None,
         idle_tokens: int | None = None,
+        store: PrefixStore | None = None,
+        adapter_digests: Mapping[str, str] | None = None,
+        baked: Sequence[int] = (),
+        save_chats: bool = False,
     ) -> None:
         limits = backend.limits
         self._backend = backend
@@ -66,6 +73,9 @@ class Scheduler:
         self._most_running = backend.settings.sequences
         self._prompt_tokens = prompt_tokens or limits.n_batch
         self._slots = Slots(backend, max(limits.n_context, limits.n_pool // 4) if idle_tokens is None else idle_tokens)
+        self._disk = None if store is None else DiskPrefixes(backend, self._slots, store, adapter_digests or {})
+        self._baked = list(baked)
+        self._saves_chats = save_chats
         self._inbox = Inbox(queue_limit)
         self._lease = lease.turn() if lease is not None else nullcontext()
         self._running: list[LiveAnswer] = []
@@ -85,7 +95,7 @@ class Scheduler:
         BackendError after ``close``."""
         options, params = request.options, request.options.sampling
         tokens, dropped = fit_prompt(request.prompt, options, self._backend.limits.n_context)
-        key = CacheKey(options.scope, tuple(sorted((use.name, use.scale) for use in options.adapters)))
+        key = CacheKey(options.scope, tuple(sorted((use.name, use.scale) for use in options.adapters if use.scale)))
         with self._breakers_lock:
             breakers = self._breakers.tokens(params.dry_breakers) if params.dry_multiplier else ()
         answers: list[LiveAnswer] = []
@@ -125,6 +135,8 @@ class Scheduler:
 
     def _work(self) -> None:
         try:
+            if self._baked:
+                self._bake()
             while not self._inbox.is_closing:
                 try:
                     if not self._turn():
@@ -139,7 +151,30 @@ class Scheduler:
             self._fail_all(BackendError("the model was closed"))
             self._send()
         finally:
+            if self._disk is not None:
+                self._disk.close()
             self._backend.close()
+
+    def _bake(self) -> None:
+        """Have the state of the baked prefix before the first request comes. Without it everything works, slower."""
+        key, tokens = CacheKey(None), self._baked
+        try:
+            sequence, computed = self._slots.take_empty(), 0
+            if self._disk is not None:
+                computed = self._disk.restore(key, [*tokens, 0], sequence, 0)
+            is_new = computed < len(tokens)
+            while computed < len(tokens):
+                if self._inbox.is_closing:
+                    return
+                chunk = tokens[computed : computed + self._backend.limits.n_batch]
+                with self._lease:
+                    self._backend.decode([TokenSlice(sequence, chunk, 0)])
+                computed += len(chunk)
+            if is_new and self._disk is not None:
+                self._disk.save(key, tokens, sequence, "system")
+            self._slots.keep(key, tokens, sequence, pin=True)
+        except EdgeLLMError:  # the model was closed meanwhile, or it fails: then the first request says so
+            self._slots.forget_all()
 
     def _turn(self) -> bool:
         """One step; False when there is nothing to do."""
@@ -149,7 +184,7 @@ class Scheduler:
             return False
         shares = self._plan()
         if not shares:
-            raise BackendError("no answer can go on")
+            return bool(self._running)
         self._step(shares)
         took = time.monotonic() - started
         statistics = self._statistics
@@ -184,7 +219,10 @@ class Scheduler:
             answer.follows = leader
             return
         answer.sequence, answer.computed = self._slots.take(answer.key, answer.tokens)
-        answer.reused = answer.shared = answer.computed
+        answer.shared = answer.computed
+        if self._disk is not None:
+            answer.computed = self._disk.restore(answer.key, answer.tokens, answer.sequence, answer.computed)
+        answer.reused = answer.computed
         self._statistics.reused_tokens += answer.computed
 
     def _leader(self, answer: LiveAnswer) -> tuple[LiveAnswer | None, int]:
@@ -219,10 +257,15 @@ class Scheduler:
     def _plan(self) -> list[Share]:
         """Answers of one set of adapters go together; the sets take turns."""
         ready = [answer for answer in self._running if answer.follows is None]
-        keys = list(dict.fromkeys(answer.key.adapters for answer in ready))
-        if len(keys) > 1:
-            turn = self._statistics.steps % len(keys)
-            ready = [answer for answer in ready if answer.key.adapters == keys[turn]]
+        sets = list(dict.fromkeys(answer.key.adapters for answer in ready))
+        chosen = sets[self._statistics.steps % len(sets)] if sets else ()
+        ready = [answer for answer in ready if answer.key.adapters == chosen]
+        try:
+            self._backend.set_adapters([AdapterUse(name, scale) for name, scale in chosen])
+        except EdgeLLMError as error:
+            for request in {answer.request.id: answer for answer in ready}.values():
+                self._fail(request, error)
+            return []
         for answer in ready:
             if answer.computed + answer.pending > self._backend.limits.n_context:
                 self._shift(answer)
@@ -362,6 +405,8 @@ class Scheduler:
 
     def _finish(self, answer: LiveAnswer, reason: FinishReason) -> None:
         self._outbox.append((answer.request.id, answer.last_chunk(reason)))
+        if self._saves_chats and self._disk is not None and answer.request.options.save and answer.is_exact:
+            self._disk.save(answer.key, answer.tokens[: answer.computed], answer.sequence, "chat")
         self._leave(answer)
 
     def _leave(self, answer: LiveAnswer) -> None:

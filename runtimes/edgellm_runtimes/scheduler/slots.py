@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgellm.errors import BackendError
@@ -16,7 +16,7 @@ class CacheKey(NamedTuple):
     """What two requests must have in common to share a computed prefix."""
 
     scope: str | None  # None: baked prompts, which all may use
-    adapters: Hashable = ()
+    adapters: tuple[tuple[str, float], ...] = ()  # name and scale, sorted
 
 
 def public_key(key: CacheKey) -> CacheKey:
@@ -57,6 +57,10 @@ class Slots:
         """A sequence that begins as ``source`` does, with ``length`` tokens; with none where it cannot be cut there."""
         sequence = self._take_free()
         return sequence, length if self._backend.copy_sequence(source, sequence, length) else 0
+
+    def take_empty(self) -> int:
+        """A sequence that holds nothing."""
+        return self._take_free()
 
     def matched(self, key: CacheKey, tokens: Sequence[int]) -> int:
         """How many of ``tokens`` ``take`` would find; changes nothing."""
