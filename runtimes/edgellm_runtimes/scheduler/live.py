@@ -35,6 +35,7 @@ class LiveAnswer:
         self.sequence = -1  # of the backend, while it runs
         self.sampler = sampler
         self.dropped = dropped  # tokens that an overflow took out
+        self.is_over = False
         self.is_exact = True  # the cache holds what computing the tokens would give: not after a shift
         self.shared = 0  # how many of the first tokens other sequences may hold too
         self.follows: LiveAnswer | None = None  # computes a prefix that this one waits for
