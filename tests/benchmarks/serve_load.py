@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import statistics
 import time
@@ -61,8 +62,13 @@ class Reply:
 
     def gaps(self, since: float = float("-inf"), until: float = float("inf")) -> list[float]:
         """Seconds between token events that follow each other; only those that touch the given time."""
-        pairs = zip(self.stamps, self.stamps[1:], strict=False)
-        return [later - earlier for earlier, later in pairs if later >= since and earlier <= until]
+        return [b - a for a, b in itertools.pairwise(self.stamps) if b >= since and a <= until]
+
+    def longest_wait(self, since: float, until: float) -> float:
+        """The longest time without a token that touches the given one, also before the first and after the last."""
+        stamps = [self.asked, *self.stamps, *([] if self.complete else [until])]
+        waits = [b - a for a, b in itertools.pairwise(stamps) if b >= since and a <= until]
+        return max(waits, default=0.0)
 
 
 @dataclass

@@ -41,16 +41,19 @@ def _load(model: Model, long: int, context: int, round_: int) -> Load:
 
 def _keep(bench: Bench, model: Model, case: str, name: str, outcome: Outcome) -> None:
     *others, long = outcome.replies
-    meanwhile = [gap for reply in others for gap in reply.gaps(long.asked, long.stamps[0])]
-    before = [gap for reply in others for gap in reply.gaps(until=long.asked)]
-    if not meanwhile or any(reply.complete and reply.ended < long.stamps[0] for reply in others):
-        bench.book.note(f"longprompt: {name} did not decode the other streams while the long prompt was read")
-        meanwhile = meanwhile or [long.stamps[0] - long.asked]  # nobody got a token in all that time
+    arrived, answered = long.asked, long.stamps[0]
+    before = [gap for reply in others for gap in reply.gaps(until=arrived)]
+    meanwhile = [gap for reply in others for gap in reply.gaps(arrived, answered)]
+    if any(not reply.stamps or reply.stamps[0] > arrived or reply.stamps[-1] < answered for reply in others):
+        bench.book.note(
+            f"longprompt: {name} did not decode all other streams while the long prompt waited and was read"
+        )
     numbers = {
-        WORST: 1e3 * max(meanwhile),
-        "95 of 100 gaps meanwhile, ms": 1e3 * percentile(meanwhile, 0.95),
+        WORST: 1e3 * max(reply.longest_wait(arrived, answered) for reply in others),
         LATENCY: 1e3 * long.first_s,
     }
+    if meanwhile:
+        numbers["95 of 100 gaps meanwhile, ms"] = 1e3 * percentile(meanwhile, 0.95)
     if before:
         numbers["median gap before, ms"] = 1e3 * percentile(before, 0.5)
     bench.book.add("longprompt", model.name, case, name, **numbers)

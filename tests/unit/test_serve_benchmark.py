@@ -35,6 +35,14 @@ def test_gaps_of_a_time_are_those_that_touch_it() -> None:
     assert reply.gaps(until=1.5) == [1.0]
 
 
+def test_a_wait_counts_before_the_first_token_and_after_the_last() -> None:
+    cut = Reply(asked=0.0, stamps=[3.0, 4.0])
+    assert cut.longest_wait(since=1.0, until=10.0) == 6.0
+    assert cut.longest_wait(since=3.5, until=4.0) == 1.0
+    assert cut.longest_wait(since=1.0, until=3.5) == 3.0
+    assert Reply(asked=0.0, stamps=[3.0, 4.0], complete=True).longest_wait(since=5.0, until=10.0) == 0.0
+
+
 def test_an_outcome_adds_up_all_replies() -> None:
     replies = [Reply(0.0, stamps=[0.5, 1.0], tokens=2), Reply(0.0, stamps=[1.0, 1.2, 1.4, 1.6], tokens=4)]
     outcome = Outcome(replies, wall_s=2.0, client_s=0.5)
