@@ -42,8 +42,9 @@ class Scheduler:
     """Owner of the decode thread. ``submit``, ``cancel`` and ``statistics`` may be called from any thread.
 
     ``deliver`` is called on the decode thread, at most once in a step, with what all requests got in it.
-    ``prompt_tokens`` is how many tokens of prompts a step computes beside answers that generate, ``idle_tokens`` how
-    many are kept in the cache for requests that may come. With ``save_chats`` requests may have theirs kept on disk.
+    ``prompt_tokens`` is how many tokens of prompts a step has at most beside answers that generate, ``idle_tokens`` how
+    many tokens are kept in the cache for requests that may come. With ``save_chats`` requests may have theirs kept on
+    disk.
     ``baked`` is a prefix that is computed before anything else, or read from ``store``, and kept for all requests.
     """
 

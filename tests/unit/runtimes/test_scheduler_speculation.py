@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgellm_runtimes.scheduler.drafting import Lookup
 from edgellm_runtimes.scheduler.speculation import LENGTHS, Speculation
-from edgellm_runtimes.scheduler.step_costs import StepCosts
+from edgellm_runtimes.scheduler.step_costs import PromptPace, StepCosts
 
 
 def costs(**seconds: float) -> StepCosts:
@@ -97,3 +97,18 @@ def test_many_others_make_a_proposal_dear() -> None:
     """The step of all takes longer for the tokens of one."""
     speculation = Speculation()
     assert speculation.propose(REPEATING, 15, 8, costs(w16=1.0, w18=1.2, w20=1.4, w24=1.8)) == []
+
+
+def test_prompts_are_cut_so_that_others_wait_a_fraction_of_a_second() -> None:
+    pace = PromptPace(512)
+    assert pace.tokens == 128
+    pace.learn(128, 0.256)  # 500 tokens per second
+    assert pace.tokens == 200
+    slow = PromptPace(512)
+    slow.learn(128, 60.0)
+    assert slow.tokens == 32
+    fast = PromptPace(512)
+    fast.learn(512, 0.05)
+    assert fast.tokens == 512
+    fast.learn(5, 60.0)  # too short to tell
+    assert fast.tokens == 512
