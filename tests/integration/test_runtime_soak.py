@@ -21,7 +21,16 @@ from edgellm_runtimes.sampling import SamplingParams
 REQUESTS = 2000
 AT_ONCE = 24
 CONTEXT = 192
-SETTINGS = BackendSettings(context=CONTEXT, sequences=6, spare_sequences=6, batch=64, ubatch=64)
+SETTINGS = BackendSettings(
+    context=CONTEXT,
+    sequences=6,
+    spare_sequences=6,
+    batch=64,
+    ubatch=64,
+    kv_type_k="f32",  # so that sums in another order move little
+    kv_type_v="f32",
+    flash_attention=False,
+)
 
 
 class Case(NamedTuple):
