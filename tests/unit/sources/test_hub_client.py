@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -182,7 +184,8 @@ def test_a_wait_that_the_hub_asks_for_is_kept_or_told(hub: HubServer) -> None:
     with client(hub, progress=lines) as found:
         found.repository(MODEL)
         assert len(lines.messages) == 2
-        for headers in ({"Retry-After": "3600"}, {"RateLimit": '"api";r=0;t=3600'}):
+        date = {"Retry-After": formatdate(time.time() + 3630, usegmt=True)}  # the server sends a Date besides
+        for headers in ({"Retry-After": "3600"}, {"RateLimit": '"api";r=0;t=3600'}, date):
             hub.fault("api", status=429, headers=headers)
             with pytest.raises(NetworkError, match="1:00 h"):
                 found.repository(MODEL)

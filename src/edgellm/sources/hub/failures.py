@@ -111,5 +111,18 @@ def _asked_wait_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds, or a date (RFC 9110, 10.2.3), counted from the server's own: a board's clock may be years off."""
     text = headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    until, now = _date_s(text), _date_s(headers.get("date", ""))
+    return None if until is None or now is None else max(0.0, until - now)
+
+
+def _date_s(text: str) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(text[:40]).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
