@@ -26,7 +26,7 @@ __all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
-_LEAST_SPARE = 4  # sequences for conversations that pause and prompts that come again
+_SPARE = 4  # sequences beside the only one that runs, for conversations that pause; they take no memory there
 _MOST_SEQUENCES = 256
 
 
@@ -115,7 +115,8 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
     settings = BackendSettings(
         context=_context(request, shape),
         sequences=sequences,
-        spare_sequences=min(max(_LEAST_SPARE, sequences), _MOST_SEQUENCES - sequences),
+        spare_sequences=min(_SPARE if sequences == 1 else 1, _MOST_SEQUENCES - sequences),
+        shared_cells=sequences == 1,
         batch=ubatch,
         ubatch=ubatch,
         threads=threads,
@@ -200,11 +201,11 @@ def _check_memory(
 ) -> None:
     from edgellm.devices.fit import RunSettings, estimate
     from edgellm.devices.local import available_memory_bytes
-    from edgellm_runtimes.llama_cpp.loading import logits_rows
+    from edgellm_runtimes.llama_cpp.loading import logits_rows, pool_tokens
 
     run = RunSettings(
         context=settings.context,
-        sequences=settings.sequences,
+        sequences=pool_tokens(settings) // settings.context,
         ubatch=settings.ubatch,
         kv_type_k=settings.kv_type_k,
         kv_type_v=settings.kv_type_v,

@@ -73,7 +73,9 @@ def test_what_is_no_archive_is_refused(there: Cli, tmp_path: Path) -> None:
     assert "not a tar archive" in there.run("import", "-", status=5, stdin=b"GGUF" + bytes(range(250)) * 9).stderr
     (tmp_path / "folder").mkdir()
     there.run("import", tmp_path / "folder", status=5)
-    there.run("import", tmp_path / "missing.tar", status=3)
+    missing = there.run("import", tmp_path / "missing.tar", status=3).stderr
+    assert f"there is nothing at {tmp_path / 'missing.tar'}\n" in missing
+    assert "hint: give the archive" in missing
     there.run("import", "-", "--name", "../x", status=2)
     assert files(there.home) <= EMPTY_STORE
 

@@ -57,7 +57,7 @@ class FolderWriter(BundleWriter):
     def blob(self, expected_bytes: int | None = None) -> Iterator[BlobWriter]:
         """See BundleWriter."""
         if expected_bytes is not None:
-            require_free_space(self._staging.path, expected_bytes, self._destination)
+            require_free_space(self._staging.path.parent, expected_bytes, self._destination)
         self._serial += 1
         temporary = self._staging.path / f"partial-{self._serial}"
         what = f"write {self._destination}"
@@ -97,7 +97,7 @@ class FolderWriter(BundleWriter):
 
     def require_space(self, needed_bytes: int) -> None:
         """See BundleWriter."""
-        require_free_space(self._staging.path, needed_bytes, self._destination)
+        require_free_space(self._staging.path.parent, needed_bytes, self._destination)
 
     @contextmanager
     def readable(self, blob: Descriptor) -> Iterator[Path]:
