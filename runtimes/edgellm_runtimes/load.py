@@ -26,7 +26,7 @@ __all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
-_SPARE = 4  # sequences beside the only one that runs, for conversations that pause; they take no memory there
+_LEAST_SPARE = 4  # sequences for conversations that pause and prompts that come again; they share the others' room
 _MOST_SEQUENCES = 256
 
 
@@ -115,8 +115,7 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
     settings = BackendSettings(
         context=_context(request, shape),
         sequences=sequences,
-        spare_sequences=min(_SPARE if sequences == 1 else 1, _MOST_SEQUENCES - sequences),
-        shared_cells=sequences == 1,
+        spare_sequences=min(max(_LEAST_SPARE, sequences), _MOST_SEQUENCES - sequences),
         batch=ubatch,
         ubatch=ubatch,
         threads=threads,
