@@ -17,6 +17,7 @@ from edgellm_runtimes.kv_store import AdapterKey, PrefixKey, PrefixStore
 from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from prefix_child import MODEL
 from tmpfs import tmpfs
+from window_model import WINDOW, write_window_model
 
 CHILD = Path(__file__).resolve().parents[1] / "prefix_child.py"
 SETTINGS = BackendSettings(context=256, sequences=3, batch=256, ubatch=256)
@@ -210,6 +211,27 @@ def test_a_full_disk_is_told_apart(backend: LlamaBackend, tokens: list[int], tmp
     with tmpfs(tmp_path / "disk", f"size={size}") as disk, pytest.raises(NoSpaceError):
         backend.save_sequence(0, disk / "state")
     assert backend.save_sequence(0, tmp_path / "state")
+
+
+def test_a_sliding_window_comes_back_whole_and_is_not_cut(tiny_gguf: Path, tmp_path: Path) -> None:
+    write_window_model(tmp_path / "model.gguf", tiny_gguf)
+    backend = LlamaBackend(tmp_path / "model.gguf", BackendSettings(context=512, sequences=3, batch=64, ubatch=64))
+    try:
+        state = tmp_path / "state"
+        tokens = [(number * 37) % 8000 + 1 for number in range(192)]
+        for start in range(0, len(tokens), 64):
+            backend.decode([TokenSlice(0, tokens[start : start + 64], 0)])
+        assert backend.save_sequence(0, state)
+        expected = backend.decode([TokenSlice(0, [9])]).copy()
+        backend.restore_sequence(1, state, len(tokens))
+        assert not backend.truncate_sequence(1, len(tokens) - 1)
+        assert not backend.save_sequence(1, tmp_path / "part", len(tokens) - 1)
+        assert not backend.save_sequence(0, tmp_path / "part", WINDOW)
+        assert not (tmp_path / "part").exists()
+        assert [backend.sequence_length(sequence) for sequence in range(3)] == [193, 192, 0]
+        assert np.array_equal(backend.decode([TokenSlice(1, [9])]), expected)
+    finally:
+        backend.close()
 
 
 def test_only_the_same_library_types_and_attention_share_states(tiny_gguf: Path) -> None:
