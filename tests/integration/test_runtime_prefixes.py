@@ -226,10 +226,18 @@ def test_a_sliding_window_comes_back_whole_and_is_not_cut(tiny_gguf: Path, tmp_p
         backend.restore_sequence(1, state, len(tokens))
         assert not backend.truncate_sequence(1, len(tokens) - 1)
         assert not backend.save_sequence(1, tmp_path / "part", len(tokens) - 1)
-        assert not backend.save_sequence(0, tmp_path / "part", WINDOW)
         assert not (tmp_path / "part").exists()
         assert [backend.sequence_length(sequence) for sequence in range(3)] == [193, 192, 0]
         assert np.array_equal(backend.decode([TokenSlice(1, [9])]), expected)
+        # the first sequence still has cells before its window: the state of a part of it can be had
+        backend.drop_sequence(1)
+        assert backend.save_sequence(0, state, 64 + WINDOW)
+        backend.restore_sequence(1, state, 64 + WINDOW)
+        again = backend.decode([TokenSlice(1, [9])]).copy()
+        backend.drop_sequence(0)
+        backend.decode([TokenSlice(0, tokens[:64], 0)])
+        backend.decode([TokenSlice(0, tokens[64 : 64 + WINDOW], 0)])
+        assert np.allclose(again, backend.decode([TokenSlice(0, [9])]), atol=1e-2)
     finally:
         backend.close()
 
