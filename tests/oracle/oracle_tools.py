@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 __all__ = [
+    "SCRIPTS",
     "TOOLS",
     "arm_python",
     "cache_folder",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 TOOLS = ("llama-gguf-split", "llama-quantize", "llama-perplexity", "llama-bench", "llama-tokenize", "llama-completion")
+SCRIPTS = ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py")
 DONE = "built"  # written last: a folder without it is not used
 
 
@@ -54,11 +56,12 @@ def arm_python() -> Path:
 def is_built() -> bool:
     """True when build_tools.py has finished for the installed llama-cpp-python."""
     folder = cache_folder()
-    return (folder / DONE).exists() and all((folder / "bin" / name).exists() for name in TOOLS)
+    wanted = [*(folder / "bin" / name for name in TOOLS), *(folder / "source" / name for name in SCRIPTS)]
+    return (folder / DONE).exists() and all(path.exists() for path in wanted)
 
 
 def llama_source() -> Path:
-    """llama.cpp's source tree: convert_hf_to_gguf.py, conversion/ and gguf-py/. Skips the test when it is not there."""
+    """llama.cpp's source tree: its two converters, conversion/ and gguf-py/. Skips the test when it is not there."""
     _need_tools()
     return cache_folder() / "source"
 
