@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 __all__ = [
+    "SCRIPTS",
     "SERVING_TOOLS",
     "TOOLS",
     "arm_python",
@@ -30,6 +31,7 @@ __all__ = [
 
 TOOLS = ("llama-gguf-split", "llama-quantize", "llama-perplexity", "llama-bench", "llama-tokenize", "llama-completion")
 SERVING_TOOLS = ("llama-server", "llama-batched-bench")  # for benchmarks: `build_tools.py --serving`
+SCRIPTS = ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py")
 DONE = "built"  # written last: a folder without it is not used
 
 
@@ -65,10 +67,12 @@ def is_built(*, serving: bool = False) -> bool:
 def python_server() -> Path:
     """The server in Python that llama-cpp-python's source archive brings as an example."""
     return cache_folder() / "examples" / "server" / "server.py"
+    wanted = [*(folder / "bin" / name for name in TOOLS), *(folder / "source" / name for name in SCRIPTS)]
+    return (folder / DONE).exists() and all(path.exists() for path in wanted)
 
 
 def llama_source() -> Path:
-    """llama.cpp's source tree: convert_hf_to_gguf.py, conversion/ and gguf-py/. Skips the test when it is not there."""
+    """llama.cpp's source tree: its two converters, conversion/ and gguf-py/. Skips the test when it is not there."""
     _need_tools()
     return cache_folder() / "source"
 
