@@ -41,12 +41,14 @@ class Engine:
     thread may use. Any number of generations may run at the same time.
     """
 
-    def __init__(self, backend: Backend, info: EngineInfo, defaults: SamplingDefaults | None = None) -> None:
-        """Over a backend that was loaded in this process; the engine closes it."""
+    def __init__(
+        self, backend: Backend, info: EngineInfo, defaults: SamplingDefaults | None = None, **scheduling: Any
+    ) -> None:
+        """Over a backend that was loaded in this process; the engine closes it. ``scheduling``: see ``Scheduler``."""
         from edgellm_runtimes.local_core import LocalCore
 
         arrivals = Arrivals()
-        self._set_up(LocalCore(backend, info, arrivals.deliver), arrivals, defaults)
+        self._set_up(LocalCore(backend, info, arrivals.deliver, **scheduling), arrivals, defaults)
 
     def _set_up(self, core: Core, arrivals: Arrivals, defaults: SamplingDefaults | None) -> None:
         self._core = core

@@ -34,6 +34,7 @@ class EngineInfo(msgspec.Struct, frozen=True):
     repack: bool
     has_chat_template: bool
     load_s: float
+    adapters: tuple[str, ...] = ()  # names of the LoRA adapters that requests may use
 
 
 class EngineFacts(msgspec.Struct, frozen=True):

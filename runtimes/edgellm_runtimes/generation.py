@@ -87,6 +87,9 @@ class GenerationStats(msgspec.Struct, frozen=True):
     prompt_s: float  # until the first token was chosen
     decode_s: float  # from the first token to the last
     seed: int
+    dropped_tokens: int = 0  # taken out because the context was too small
+    drafted_tokens: int = 0  # proposed from the text so far, of which
+    accepted_tokens: int = 0  # the model chose so many too
 
     @property
     def prompt_tokens_per_s(self) -> float:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgellm.errors import AccessError, BackendError, EdgeLLMError, UnsupportedError
 from edgellm.progress import CancelToken, Progress
@@ -27,7 +27,13 @@ class LocalCore:
     """See ``core.Core``. ``close`` closes the backend and the lease."""
 
     def __init__(
-        self, backend: Backend, info: EngineInfo, deliver: Deliver, *, lease: ComputeLease | None = None
+        self,
+        backend: Backend,
+        info: EngineInfo,
+        deliver: Deliver,
+        *,
+        lease: ComputeLease | None = None,
+        **scheduling: Any,
     ) -> None:
         from edgellm_runtimes.scheduler import Scheduler
 
@@ -50,7 +56,7 @@ class LocalCore:
             eot_text=text(vocabulary.eot),
             capabilities=backend.capabilities,
         )
-        self._scheduler = Scheduler(backend, deliver, lease=lease)
+        self._scheduler = Scheduler(backend, deliver, lease=lease, **scheduling)
 
     @classmethod
     def load(
@@ -71,7 +77,7 @@ class LocalCore:
             lease = None
             if progress is not None:
                 progress.message(f"models that run at the same time will hinder each other: {error}")
-        return cls(backend, info, deliver, lease=lease)
+        return cls(backend, info, deliver, lease=lease, **_scheduling(request, backend, progress))
 
     @property
     def facts(self) -> EngineFacts:
@@ -144,3 +150,16 @@ class LocalCore:
     def _check_open(self) -> None:
         if self._closed:
             raise BackendError("the model is closed")
+
+
+def _scheduling(request: LoadRequest, backend: Backend, progress: Progress | None) -> dict[str, Any]:
+    """What the scheduler does with prefixes."""
+    prompt = request.plan.system_prompt if request.plan is not None else None
+    found: dict[str, Any] = {"baked": prompt.tokens if prompt is not None else (), "save_chats": request.save_chats}
+    if request.prefix_folder is not None and request.model_digest and "save" in backend.capabilities:
+        from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
+
+        key = PrefixKey(request.model_digest, backend.state_traits)
+        found["store"] = PrefixStore(request.prefix_folder, key, progress=progress)
+        found["adapter_digests"] = request.adapter_digests
+    return found

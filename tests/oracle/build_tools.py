@@ -1,10 +1,13 @@
 """Builds llama.cpp's tools from the source that the installed llama-cpp-python vendors, once, for the oracle tests.
 
-usage: python tests/oracle/build_tools.py [--jobs N] [--force]
+usage: python tests/oracle/build_tools.py [--serving] [--jobs N] [--force]
 
 pip brings the source archive; cmake compiles it with the flags of the Python package's own build (Release,
 GGML_NATIVE), so that both sides of a comparison run the same ggml. Everything happens in a temporary folder that is
 renamed when whole: an interrupted build leaves nothing that a test would use. A second builder waits for the first.
+
+--serving adds what the serving benchmark compares with: llama-server, llama-batched-bench and the example server in
+Python. Where tools without them are there already, all are built again, with the same flags.
 """
 
 from __future__ import annotations
@@ -24,10 +27,10 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from oracle_tools import DONE, TOOLS, cache_folder, is_built
+from oracle_tools import DONE, SERVING_TOOLS, TOOLS, cache_folder, is_built, python_server
 
 DISTRIBUTION = "llama-cpp-python"
-MINUTES = 5
+MINUTES, SERVING_MINUTES = 5, 8
 DISK_MB = 700  # while it builds
 KEPT_SOURCE = ("convert_hf_to_gguf.py", "conversion", "gguf-py", "models", "LICENSE")
 OPTIONS = {
@@ -96,19 +99,20 @@ def fetch_source(work: Path) -> Path:
     return vendored
 
 
-def build(source: Path, work: Path, jobs: int) -> Path:
+def build(source: Path, work: Path, jobs: int, tools: tuple[str, ...]) -> Path:
     """Compile the tools and return the folder of programs and libraries."""
     build_folder = work / "build"
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    definitions = [f"-D{name}={value}" for name, value in OPTIONS.items()]
-    print(f"compiling {', '.join(TOOLS)} with {jobs} jobs", flush=True)
+    options = OPTIONS | ({"LLAMA_BUILD_SERVER": "ON"} if "llama-server" in tools else {})
+    definitions = [f"-D{name}={value}" for name, value in options.items()]
+    print(f"compiling {', '.join(tools)} with {jobs} jobs", flush=True)
     run(["cmake", "-S", str(source), "-B", str(build_folder), *generator, *definitions], work / "configure.log")
-    command = ["cmake", "--build", str(build_folder), "--parallel", str(jobs), "--target", *TOOLS]
+    command = ["cmake", "--build", str(build_folder), "--parallel", str(jobs), "--target", *tools]
     run(command, work / "compile.log")
     return build_folder / "bin"
 
 
-def install(source: Path, programs: Path, target: Path) -> None:
+def install(source: Path, programs: Path, target: Path, tools: tuple[str, ...]) -> None:
     """Keep what the tests use, in a folder that appears whole."""
     whole = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
     try:
@@ -120,14 +124,20 @@ def install(source: Path, programs: Path, target: Path) -> None:
                 shutil.copytree(origin, whole / "source" / name)
             else:
                 shutil.copy2(origin, whole / "source" / name)
-        for tool in TOOLS:
+        if "llama-server" in tools:
+            server = python_server().relative_to(target)
+            (whole / server).parent.mkdir(parents=True)
+            shutil.copy2(source.parent.parent / server, whole / server)
+        for tool in tools:
             tried = subprocess.run([whole / "bin" / tool, "--help"], capture_output=True, check=False, timeout=60)
             if tried.returncode not in (0, 1):  # 127: a library is missing; negative: it crashed
                 raise SystemExit(f"error: {tool} --help ended with status {tried.returncode}")
         (whole / DONE).write_text(version(DISTRIBUTION) + "\n", encoding="ascii")
+        replaced = Path(tempfile.mkdtemp(prefix=".old-", dir=target.parent))
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(replaced / "tools")  # a test that starts a tool now waits for one rename, not for a removal
         whole.rename(target)
+        shutil.rmtree(replaced)
     except BaseException:
         shutil.rmtree(whole, ignore_errors=True)
         raise
@@ -136,11 +146,12 @@ def install(source: Path, programs: Path, target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build llama.cpp's tools for the oracle tests, once.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--serving", action="store_true", help="also what the serving benchmark compares with")
     parser.add_argument("--force", action="store_true", help="build even when a finished build is there")
     arguments = parser.parse_args()
     target = cache_folder()
     with locked(target.parent):
-        if is_built() and not arguments.force:
+        if is_built(serving=arguments.serving) and not arguments.force:
             print(f"llama.cpp's tools are in {target}")
             return
         for program in ("cmake", "c++"):
@@ -148,11 +159,14 @@ def main() -> None:
                 raise SystemExit(
                     f"error: {program} was not found\nhint: install a C++ compiler, and `pip install cmake`"
                 )
-        print(f"building llama.cpp's tools: about {MINUTES} minutes and {DISK_MB} MB, once", flush=True)
+        serving = arguments.serving or is_built(serving=True)  # --force takes nothing away
+        tools = TOOLS + SERVING_TOOLS if serving else TOOLS
+        minutes = SERVING_MINUTES if serving else MINUTES
+        print(f"building llama.cpp's tools: about {minutes} minutes and {DISK_MB} MB, once", flush=True)
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as folder:
             source = fetch_source(Path(folder))
-            install(source, build(source, Path(folder), arguments.jobs), target)
+            install(source, build(source, Path(folder), arguments.jobs, tools), target, tools)
         print(f"done in {time.monotonic() - started:.0f} s: {target}")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 __all__ = [
+    "SERVING_TOOLS",
     "TOOLS",
     "arm_python",
     "cache_folder",
@@ -23,10 +24,12 @@ __all__ = [
     "is_built",
     "llama_source",
     "llama_tool",
+    "python_server",
     "run_convert",
 ]
 
 TOOLS = ("llama-gguf-split", "llama-quantize", "llama-perplexity", "llama-bench", "llama-tokenize", "llama-completion")
+SERVING_TOOLS = ("llama-server", "llama-batched-bench")  # for benchmarks: `build_tools.py --serving`
 DONE = "built"  # written last: a folder without it is not used
 
 
@@ -51,10 +54,17 @@ def arm_python() -> Path:
     return _CACHE / "arm64-python3.11"
 
 
-def is_built() -> bool:
-    """True when build_tools.py has finished for the installed llama-cpp-python."""
+def is_built(*, serving: bool = False) -> bool:
+    """True when build_tools.py has finished for the installed llama-cpp-python; with ``serving``, the servers too."""
     folder = cache_folder()
-    return (folder / DONE).exists() and all((folder / "bin" / name).exists() for name in TOOLS)
+    wanted = TOOLS + SERVING_TOOLS if serving else TOOLS
+    has_programs = (folder / DONE).exists() and all((folder / "bin" / name).exists() for name in wanted)
+    return has_programs and (not serving or python_server().exists())
+
+
+def python_server() -> Path:
+    """The server in Python that llama-cpp-python's source archive brings as an example."""
+    return cache_folder() / "examples" / "server" / "server.py"
 
 
 def llama_source() -> Path:
