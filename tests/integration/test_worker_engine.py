@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ from worker_rig import (
     GREEDY,
     PATIENCE_S,
     PROMPT,
+    QUICK_RESTARTS,
     Listener,
     collect,
     cpu_seconds,
@@ -281,6 +283,23 @@ def test_a_cancelled_loading_task_leaves_no_model(tiny_gguf: Path, isolation: An
     wait_until(lambda: set(psutil.Process().children()) <= before)
     wait_until(lambda: set(threading.enumerate()) <= threads)
     assert descriptors() <= open_before
+
+
+def test_a_worker_finds_its_model_from_another_working_folder(
+    tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_gguf.parent)
+
+    async def main() -> list[Chunk]:
+        request = request_for(Path(tiny_gguf.name))
+        async with await Engine.load(request, isolation="worker", restart=QUICK_RESTARTS) as engine:
+            monkeypatch.chdir(tmp_path)
+            os.kill(engine.status().pid or 0, signal.SIGKILL)
+            while engine.status().state == "running":
+                await asyncio.sleep(0.001)
+            return await collect(engine, PROMPT)
+
+    assert len(ids_of(asyncio.run(main()))) == 24
 
 
 def test_two_engines_at_once_are_two_processes(tiny_gguf: Path) -> None:

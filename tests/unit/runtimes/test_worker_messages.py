@@ -70,7 +70,15 @@ def test_options_arrive_as_they_were() -> None:
 
 
 def test_a_load_request_arrives_as_it_was() -> None:
-    request = LoadRequest(model_path=Path("/somewhere/model.gguf"), name="é", context=77, mmap=False)
+    request = LoadRequest(
+        model_path=Path("/somewhere/model.gguf"),
+        name="é",
+        context=77,
+        mmap=False,
+        adapters={"style": Path("/somewhere/style.gguf")},
+        adapter_digests={"style": "sha256:0"},
+        prefix_folder=Path("/somewhere/else"),
+    )
     command = wire.decode_command(wire.encode(wire.LoadModel(request)))
     assert isinstance(command, wire.LoadModel)
     assert command.request == request
