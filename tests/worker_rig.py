@@ -62,8 +62,11 @@ class Listener(SilentProgress):
 
 
 def request_for(path: Path, **changes: Any) -> LoadRequest:
-    """A small context and one thread, so that tests that run at once do not wait for each other's thread teams."""
-    return LoadRequest(**{"model_path": path, "context": 256, "ubatch": 64, "threads": 1, **changes})
+    """A small context; one thread, so that tests that run at once do not wait for each other's thread teams; an F32
+    cache, so that what else is in a batch moves the logits too little for another token."""
+    small = {"context": 256, "ubatch": 64, "threads": 1}
+    exact = {"kv_type_k": "f32", "kv_type_v": "f32", "flash_attention": False}
+    return LoadRequest(**{"model_path": path, **small, **exact, **changes})
 
 
 def with_worker(

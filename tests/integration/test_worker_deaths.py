@@ -159,6 +159,38 @@ def test_twenty_kills_under_load_lose_only_what_was_in_flight(tiny_gguf: Path) -
     with_worker(tiny_gguf, use, QUICK_RESTARTS, sequences=4)
 
 
+def test_all_who_wait_for_a_restart_wait_for_the_same(tiny_gguf: Path) -> None:
+    async def use(engine: Engine) -> None:
+        os.kill(worker_pid(engine), signal.SIGKILL)
+        while engine.status().state == "running":
+            await asyncio.sleep(0.001)
+        answers = [asyncio.create_task(collect(engine, PROMPT)) for _ in range(40)]
+        while engine.status().state != "loading":
+            await asyncio.sleep(0.001)
+        answers[0].cancel()
+        assert await asyncio.to_thread(lambda: engine.status().state) == "loading"  # no thread of the loop's is taken
+        assert all(len(ids_of(answer)) == 24 for answer in await asyncio.gather(*answers[1:]))
+        assert engine.status().starts == 2
+
+    with_worker(tiny_gguf, use, QUICK_RESTARTS, sequences=4)
+
+
+def test_a_restart_ends_with_the_engine(tiny_gguf: Path) -> None:
+    async def use(engine: Engine) -> None:
+        os.kill(worker_pid(engine), signal.SIGKILL)
+        while engine.status().state == "running":
+            await asyncio.sleep(0.001)
+        answer = asyncio.create_task(collect(engine, PROMPT))
+        while engine.status().state != "loading":
+            await asyncio.sleep(0.001)
+        await engine.close()
+        with pytest.raises(BackendError, match="closed"):
+            await answer
+        assert engine.status().state == "closed"
+
+    with_worker(tiny_gguf, use, QUICK_RESTARTS)
+
+
 def test_restarts_wait_longer_each_time_and_say_so(tiny_gguf: Path) -> None:
     policy = RestartPolicy(first_s=1000.0, longest_s=10_000.0)
 

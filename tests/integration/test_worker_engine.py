@@ -474,6 +474,11 @@ def test_where_the_model_runs_can_be_asked(tiny_gguf: Path) -> None:
     with_worker(tiny_gguf, use)
 
 
+def test_a_form_that_there_is_not_is_refused(tiny_gguf: Path) -> None:
+    with pytest.raises(UsageError, match="process, worker"):
+        asyncio.run(Engine.load(request_for(tiny_gguf), isolation="thread"))  # type: ignore[arg-type]
+
+
 def test_options_and_params_together_are_refused(tiny_gguf: Path) -> None:
     async def use(engine: Engine) -> None:
         with pytest.raises(UsageError, match="either"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgellm.errors import BackendError, BusyError, EdgeLLMError
+from edgellm.errors import BackendError, BusyError, EdgeLLMError, Interrupted
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.core import Deliver
 from edgellm_runtimes.engine_info import EngineFacts, EngineStatus
@@ -83,7 +83,10 @@ class WorkerCore:
                     f"{self._last_error}; it starts again in {wait_s:.1f} s at the earliest",
                     hint=f"try again in {wait_s:.1f} s",
                 )
-            self._start_worker(None, self._stop_starting)
+            try:
+                self._start_worker(None, self._stop_starting)
+            except Interrupted:
+                raise BackendError("the model was closed") from None
 
     def start(self, request: Request) -> None:
         """Begin a request."""
