@@ -59,16 +59,15 @@ def arm_python() -> Path:
 def is_built(*, serving: bool = False) -> bool:
     """True when build_tools.py has finished for the installed llama-cpp-python; with ``serving``, the servers too."""
     folder = cache_folder()
-    wanted = TOOLS + SERVING_TOOLS if serving else TOOLS
-    has_programs = (folder / DONE).exists() and all((folder / "bin" / name).exists() for name in wanted)
-    return has_programs and (not serving or python_server().exists())
+    programs = TOOLS + SERVING_TOOLS if serving else TOOLS
+    wanted = [*(folder / "bin" / name for name in programs), *(folder / "source" / name for name in SCRIPTS)]
+    is_whole = (folder / DONE).exists() and all(path.exists() for path in wanted)
+    return is_whole and (not serving or python_server().exists())
 
 
 def python_server() -> Path:
     """The server in Python that llama-cpp-python's source archive brings as an example."""
     return cache_folder() / "examples" / "server" / "server.py"
-    wanted = [*(folder / "bin" / name for name in TOOLS), *(folder / "source" / name for name in SCRIPTS)]
-    return (folder / DONE).exists() and all(path.exists() for path in wanted)
 
 
 def llama_source() -> Path:
