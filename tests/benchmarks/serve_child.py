@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from serve_cpu import descendants
 from serve_load import Ask, drive
 from serve_ours import EngineContender, open_engine, store_fields
 
@@ -22,13 +23,9 @@ from serve_ours import EngineContender, open_engine, store_fields
 def memory_bytes(pid: int) -> dict[str, int]:
     """Memory of a process and all below it: now, and each one's own peak."""
     found = {"now": 0, "peak": 0}
-    waiting = [pid]
-    while waiting:
-        current = waiting.pop()
+    for process in [pid, *descendants(pid)]:
         try:
-            status = Path(f"/proc/{current}/status").read_text(encoding="ascii", errors="replace")
-            tasks = list(Path(f"/proc/{current}/task").iterdir())
-            waiting += [int(child) for task in tasks for child in (task / "children").read_text().split()]
+            status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
         except OSError:
             continue  # it has just ended
         sizes = dict(line.partition(":")[::2] for line in status.splitlines())
