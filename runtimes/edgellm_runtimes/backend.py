@@ -7,7 +7,7 @@ first and raised as BackendError.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edgellm_runtimes._native import AbortFlag
+    from edgellm_runtimes.generation import AdapterUse
 
 __all__ = [
     "Backend",
@@ -52,6 +53,7 @@ class BackendSettings(msgspec.Struct, frozen=True):
 
     context: int  # tokens of one sequence
     sequences: int = 1
+    spare_sequences: int = 0  # further ones, which share the pool: they hold prefixes that may come again
     batch: int = 512  # most tokens of one decode call
     ubatch: int = 512  # tokens that the library computes at once
     outputs: int = 0  # most logits rows of one decode call; 0 is one per sequence
@@ -124,6 +126,7 @@ class Backend(Protocol):
     facts: ModelFacts
     path: Path
     vocabulary: Vocabulary
+    state_traits: Mapping[str, str]  # what saved states depend on besides the weights, the adapters and the tokens
     abort_flag: AbortFlag  # set from any thread: the running decode stops within one graph node
 
     def decode(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
@@ -146,8 +149,40 @@ class Backend(Protocol):
         """Keep the first ``length`` tokens. Returns False, with nothing changed, when the cache cannot be cut there
         (recurrent state, a sliding window that has moved on)."""
 
+    def shift_sequence(self, sequence: int, keep: int, drop: int) -> bool:
+        """Take ``drop`` tokens out after the first ``keep``: those behind move forward in position, and stay computed
+        as they were. No other sequence may hold any of them. Returns False, with nothing changed, when the cache
+        cannot do that."""
+
     def drop_sequence(self, sequence: int) -> None:
         """Forget ``sequence``."""
+
+    def set_adapters(self, uses: Sequence[AdapterUse]) -> None:
+        """From the next decode on compute with these LoRA adapters, and with no others.
+
+        They count for every sequence of a batch, and what a sequence has in its cache keeps the adapters that it was
+        computed with. A change costs once; calling it with what is set already costs nothing. An adapter is loaded when
+        it is first used. Raises NotFoundError for a name that the model does not have, UsageError for one that comes
+        twice or a scale that is not finite, ModelFileError and its like where its file cannot be used (then nothing has
+        changed).
+        """
+
+    def saved_bytes(self, sequence: int, length: int | None = None) -> int:
+        """About how many bytes ``save_sequence`` would write."""
+
+    def save_sequence(self, sequence: int, path: Path, length: int | None = None) -> bool:
+        """Write the state of the first ``length`` tokens of ``sequence``, or of all, into the file ``path``.
+
+        Memory stays below that of one layer. Returns False, with nothing written, when the model's cache cannot be cut
+        there. Raises CacheFullError when cutting needs a free sequence and none is, NoSpaceError, BackendError.
+        """
+
+    def restore_sequence(self, sequence: int, path: Path, length: int) -> None:
+        """Make ``sequence`` (dropped first) hold the ``length`` tokens whose state the file ``path`` starts with.
+
+        Only for a file that is known to be whole, of these weights and adapters and of equal ``state_traits``: the
+        library trusts what it reads. After an error the sequence is empty. Raises CacheFullError, BackendError.
+        """
 
     def set_threads(self, threads: int, batch_threads: int) -> None:
         """Change the number of threads from the next decode on."""

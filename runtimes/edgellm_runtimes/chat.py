@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from edgellm.errors import BundleError, UsageError
@@ -30,11 +31,13 @@ def render_chat(
     eos_token: str = "",
     variables: Mapping[str, Any] | None = None,
     timeout_s: float = TIMEOUT_S,
+    now: datetime | None = None,
 ) -> str:
     """The prompt for ``messages``: what Hugging Face's apply_chat_template gives for the same input.
 
     ``variables`` are further names that the template can read (``enable_thinking``, ``documents``). The template runs
-    in a child process that is ended after ``timeout_s`` seconds; this call blocks for as long.
+    in a child process that is ended after ``timeout_s`` seconds; this call blocks for as long. ``now`` is what it takes
+    for the present.
     Raises UsageError for messages that are malformed or that the template refuses, and when there is no template;
     BundleError for a template that is broken, hostile, or does not end.
     """
@@ -56,7 +59,9 @@ def render_chat(
         "bos_token": bos_token,
         "eos_token": eos_token,
     }
-    answer = shared_process().render(template, names, timeout_s=timeout_s, limit_characters=OUTPUT_LIMIT_CHARACTERS)
+    answer = shared_process().render(
+        template, names, timeout_s=timeout_s, limit_characters=OUTPUT_LIMIT_CHARACTERS, now=now
+    )
     if "text" in answer:
         return answer["text"]
     kind, reason = answer["kind"], answer["error"]

@@ -23,15 +23,16 @@ from edgellm import errors
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm.progress import CancelToken
 
-__all__ = ["answer_error", "begin_child", "run_child"]
+__all__ = ["SIGNAL_HINTS", "answer_error", "begin_child", "run_child"]
 
 Answer = TypeVar("Answer")
 
 _POLL_S = 0.1
-_SIGNAL_HINTS = {
+SIGNAL_HINTS = {
     "SIGILL": "llama.cpp was built for another CPU: pip install --force-reinstall --no-cache-dir llama-cpp-python",
     "SIGKILL": "most likely memory ran out: close other programs, or choose a smaller recipe",
 }
+"""What to do about a child that ended by this signal."""
 
 
 def run_child(
@@ -131,7 +132,7 @@ def _crash(subject: str, number: int) -> BackendError:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    return BackendError(f"the runtime crashed ({name}) on {subject}", hint=_SIGNAL_HINTS.get(name))
+    return BackendError(f"the runtime crashed ({name}) on {subject}", hint=SIGNAL_HINTS.get(name))
 
 
 def _rebuild(fields: dict[str, str | None]) -> EdgeLLMError:

@@ -3,56 +3,96 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+import itertools
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.progress import CancelToken, Progress
+from edgellm_runtimes.arrivals import Arrivals
 from edgellm_runtimes.chat import Message, render_chat_async
-from edgellm_runtimes.engine_info import EngineInfo
-from edgellm_runtimes.generation import Chunk, Request
+from edgellm_runtimes.engine_info import EngineFacts, EngineInfo, EngineStatus, Isolation
+from edgellm_runtimes.generation import Chunk, GenerationOptions, Request
 from edgellm_runtimes.sampling import SamplingParams, sampling_params
 
 if TYPE_CHECKING:
     from edgellm.bundle.plan import SamplingDefaults
     from edgellm_runtimes.backend import Backend
+    from edgellm_runtimes.core import Core
     from edgellm_runtimes.load import LoadRequest
+    from edgellm_runtimes.scheduler import SchedulerStatistics
+    from edgellm_runtimes.worker.restart import RestartPolicy
 
-__all__ = ["Engine", "EngineInfo"]
+__all__ = ["Engine", "EngineFacts", "EngineInfo", "EngineStatus", "Isolation"]
 
 _CHARACTERS_PER_TOKEN = 64  # on average over a whole prompt; real text has 1 to 6
+_SHORTEST_DEADLINE_S = 0.001
 
 
 class Engine:
     """A loaded model. Made by ``Engine.load``; use it as an async context manager, or ``close`` it.
 
-    All methods belong to one event loop; the decode thread is the engine's own. Any number of generations may run at
-    the same time.
+    Methods belong to one event loop, apart from ``tokenize``, ``token_texts``, ``status`` and the properties, which any
+    thread may use. Any number of generations may run at the same time.
     """
 
-    def __init__(self, backend: Backend, info: EngineInfo, defaults: SamplingDefaults | None = None) -> None:
-        from edgellm_runtimes.scheduler import Scheduler
+    def __init__(
+        self, backend: Backend, info: EngineInfo, defaults: SamplingDefaults | None = None, **scheduling: Any
+    ) -> None:
+        """Over a backend that was loaded in this process; the engine closes it. ``scheduling``: see ``Scheduler``."""
+        from edgellm_runtimes.local_core import LocalCore
 
-        self.info = info
+        arrivals = Arrivals()
+        self._set_up(LocalCore(backend, info, arrivals.deliver, **scheduling), arrivals, defaults)
+
+    def _set_up(self, core: Core, arrivals: Arrivals, defaults: SamplingDefaults | None) -> None:
+        self._core = core
+        self._arrivals = arrivals
         self._defaults = defaults
-        self._backend = backend
-        self._vocabulary = backend.vocabulary
-        self._scheduler = Scheduler(backend)
-        self._closed = False
+        self._ids = itertools.count(1)
+        arrivals.abandon = core.cancel
 
     @classmethod
     async def load(
-        cls, request: LoadRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
+        cls,
+        request: LoadRequest,
+        *,
+        isolation: Isolation = "process",
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+        restart: RestartPolicy | None = None,
     ) -> Engine:
-        """Check that the model fits, and load it in a thread.
+        """Check that the model fits, and load it: in this process, or in a worker process of its own.
 
-        Raises DoesNotFitError, ModelFileError, UnsupportedError, NotFoundError, UsageError, Interrupted.
+        What kills a worker ends its requests with BackendError and nothing else; the next request starts it again, as
+        soon as ``restart`` allows. Cancelling this task sets ``cancel``. Raises DoesNotFitError, ModelFileError,
+        UnsupportedError, NotFoundError, UsageError, Interrupted, BackendError.
         """
-        from edgellm_runtimes.load import load_backend
+        arrivals, cancel = Arrivals(), cancel or CancelToken()
+        load: Callable[[], Core]
+        if isolation == "worker":
+            from edgellm_runtimes.worker.core import WorkerCore
 
-        backend, info = await asyncio.to_thread(load_backend, request, progress=progress, cancel=cancel)
-        return cls(backend, info, request.plan.sampling if request.plan is not None else None)
+            load = partial(WorkerCore.load, request, arrivals.deliver, progress=progress, cancel=cancel, policy=restart)
+        else:
+            from edgellm_runtimes.local_core import LocalCore
+
+            load = partial(LocalCore.load, request, arrivals.deliver, progress=progress, cancel=cancel)
+        loading = _Loading(load)
+        try:
+            core = await asyncio.to_thread(loading.run)
+        except asyncio.CancelledError:
+            cancel.cancel()
+            loading.abandon()
+            raise
+        engine = cls.__new__(cls)
+        engine._set_up(core, arrivals, request.plan.sampling if request.plan is not None else None)
+        return engine
 
     async def __aenter__(self) -> Engine:
         return self
@@ -60,50 +100,80 @@ class Engine:
     async def __aexit__(self, *_exception: object) -> None:
         await self.close()
 
+    @property
+    def info(self) -> EngineInfo:
+        """How the model was loaded."""
+        return self._core.facts.info
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What is known about the model."""
+        return self._core.facts
+
+    def status(self) -> EngineStatus:
+        """Whether the model runs, in which process, and what its worker ended with, if it did."""
+        return self._core.status()
+
+    async def statistics(self) -> SchedulerStatistics:
+        """What the scheduler does and has done since the model was loaded. Raises BackendError while none is."""
+        return await asyncio.to_thread(self._core.statistics)
+
     def params(self, **chosen: Any) -> SamplingParams:
         """Sampling parameters: what was ``chosen`` (None is not chosen) over the model's own defaults, over ours."""
         return sampling_params(self._defaults, **chosen)
 
     def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
-        """Token ids of ``text``; ``add_special`` puts bos in front where the model was trained so."""
-        return self._vocabulary.tokenize(text, add_special=add_special, parse_special=parse_special)
+        """Token ids of ``text``; ``add_special`` puts bos in front where the model was trained so.
+
+        Blocks until the model has answered. Raises UsageError for text that is not Unicode, BackendError.
+        """
+        self._core.revive()
+        return self._core.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def token_texts(self, tokens: Sequence[int]) -> list[str]:
+        """The text of each token as it is, special ones too. Part of a character becomes U+FFFD. Blocks likewise."""
+        self._core.revive()
+        return [piece.decode("utf-8", "replace") for piece in self._core.pieces(tokens)]
 
     def token_text(self, token: int) -> str:
-        """The text of one token as it is, special ones too. Part of a character becomes U+FFFD."""
-        return self._vocabulary.piece(token, special=True).decode("utf-8", "replace")
+        """The text of one token; see ``token_texts``."""
+        return self.token_texts([token])[0]
 
-    async def generate(
-        self, prompt: str | Sequence[int], params: SamplingParams | None = None, *, stop: Iterable[str] = ()
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        stop: Iterable[str] = (),
+        options: GenerationOptions | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """Continue ``prompt``, given as text or as token ids. Yields chunks; the last one has a finish reason.
 
+        ``options`` say everything about the generation, or else ``params`` and ``stop`` say how to choose tokens and
+        where to end. With several choices the chunks of all come as they are made, and each choice has a last one.
         Closing the iterator (or cancelling the task) stops the generation, also in the middle of its prefill.
-        Raises UsageError when the prompt is empty, malformed or does not fit the context; BackendError.
+        Raises UsageError when the prompt is empty, malformed or does not fit the context; BusyError when too many wait
+        or the worker must not start again yet; BackendError.
         """
-        if isinstance(prompt, str):
-            tokens = await self._prompt_tokens(prompt, add_special=True)
-        else:
-            tokens = self._check_ids(prompt)
-        async with contextlib.aclosing(self._run(tokens, params, stop)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return self._run(partial(self._prompt, prompt), self._options(params, stop, options))
 
-    async def chat(
+    def chat(
         self,
         messages: Sequence[Message],
         params: SamplingParams | None = None,
         *,
         stop: Iterable[str] = (),
+        options: GenerationOptions | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
         template_variables: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[Chunk, None]:
         """Answer ``messages`` (objects with role and content) through the model's chat template; see ``generate``."""
-        prompt = await self.render(messages, tools=tools, template_variables=template_variables)
-        # the template writes bos itself where the model wants it
-        tokens = await self._prompt_tokens(prompt, add_special=False)
-        async with contextlib.aclosing(self._run(tokens, params, stop)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+
+        async def prompt() -> list[int]:
+            text = await self.render(messages, tools=tools, template_variables=template_variables)
+            return await self._prompt_tokens(text, add_special=False)  # the template writes bos where it belongs
+
+        return self._run(prompt, self._options(params, stop, options))
 
     async def render(
         self,
@@ -113,65 +183,79 @@ class Engine:
         template_variables: Mapping[str, Any] | None = None,
     ) -> str:
         """The prompt that ``chat`` would give to the model."""
+        facts = self._core.facts
         return await render_chat_async(
-            self._backend.facts.chat_template,
+            facts.chat_template,
             messages,
             tools=tools,
-            bos_token=self._special_text(self._vocabulary.bos),
-            eos_token=self._special_text(self._vocabulary.eos),
+            bos_token=facts.bos_text,
+            eos_token=facts.eos_text,
             variables=template_variables,
         )
 
     async def close(self) -> None:
         """Stop what runs and free the model. Calling it again does nothing."""
-        if not self._closed:
-            self._closed = True
-            await asyncio.to_thread(self._scheduler.close)
+        await asyncio.to_thread(self._core.close)
 
     async def _run(
-        self, tokens: list[int], params: SamplingParams | None, stop: Iterable[str]
+        self, prepare: Callable[[], Awaitable[list[int]]], options: GenerationOptions
     ) -> AsyncGenerator[Chunk, None]:
-        self._check_length(tokens)
-        params = params or self.params()
-        self._check_bias(params)
-        loop = asyncio.get_running_loop()
-        arrivals: asyncio.Queue[Chunk | EdgeLLMError] = asyncio.Queue()
-
-        def emit(item: Chunk | EdgeLLMError) -> None:
-            try:
-                loop.call_soon_threadsafe(arrivals.put_nowait, item)
-            except RuntimeError:  # the loop was closed: nobody listens any more
-                request.cancelled = True
-
-        request = Request(tokens, params, stop, emit)
-        self._scheduler.submit(request)
+        begun = time.monotonic()
+        if not self._core.ready:
+            await asyncio.to_thread(self._core.revive)
+        tokens = await prepare()
+        self._check_length(tokens, options)
+        self._check_bias(options.sampling)
+        if options.deadline_s is not None:
+            left = max(_SHORTEST_DEADLINE_S, options.deadline_s - (time.monotonic() - begun))
+            options = msgspec.structs.replace(options, deadline_s=left)
+        request = Request(next(self._ids), tokens, options)
+        _check_unicode(options)
+        missing = options.choices
+        box = self._arrivals.open(request.id)
         try:
-            while True:
-                item = await arrivals.get()
-                if isinstance(item, EdgeLLMError):
-                    raise item
-                yield item
-                if item.finish_reason is not None:
-                    return
+            self._core.start(request)
+            while missing:
+                for item in await box.take():
+                    if isinstance(item, EdgeLLMError):
+                        missing = 0
+                        raise item
+                    missing -= item.finish_reason is not None
+                    yield item
         finally:
-            self._scheduler.cancel(request)
+            self._arrivals.close(request.id)
+            if missing:
+                self._core.cancel(request.id)
 
-    async def _prompt_tokens(self, text: str, *, add_special: bool) -> list[int]:
+    def _options(
+        self, params: SamplingParams | None, stop: Iterable[str], options: GenerationOptions | None
+    ) -> GenerationOptions:
+        stops = (stop,) if isinstance(stop, str) else tuple(stop)
+        if options is None:
+            return GenerationOptions(sampling=params or self.params(), stop=stops)
+        if params is not None or stops:
+            raise UsageError("give either options, or params and stop")
+        return options
+
+    async def _prompt(self, prompt: str | Sequence[int]) -> list[int]:
+        return await self._prompt_tokens(prompt) if isinstance(prompt, str) else self._check_ids(prompt)
+
+    async def _prompt_tokens(self, text: str, *, add_special: bool = True) -> list[int]:
         """Tokenize in a thread. Text far beyond the context is refused first: llama.cpp takes quadratic time over many
         special tokens."""
-        limit_characters = self.info.context * _CHARACTERS_PER_TOKEN
-        if len(text) > limit_characters:
+        context = self.info.context
+        if len(text) > context * _CHARACTERS_PER_TOKEN:
             raise UsageError(
-                f"the prompt has {len(text)} characters; a context of {self.info.context} tokens cannot hold it",
+                f"the prompt has {len(text)} characters; a context of {context} tokens cannot hold it",
                 hint="shorten the prompt, or load the model with a larger --context",
             )
-        return await asyncio.to_thread(self.tokenize, text, add_special=add_special)
+        return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=True)
 
-    def _check_length(self, tokens: Sequence[int]) -> None:
+    def _check_length(self, tokens: Sequence[int], options: GenerationOptions) -> None:
         if not tokens:
             raise UsageError("the prompt is empty")
         context = self.info.context
-        if len(tokens) >= context:
+        if len(tokens) >= context and options.overflow == "error":
             wanted = _next_context(len(tokens) + 1)
             larger = min(wanted, self.info.trained_context or wanted)
             more = f", or load the model with --context {larger}" if larger > len(tokens) else ""
@@ -181,21 +265,56 @@ class Engine:
             )
 
     def _check_bias(self, params: SamplingParams) -> None:
-        last = self._backend.limits.n_vocab - 1
+        last = self._core.facts.n_vocab - 1
         token = max(params.logit_bias, default=0)
         if token > last:
             raise UsageError(f"logit_bias names token {token}; this model has 0 to {last}")
 
     def _check_ids(self, ids: Sequence[int]) -> list[int]:
-        n_vocab = self._backend.limits.n_vocab
+        n_vocab = self._core.facts.n_vocab
         tokens = list(ids)
         for token in tokens:
             if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
                 raise UsageError(f"{token!r} is not a token id of this model (0 to {n_vocab - 1})")
         return tokens
 
-    def _special_text(self, token: int | None) -> str:
-        return "" if token is None else self.token_text(token)
+
+class _Loading:
+    """A model that is loaded in a thread, and closed there when nobody waits for it any more."""
+
+    def __init__(self, load: Callable[[], Core]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._core: Core | None = None
+        self._abandoned = False
+
+    def run(self) -> Core:
+        """The thread's part."""
+        core = self._load()
+        with self._lock:
+            self._core = core
+            unwanted = self._abandoned
+        if unwanted:
+            core.close()
+        return core
+
+    def abandon(self) -> None:
+        """The task was cancelled."""
+        with self._lock:
+            self._abandoned = True
+            core = self._core
+        if core is not None:
+            threading.Thread(target=core.close, name="edgellm-close").start()
+
+
+def _check_unicode(options: GenerationOptions) -> None:
+    texts = [*options.stop, options.scope, *(adapter.name for adapter in options.adapters)]
+    if options.grammar is not None:
+        texts.append(options.grammar.text)
+    try:
+        "".join(texts).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"a text among the options is not valid Unicode: {error.reason}") from error
 
 
 def _next_context(tokens: int) -> int:

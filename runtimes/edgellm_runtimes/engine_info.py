@@ -1,10 +1,17 @@
-"""How a model was loaded."""
+"""How a model was loaded, and what is known about it."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-__all__ = ["EngineInfo"]
+from edgellm_runtimes.backend import Capability
+
+__all__ = ["EngineFacts", "EngineInfo", "EngineStatus", "Isolation"]
+
+Isolation = Literal["process", "worker"]
+"""Where the model runs: in this process, or in a worker process of its own."""
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
@@ -27,3 +34,27 @@ class EngineInfo(msgspec.Struct, frozen=True):
     repack: bool
     has_chat_template: bool
     load_s: float
+    adapters: tuple[str, ...] = ()  # names of the LoRA adapters that requests may use
+
+
+class EngineFacts(msgspec.Struct, frozen=True):
+    """What the engine must know of a model to prepare requests for it."""
+
+    info: EngineInfo
+    n_vocab: int
+    chat_template: str | None
+    bos_text: str  # empty where the model has none
+    eos_text: str
+    eot_text: str
+    capabilities: frozenset[Capability]
+
+
+class EngineStatus(msgspec.Struct, frozen=True):
+    """How an engine is. A worker that is ``stopped`` starts again with the next request after ``retry_in_s``."""
+
+    isolation: Isolation
+    state: Literal["running", "loading", "stopped", "closed"]
+    pid: int | None  # of the process that holds the model
+    starts: int  # how often the model was loaded, or tried to
+    retry_in_s: float = 0.0
+    last_error: str | None = None  # what the worker ended with, if it did

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.errors import UsageError
 from edgellm_runtimes.detokenizer import StopMatcher
 from edgellm_runtimes.grammar import Grammar
 from edgellm_runtimes.sampler import TokenLogprobs
 from edgellm_runtimes.sampling import SamplingParams
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "AdapterUse",
@@ -90,6 +87,9 @@ class GenerationStats(msgspec.Struct, frozen=True):
     prompt_s: float  # until the first token was chosen
     decode_s: float  # from the first token to the last
     seed: int
+    dropped_tokens: int = 0  # taken out because the context was too small
+    drafted_tokens: int = 0  # proposed from the text so far, of which
+    accepted_tokens: int = 0  # the model chose so many too
 
     @property
     def prompt_tokens_per_s(self) -> float:
@@ -119,18 +119,14 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Request:
-    """One generation in the scheduler's hands. ``emit`` is called from the decode thread with chunks or one error."""
+    """One prompt on its way to a scheduler. ``id`` names it in what the scheduler delivers.
 
-    def __init__(
-        self,
-        prompt: Sequence[int],
-        params: SamplingParams,
-        stops: Iterable[str],
-        emit: Callable[[Chunk | EdgeLLMError], None],
-    ) -> None:
+    Raises UsageError for stop strings that are empty, too long or too many.
+    """
+
+    def __init__(self, id: int, prompt: Sequence[int], options: GenerationOptions) -> None:
+        StopMatcher(options.stop)
+        self.id = id
         self.prompt = prompt
-        self.params = params
-        self.stops = StopMatcher(stops)
-        self.emit = emit
+        self.options = options
         self.created = time.monotonic()
-        self.cancelled = False

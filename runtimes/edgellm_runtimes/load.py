@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import msgspec
 
 from edgellm.bundle.plan import Plan
 from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
+from edgellm.files import os_errors
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
@@ -24,6 +26,8 @@ __all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
+_LEAST_SPARE = 4  # sequences for conversations that pause and prompts that come again
+_MOST_SEQUENCES = 256
 
 
 class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +46,14 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     flash_attention: bool | None = None
     mmap: bool | None = None
     repack: bool | None = None
+    adapters: Mapping[str, Path] = msgspec.field(
+        default_factory=dict
+    )  # LoRA adapters by name (OpenBundle.adapter_paths)
     force: bool = False  # load what the memory check refuses
+    model_digest: str = ""  # sha256:... of the weights; with a folder it keeps prefixes on disk
+    adapter_digests: Mapping[str, str] = msgspec.field(default_factory=dict)  # sha256:... by name
+    prefix_folder: Path | None = None
+    save_chats: bool = False  # conversations too, of requests that ask for it
 
 
 def load_backend(
@@ -72,6 +83,7 @@ def load_backend(
         extra_ends=request.plan.eos_token_ids if request.plan is not None else (),
         normalization=request.plan.text_normalization if request.plan is not None else "",
         space_prefix=request.plan is not None and request.plan.text_space_prefix,
+        adapters=request.adapters,
         progress=progress,
         cancel=cancel,
     )
@@ -99,9 +111,11 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
         return planned[name] if asked is None else asked
 
     ubatch = int(str(choose("ubatch")))
+    sequences = _at_least_one("sequences", request.sequences) or (plan.sequences if plan else 1)
     settings = BackendSettings(
         context=_context(request, shape),
-        sequences=_at_least_one("sequences", request.sequences) or (plan.sequences if plan else 1),
+        sequences=sequences,
+        spare_sequences=min(max(_LEAST_SPARE, sequences), _MOST_SEQUENCES - sequences),
         batch=ubatch,
         ubatch=ubatch,
         threads=threads,
@@ -186,6 +200,7 @@ def _check_memory(
 ) -> None:
     from edgellm.devices.fit import RunSettings, estimate
     from edgellm.devices.local import available_memory_bytes
+    from edgellm_runtimes.llama_cpp.loading import logits_rows
 
     run = RunSettings(
         context=settings.context,
@@ -196,7 +211,8 @@ def _check_memory(
         flash_attention=settings.flash_attention,
         mmap=settings.mmap,
         repack=settings.repack,
-        n_outputs=max(settings.outputs, settings.sequences),
+        n_outputs=logits_rows(settings),
+        adapter_bytes=_adapter_bytes(request.adapters),
     )
 
     def needs(context: int) -> int:
@@ -226,6 +242,12 @@ def _check_memory(
     raise DoesNotFitError(message, hint=f"try {', '.join(hints)}, close other programs, or --force")
 
 
+def _adapter_bytes(adapters: Mapping[str, Path]) -> int:
+    """What all adapters take when each has been used once: the data of their files is copied into memory."""
+    with os_errors("read the adapters"):
+        return sum(path.stat().st_size for path in adapters.values())
+
+
 def info_of(backend: LlamaBackend, load_s: float) -> EngineInfo:
     """How ``backend`` was loaded, in ``load_s`` seconds."""
 
@@ -247,5 +269,6 @@ def info_of(backend: LlamaBackend, load_s: float) -> EngineInfo:
         mmap=settings.mmap,
         repack=settings.repack,
         has_chat_template=facts.chat_template is not None,
+        adapters=backend.adapters,
         load_s=load_s,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Sampler", "TokenLogprobs", "create_sampler", "native_parameters", "sample_rows"]
+__all__ = ["Sampler", "TokenLogprobs", "create_sampler", "native_parameters", "sample_each", "sample_rows"]
 
 _RANDOM_SEED_BITS = 32
 
@@ -44,6 +46,22 @@ class Sampler:
     def sample(self, row: npt.NDArray[np.float32]) -> int:
         """Choose the next token from ``row``, float32 [n_vocab], and remember it; see ``sample_rows``."""
         return sample_rows([self], row[None])[0]
+
+    def choose_again(self, row: npt.NDArray[np.float32], mask: npt.NDArray[np.uint32]) -> int | BackendError:
+        """In place of the last token one that ``mask`` allows, by a random number that is independent of the first.
+
+        ``row`` is float32 [1, n_vocab], ``mask`` uint32 [1, ceil(n_vocab / 32)].
+        """
+        import numpy as np
+
+        from edgellm_runtimes import _sampling
+
+        position = self.native.position - 1
+        self.native.truncate(position)
+        digest = hashlib.blake2b(struct.pack("<QQ", self.seed, position), digest_size=16, person=b"chosen again")
+        uniforms = np.array([[word / 2**53 for word in (w >> 11 for w in struct.unpack("<QQ", digest.digest()))]])
+        token = _sampling.sample([self.native], row, mask, 1, uniforms)[0]
+        return token if token >= 0 else _no_token(token)
 
     def accept(self, token: int) -> None:
         """Remember a token that was chosen elsewhere."""
@@ -86,19 +104,39 @@ def sample_rows(
     a 1 for each token that is allowed, the lowest bit first. Raises BackendError when a logit is NaN, or when no token
     of a row is left; the samplers of the other rows have chosen all the same.
     """
+    tokens: list[int] = []
+    for token in sample_each(samplers, rows, masks, threads=threads):
+        if isinstance(token, BackendError):
+            raise token
+        tokens.append(token)
+    return tokens
+
+
+def sample_each(
+    samplers: Sequence[Sampler],
+    rows: npt.NDArray[np.float32],
+    masks: npt.NDArray[np.uint32] | None = None,
+    *,
+    threads: int = 1,
+) -> list[int | BackendError]:
+    """As ``sample_rows``, with an error in the place of a token for each row that has none."""
     from edgellm_runtimes import _sampling
 
     tokens = _sampling.sample([sampler.native for sampler in samplers], rows, masks, threads)
-    if -1 in tokens:
-        raise BackendError(
+    if min(tokens, default=0) >= 0:
+        return tokens  # type: ignore[return-value]  # a list of int is one of int | BackendError: nobody appends
+    return [token if token >= 0 else _no_token(token) for token in tokens]
+
+
+def _no_token(outcome: int) -> BackendError:
+    if outcome == -1:
+        return BackendError(
             "the model gave logits that are not numbers", hint="its weights are damaged: verify or pack it again"
         )
-    if -2 in tokens:
-        raise BackendError(
-            "no token is left to choose from: every logit is -inf or forbidden",
-            hint="check logit_bias, or the model: `edgellm verify`",
-        )
-    return tokens
+    return BackendError(
+        "no token is left to choose from: every logit is -inf or forbidden",
+        hint="check logit_bias, or the model: `edgellm verify`",
+    )
 
 
 def native_parameters(params: SamplingParams, seed: int, breakers: Sequence[Sequence[int]] = ()) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     max_tokens: int | None = None  # None: until the context is full
+    min_tokens: int = 0  # stop strings end an answer all the same
     temperature: float = 0.8
     dynamic_temperature_range: float = 0.0
     dynamic_temperature_exponent: float = 1.0

@@ -60,6 +60,7 @@ def _table() -> tuple[Parameter, ...]:
     sampling, repetition, tokens = SECTIONS
     return (
         whole(sampling, "max_tokens", 1, _LARGEST_COUNT, "Generate at most this many tokens.", optional=True),
+        whole(sampling, "min_tokens", 0, _LARGEST_COUNT, "No end token before so many."),
         number(sampling, "temperature", 0.0, 100.0, "0 always takes the most likely token."),
         whole(sampling, "top_k", 0, _LARGEST_COUNT, "Sample among this many tokens; 0 is off."),
         number(sampling, "top_p", 0.0, 1.0, "Sample among the tokens that make up this probability; 1 is off."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -37,10 +38,11 @@ def run_smoke(
     kv_type_k: str = "f16",
     kv_type_v: str = "f16",
     flash_attention: bool = True,
+    adapters: Mapping[str, Path] | None = None,
     timeout_s: float = 600.0,
     cancel: CancelToken | None = None,
 ) -> SmokeResult:
-    """Load ``path`` in a child process and generate ``tokens`` greedy tokens, every logit finite.
+    """Load ``path`` in a child process and generate ``tokens`` greedy tokens, every logit finite; so with ``adapters``.
 
     The weights are memory-mapped and not repacked, so the cost is about one read of the file and ``tokens`` steps.
     Raises ModelFileError or UnsupportedError as loading does; BackendError when the child crashes, gives logits that
@@ -51,6 +53,8 @@ def run_smoke(
     arguments += ["--kv-type-k", kv_type_k, "--kv-type-v", kv_type_v]
     if not flash_attention:
         arguments.append("--no-flash-attention")
+    for name, file in (adapters or {}).items():
+        arguments += ["--adapter", f"{name}={file.absolute()}"]
     if threads is not None:
         arguments += ["--threads", str(threads)]
     return run_child(
@@ -64,7 +68,9 @@ def run_smoke(
     )
 
 
-def generate_greedily(path: Path, settings: BackendSettings, n_tokens: int) -> SmokeResult:
+def generate_greedily(
+    path: Path, settings: BackendSettings, n_tokens: int, adapters: Mapping[str, Path]
+) -> SmokeResult:
     """The test itself, in this process."""
     import resource
 
@@ -72,14 +78,15 @@ def generate_greedily(path: Path, settings: BackendSettings, n_tokens: int) -> S
 
     from edgellm_runtimes.backend import TokenSlice
     from edgellm_runtimes.detokenizer import IncrementalDetokenizer
+    from edgellm_runtimes.generation import AdapterUse
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
     started = time.monotonic()
-    backend = LlamaBackend(path, settings)
+    backend = LlamaBackend(path, settings, adapters=adapters)
     try:
         load_s = time.monotonic() - started
         vocabulary, detokenizer = backend.vocabulary, IncrementalDetokenizer()
-        tokens = vocabulary.tokenize("Hello, my name is", add_special=True, parse_special=False)[-32:] or [0]
+        tokens = prompt = vocabulary.tokenize("Hello, my name is", add_special=True, parse_special=False)[-32:] or [0]
         text, times = "", []
         for _step in range(n_tokens):
             row = backend.decode([TokenSlice(0, tokens)])[0]
@@ -90,6 +97,13 @@ def generate_greedily(path: Path, settings: BackendSettings, n_tokens: int) -> S
             times.append(time.monotonic())
             tokens = [int(row.argmax())]  # an end token is decoded like any other: the steps are what is tested
             text += detokenizer.push(vocabulary.piece(tokens[0]))
+        for name in backend.adapters:
+            backend.set_adapters([AdapterUse(name)])
+            backend.drop_sequence(0)
+            if not np.isfinite(backend.decode([TokenSlice(0, prompt)])).all():
+                raise BackendError(
+                    f"with the adapter {name} the logits are not finite", hint="it is damaged, or its training diverged"
+                )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         decode_s = times[-1] - times[0]
         return SmokeResult(
@@ -115,6 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kv-type-k", default="f16")
     parser.add_argument("--kv-type-v", default="f16")
     parser.add_argument("--no-flash-attention", action="store_true")
+    parser.add_argument("--adapter", action="append", default=[], metavar="NAME=PATH", help="try this LoRA adapter too")
     parser.add_argument("--threads", type=int, default=0, help="0: what this machine's cores suggest")
     parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
     parser.add_argument("--json", action="store_true", help="one JSON line instead of the text alone")
@@ -123,6 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from edgellm.devices.local import decode_threads
 
+        adapters = {name: Path(file) for name, _, file in (text.partition("=") for text in options.adapter)}
         threads = options.threads or decode_threads()
         settings = BackendSettings(
             context=options.context,
@@ -135,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
             flash_attention=not options.no_flash_attention,
             repack=False,
         )
-        result = generate_greedily(options.model, settings, max(2, options.tokens))
+        result = generate_greedily(options.model, settings, max(2, options.tokens), adapters)
     except EdgeLLMError as error:
         return answer_error(error)
     sys.stdout.write((msgspec.json.encode(result).decode() if options.json else result.text) + "\n")

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from edgellm.errors import BackendError, UsageError
@@ -37,10 +38,17 @@ class TemplateProcess:
         self._owner = os.getpid()
 
     def render(
-        self, template: str, variables: Mapping[str, Any], *, timeout_s: float, limit_characters: int
+        self,
+        template: str,
+        variables: Mapping[str, Any],
+        *,
+        timeout_s: float,
+        limit_characters: int,
+        now: datetime | None = None,
     ) -> dict[str, str]:
         """``{"text": ...}`` or ``{"error": ..., "kind": ...}``; the kind is "time" when it did not end in time.
 
+        ``now`` is what the template takes for the present.
         Raises UsageError for variables that JSON cannot carry, BackendError when no child can be started.
         """
         request = {
@@ -48,6 +56,7 @@ class TemplateProcess:
             "variables": variables,
             "timeout_s": timeout_s,
             "limit_characters": limit_characters,
+            "now": now.isoformat() if now is not None else None,
         }
         try:
             raw = json.dumps(request).encode("ascii")

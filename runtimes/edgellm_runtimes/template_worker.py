@@ -5,7 +5,8 @@ for ever: nested ranges, repeated strings and huge powers all pass. So it runs h
 the deadline whatever it does, memory is limited, and the kernel takes this process first when memory is short.
 
 Protocol on stdin and stdout: a 4-byte big-endian length, then JSON. Request: template, variables, timeout_s,
-limit_characters. Answer: {"text": ...} or {"error": ..., "kind": "raised" | "template" | "memory" | "size"}.
+limit_characters, now (ISO 8601, or null: the time that the template takes for the present). Answer: {"text": ...} or
+{"error": ..., "kind": "raised" | "template" | "memory" | "size"}.
 It ends when stdin does.
 
 Semantics: those of Hugging Face's apply_chat_template
@@ -87,8 +88,11 @@ def _raise_exception(message: object) -> None:
     raise _RaisedError(str(message))
 
 
+_now: datetime | None = None  # what the template takes for the present
+
+
 def _strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)  # local time, as Hugging Face does
+    return (_now or datetime.now()).strftime(form)  # local time, as Hugging Face does
 
 
 def _to_json(
@@ -120,8 +124,12 @@ def _compiled(template: str) -> jinja2.Template:
     return _environment().from_string(template)
 
 
-def render(template: str, variables: dict[str, Any], limit_characters: int) -> dict[str, str]:
+def render(
+    template: str, variables: dict[str, Any], limit_characters: int, now: datetime | None = None
+) -> dict[str, str]:
     """The answer to one request."""
+    global _now
+    _now = now
     parts: list[str] = []
     length = 0
     try:
@@ -165,7 +173,8 @@ def _serve(source: RawIOBase, target: BinaryIO) -> None:
             return
         request = json.loads(raw)
         signal.setitimer(signal.ITIMER_REAL, request["timeout_s"])
-        answer = json.dumps(render(request["template"], request["variables"], request["limit_characters"]))
+        now = datetime.fromisoformat(request["now"]) if request.get("now") else None
+        answer = json.dumps(render(request["template"], request["variables"], request["limit_characters"], now))
         signal.setitimer(signal.ITIMER_REAL, 0)
         target.write(len(answer).to_bytes(4, "big") + answer.encode("ascii"))
         target.flush()

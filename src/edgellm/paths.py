@@ -43,6 +43,11 @@ class Paths:
     cache: Path
     system_store: Path | None = None  # the machine's bundles, read below the user's
 
+    @property
+    def prefixes(self) -> Path:
+        """The folder of saved prefixes: a cache with limits of its own."""
+        return self.cache / "prefixes"
+
 
 def user_path(text: str) -> Path:
     """A path as a user typed it, ``~`` expanded. Raises UsageError for what cannot be a path."""

@@ -42,6 +42,10 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     min_speed: Annotated[
         Annotated[float, Meta(gt=0)] | None, Meta(description="Tokens per second that auto wants at least.")
     ] = None
+    adapters: Annotated[
+        dict[str, Annotated[str, Meta(min_length=1)]],
+        Meta(description="LoRA adapters to bring along: name = PEFT folder or GGUF adapter, relative to this file."),
+    ] = {}
     license: Annotated[str | None, Meta(description="SPDX id, or LicenseRef-..., when the source does not say it.")] = (
         None
     )
@@ -86,6 +90,7 @@ recipe = "auto"
 # sequences = 1                # conversations at the same time
 # memory = "4GiB"              # for devices that are sold with several sizes
 # min_speed = 5.0              # tokens per second that "auto" wants at least
+# adapters = {{ sql = "sql-lora" }} # LoRA adapters to bring along: PEFT folders or GGUF adapters
 # license = "Apache-2.0"       # SPDX id or LicenseRef-..., when the source does not say it
 """
     if tomllib.loads(text)["source"] != source:

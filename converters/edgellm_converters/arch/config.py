@@ -1,4 +1,4 @@
-"""Typed reading of config.json: every value is checked before anything is computed from it."""
+"""Typed reading of config.json and its like: every value is checked before anything is computed from it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _HINT = "download the checkpoint's config.json again"
 
 
 class Config:
-    """A view of config.json, or of one object inside it; ``where`` is its path for messages."""
+    """A view of config.json, or of one object inside it; ``where`` is its path for messages, ``hint`` theirs."""
 
-    def __init__(self, values: dict[str, Any], where: str = "config.json") -> None:
+    def __init__(self, values: dict[str, Any], where: str = "config.json", hint: str = _HINT) -> None:
         self._values = values
         self._where = where
+        self._hint = hint
 
     def __contains__(self, key: str) -> bool:
         return self._values.get(key) is not None
@@ -84,9 +85,9 @@ class Config:
             value = {}
         if not isinstance(value, dict):
             raise self.error(key, "an object")
-        return Config(value, f"{self._where}: {key}")
+        return Config(value, f"{self._where}: {key}", self._hint)
 
     def error(self, key: str, wanted: str) -> CheckpointError:
         """The error for the value of ``key``, which is not what was ``wanted``."""
         found = "is missing" if self._values.get(key) is None else f"is {str(self._values[key])[:60]!r}"
-        return CheckpointError(f"{key} in {self._where} {found}; it must be {wanted}", hint=_HINT)
+        return CheckpointError(f"{key} in {self._where} {found}; it must be {wanted}", hint=self._hint)

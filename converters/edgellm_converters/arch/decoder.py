@@ -8,7 +8,18 @@ from edgellm_converters.arch.hyper import Hyper
 from edgellm_converters.arch.plan import TensorPlan
 from edgellm_converters.arch.rope import llama3_factors
 
-__all__ = ["DecoderParts", "decoder_tensors"]
+__all__ = ["MATRICES", "DecoderParts", "decoder_tensors"]
+
+MATRICES = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+"""The matrices of a layer: GGUF name (blk.N.*) -> module in the checkpoint (model.layers.N.*)."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +56,14 @@ def _attention(hyper: Hyper, parts: DecoderParts, layer: int) -> list[TensorPlan
     plans = [TensorPlan(f"{target}attn_norm.weight", (hyper.n_embd,), f"{source}input_layernorm.weight")]
     for letter, rows, heads in (("q", q_rows, hyper.n_heads), ("k", kv_rows, hyper.n_kv_heads), ("v", kv_rows, 0)):
         heads = heads if parts.permute else 0
-        name = f"{source}self_attn.{letter}_proj"
+        name = f"{source}{MATRICES[f'attn_{letter}']}"
         plans.append(TensorPlan(f"{target}attn_{letter}.weight", (hyper.n_embd, rows), f"{name}.weight", heads))
         if parts.qkv_bias:
             plans.append(TensorPlan(f"{target}attn_{letter}.bias", (rows,), f"{name}.bias", heads))
         if parts.head_norms and letter != "v":
             norm = f"{source}self_attn.{letter}_norm.weight"
             plans.append(TensorPlan(f"{target}attn_{letter}_norm.weight", (hyper.head_dim,), norm))
-    name = f"{source}self_attn.o_proj"
+    name = f"{source}{MATRICES['attn_output']}"
     plans.append(TensorPlan(f"{target}attn_output.weight", (q_rows, hyper.n_embd), f"{name}.weight"))
     if parts.output_bias:
         plans.append(TensorPlan(f"{target}attn_output.bias", (hyper.n_embd,), f"{name}.bias"))
@@ -67,7 +78,7 @@ def _feed_forward(hyper: Hyper, parts: DecoderParts, layer: int) -> list[TensorP
         ("up", hyper.n_embd, hyper.n_ff),
         ("down", hyper.n_ff, hyper.n_embd),
     ):
-        name = f"{source}mlp.{part}_proj"
+        name = f"{source}{MATRICES[f'ffn_{part}']}"
         plans.append(TensorPlan(f"{target}ffn_{part}.weight", (columns, rows), f"{name}.weight"))
         if parts.mlp_bias:
             plans.append(TensorPlan(f"{target}ffn_{part}.bias", (rows,), f"{name}.bias"))

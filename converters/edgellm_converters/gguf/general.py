@@ -12,7 +12,7 @@ from edgellm.errors import CheckpointError
 from edgellm_converters.arch.metadata import MetadataEntry
 from edgellm_converters.model_card import front_matter
 
-__all__ = ["GeneralMetadata", "general_metadata"]
+__all__ = ["GeneralMetadata", "general_metadata", "identity_metadata"]
 
 _WANTED: dict[str, tuple[type, ...]] = {"str": (str,), "i32": (int,), "f32": (int, float)}
 _SAMPLING = (
@@ -46,7 +46,11 @@ def general_metadata(
     The heuristics on names are those of the ``gguf`` package, so that both converters agree. Raises CheckpointError for
     a model card or a generation_config.json of the wrong form.
     """
-    return [("general.type", "model", "str"), *_sampling(generation_config), *_identity(folder, general, n_parameters)]
+    return [
+        ("general.type", "model", "str"),
+        *_sampling(generation_config),
+        *identity_metadata(folder, general, n_parameters),
+    ]
 
 
 def _sampling(config: Mapping[str, Any]) -> list[MetadataEntry]:
@@ -66,7 +70,11 @@ def _sampling(config: Mapping[str, Any]) -> list[MetadataEntry]:
     return entries
 
 
-def _identity(folder: Path, general: GeneralMetadata, n_parameters: int) -> list[MetadataEntry]:
+def identity_metadata(folder: Path, general: GeneralMetadata, n_parameters: int) -> list[MetadataEntry]:
+    """What the model in ``folder`` is called and where it comes from; ``n_parameters`` is negative for an adapter.
+
+    Raises CheckpointError for a model card of the wrong form.
+    """
     import gguf
 
     yaml: Any = import_module("yaml")  # a dependency of gguf, without type stubs

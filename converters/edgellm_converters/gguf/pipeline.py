@@ -33,7 +33,7 @@ Read = Callable[[int, memoryview], None]
 class Work:
     """One tensor on its way: ``targets`` are the types it is wanted in, all distinct.
 
-    ``heads`` and ``head_rows`` describe the rotary permutation, see TensorPlan; 0 for none.
+    ``heads`` asks for the rotary permutation, see TensorPlan; every value is multiplied by ``scale``, in float32.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Work:
     targets: tuple[str, ...]
     read: Read
     heads: int = 0
+    scale: float = 1.0
 
     @property
     def source_bytes(self) -> int:
@@ -138,6 +139,9 @@ def _convert(chunk: _Chunk, scratch: _Scratch) -> dict[str, NDArray[np.uint8]]:
     if work.heads:
         raw = _permuted(raw, work)
     to_float32(raw, work.dtype, values)
+    if work.scale != 1.0:
+        with np.errstate(over="ignore", invalid="ignore"):  # refused in the next line
+            np.multiply(values, np.float32(work.scale), out=values)
     if not all_finite(values):
         raise CheckpointError(
             f"the tensor {work.name} holds weights that are NaN or infinite",
@@ -155,7 +159,7 @@ def _permuted(raw: NDArray[np.uint8], work: Work) -> NDArray[np.uint8]:
 
 
 def _to_type(target: str, work: Work, raw: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    if target == work.dtype:
+    if target == work.dtype and work.scale == 1.0:
         return raw.copy()
     if target == "F32":
         return values.view(np.uint8).copy()

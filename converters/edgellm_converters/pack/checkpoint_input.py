@@ -13,6 +13,7 @@ from edgellm.sources.origin import Origin
 from edgellm_converters.arch import get_family
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf.general import GeneralMetadata
+from edgellm_converters.lora import AdapterBase, base_of_checkpoint
 from edgellm_converters.model_card import front_matter
 from edgellm_converters.pack.model_input import Sink, SourceFacts
 from edgellm_converters.pack.sampling import sampling_defaults
@@ -88,6 +89,10 @@ class CheckpointInput:
     def shape(self, recipe: str) -> ModelShape:
         """See ModelInput."""
         return shape_of(self._checkpoint, get_recipe(recipe))
+
+    def adapter_base(self) -> AdapterBase:
+        """See ModelInput."""
+        return base_of_checkpoint(self._checkpoint)
 
     def prove_tokenizer(self, progress: Progress, cancel: CancelToken) -> None:
         """See ModelInput."""

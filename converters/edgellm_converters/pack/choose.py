@@ -51,6 +51,7 @@ def choose_targets(request: PackRequest, model: Candidates) -> list[Target]:
         min_speed=request.min_speed,
         recipe=recipe,
         accelerators=request.accelerators,
+        adapter_bytes=sum(adapter.memory_bytes for adapter in request.adapters),
     )
     return [
         Target(device, _choose(model, candidates, device, fit_request, request.force)) for device in request.devices

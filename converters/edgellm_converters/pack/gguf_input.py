@@ -17,6 +17,7 @@ from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
 from edgellm.sources.origin import Origin
 from edgellm_converters.gguf import adopt, adopted_size, recipe_of, requantize, requantized_size
+from edgellm_converters.lora import AdapterBase, base_of_gguf
 from edgellm_converters.model_card import front_matter
 from edgellm_converters.pack.model_input import Sink, SourceFacts
 from edgellm_converters.pack.sampling import sampling_defaults
@@ -80,6 +81,10 @@ class GGUFInput:
 
             return msgspec.structs.replace(shape_from_gguf(self._header), recipe=recipe)
         return shape_of_gguf(self._header, get_recipe(recipe))
+
+    def adapter_base(self) -> AdapterBase:
+        """See ModelInput."""
+        return base_of_gguf(self._header)
 
     def prove_tokenizer(self, progress: Progress, cancel: CancelToken) -> None:
         """Nothing to compare with: the file's vocabulary is the only one there is."""

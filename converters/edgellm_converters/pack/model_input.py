@@ -10,6 +10,7 @@ from typing import Protocol
 from edgellm.bundle.plan import SamplingDefaults
 from edgellm.devices.model import ModelShape
 from edgellm.progress import CancelToken, Progress
+from edgellm_converters.lora import AdapterBase
 from edgellm_converters.source_docs import SourceDocument
 
 __all__ = ["ModelInput", "Sink", "SourceFacts"]
@@ -54,6 +55,9 @@ class ModelInput(Protocol):
 
     def shape(self, recipe: str) -> ModelShape:
         """The model as it would be packed. Raises UnsupportedError for a recipe that this source cannot give."""
+
+    def adapter_base(self) -> AdapterBase:
+        """What adapters may change. Raises CheckpointError, UnsupportedError."""
 
     def prove_tokenizer(self, progress: Progress, cancel: CancelToken) -> None:
         """Show that the runtime will read text into the same token ids. Raises CheckpointError or UnsupportedError."""

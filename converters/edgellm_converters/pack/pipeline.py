@@ -13,11 +13,20 @@ from edgellm.bundle.plan_codec import encode_plan
 from edgellm.bundle.terms import license_note
 from edgellm.errors import BundleError, CheckpointError, UsageError
 from edgellm.progress import CancelToken, Progress
+from edgellm_converters.pack.adapters import (
+    Fitted,
+    PackedAdapters,
+    announce_adapters,
+    fit_adapters,
+    planned_adapters,
+    readable_adapters,
+)
 from edgellm_converters.pack.choose import Target, choose_targets
 from edgellm_converters.pack.digests import SourceDigests
 from edgellm_converters.pack.open_input import open_input
 from edgellm_converters.pack.plan_builder import build_about, build_facts, build_plan
-from edgellm_converters.pack.request import PackedBundle, PackRequest, SmokeTest
+from edgellm_converters.pack.prompt import bake_prompt, prompt_outline
+from edgellm_converters.pack.request import PackedBundle, PackRequest, ReadPrompt, SmokeTest
 
 if TYPE_CHECKING:
     from edgellm.bundle.manifest import Descriptor
@@ -36,6 +45,7 @@ def pack(
     committed: Callable[[PackedBundle], None],
     progress: Progress,
     cancel: CancelToken,
+    read_prompt: ReadPrompt | None = None,
 ) -> list[PackedBundle]:
     """Make one bundle for each device of ``request``; ``committed`` hears of each as soon as it is visible.
 
@@ -46,8 +56,10 @@ def pack(
         model = stack.enter_context(open_input(request.source, request.license, request.revision, request.origin))
         targets = request.targets or choose_targets(request, model)
         names = _names(request, targets)
-        _check_texts(model.facts, targets)
+        fitted = fit_adapters(request.adapters, model)
+        _check_texts(request, model.facts, targets, fitted)
         _announce(model.facts, targets, progress)
+        announce_adapters(fitted, progress)
         cancel.check()
         model.prove_tokenizer(progress, cancel)
         writer = stack.enter_context(open_writer())
@@ -55,27 +67,31 @@ def pack(
         known = request.origin.digests if request.origin else {}
         unknown = [path for path in model.facts.files if path.name not in known]
         digests = stack.enter_context(SourceDigests(unknown, cancel))
-        weights = _write_weights(model, writer, recipes, request.threads, progress, cancel)
+        threads = request.threads or _usable_cores()
+        more_bytes = sum(file.size_bytes for _, file in fitted)
+        weights = _write_weights(model, writer, recipes, more_bytes, threads, progress, cancel)
+        adapters = PackedAdapters.write(fitted, writer, threads, progress, cancel)
         _check_arrival(request, digests.result())
-        smoke = _smoke_results(targets, weights, writer, smoke_test, progress, cancel)
+        smoke = _smoke_results(targets, weights, adapters, writer, smoke_test, progress, cancel)
         cancel.check()
+        prompt = bake_prompt(request, model.facts, targets, weights, writer, read_prompt, progress, cancel)
         progress.phase("finish")
         docs = tuple(FileLayer(doc.name, writer.add_file(doc.path)) for doc in model.facts.documents)
         packed = []
         for target, name in zip(targets, names, strict=True):
-            plan = build_plan(
-                target.device, target.choice, model.facts, _of_files(model.facts, known) | digests.result()
-            )
+            source_digests = _of_files(model.facts, known) | digests.result()
+            plan = build_plan(target.device, target.choice, model.facts, source_digests, adapters.planned, prompt)
             blob = weights[target.choice.recipe]
             contents = BundleContents(
                 weights=(FileLayer(WEIGHTS_PATH, blob),),
-                docs=docs,
+                docs=(*docs, *adapters.documents),
+                adapters=adapters.layers,
                 plan=plan,
                 about=build_about(model.facts, created_at()),
                 facts=build_facts(model.shape(target.choice.recipe), target.choice.recipe),
             )
             digest = writer.commit(contents, name)
-            size_bytes = blob.size + sum(layer.blob.size for layer in docs)
+            size_bytes = blob.size + adapters.size_bytes + sum(layer.blob.size for layer in docs)
             result = smoke[_smoke_key(target)]
             packed.append(PackedBundle(name, digest, size_bytes, blob.size, plan, target.choice, result))
             committed(packed[-1])
@@ -86,15 +102,17 @@ def _of_files(facts: SourceFacts, known: Mapping[str, str]) -> dict[str, str]:
     return {path.name: known[path.name] for path in facts.files if path.name in known}
 
 
-def _check_texts(facts: SourceFacts, targets: Sequence[Target]) -> None:
+def _check_texts(request: PackRequest, facts: SourceFacts, targets: Sequence[Target], fitted: Fitted) -> None:
     """Refuse, before any work, texts that no reader of the plan would accept."""
+    prompt = prompt_outline(request, facts)
     nothing = {path.name: f"sha256:{'0' * 64}" for path in facts.files}
     for target in targets:
         try:
-            encode_plan(build_plan(target.device, target.choice, facts, nothing))
+            encode_plan(build_plan(target.device, target.choice, facts, nothing, planned_adapters(fitted), prompt))
         except BundleError as error:
             raise UsageError(
-                error.message, hint="check the name of the model's folder, the revision and the device profile"
+                error.message,
+                hint="check the name of the model's folder, the revision, the device profile and the system prompt",
             ) from error
 
 
@@ -131,6 +149,7 @@ def _smoke_key(target: Target) -> tuple[str, str, str, bool]:
 def _smoke_results(
     targets: Sequence[Target],
     weights: Mapping[str, Descriptor],
+    adapters: PackedAdapters,
     writer: BundleWriter,
     smoke_test: SmokeTest,
     progress: Progress,
@@ -143,8 +162,10 @@ def _smoke_results(
         if key not in results:
             cancel.check()
             progress.phase(f"smoke test {recipe}")
-            with writer.readable(weights[recipe]) as path:
-                results[key] = smoke_test(path, target.choice.settings, cancel)
+            with contextlib.ExitStack() as stack:
+                path = stack.enter_context(writer.readable(weights[recipe]))
+                files = readable_adapters(adapters, writer, stack)
+                results[key] = smoke_test(path, target.choice.settings, cancel, files)
     return results
 
 
@@ -167,23 +188,27 @@ def _write_weights(
     model: ModelInput,
     writer: BundleWriter,
     recipes: list[str],
+    more_bytes: int,
     threads: int,
     progress: Progress,
     cancel: CancelToken,
 ) -> dict[str, Descriptor]:
-    """One model file for each recipe, all from one pass over the source; one that is finished is taken as it is."""
+    """One model file for each recipe, all from one pass over the source; one that is finished is taken as it is.
+
+    ``more_bytes`` will be written afterwards.
+    """
     taken = {}
     for recipe in recipes:
         finished = model.finished(recipe)
         if finished is not None:
             taken[recipe] = writer.take_file(*finished)
     recipes = [recipe for recipe in recipes if recipe not in taken]
+    writer.require_space(more_bytes + sum(model.file_bytes(recipe) for recipe in recipes))
     if not recipes:
         return taken
-    writer.require_space(sum(model.file_bytes(recipe) for recipe in recipes))
     with contextlib.ExitStack() as stack:
         blobs = {recipe: stack.enter_context(writer.blob(model.file_bytes(recipe))) for recipe in recipes}
-        model.write(blobs, threads=threads or _usable_cores(), progress=progress, cancel=cancel)
+        model.write(blobs, threads=threads, progress=progress, cancel=cancel)
     return taken | {recipe: blob.descriptor for recipe, blob in blobs.items()}
 
 

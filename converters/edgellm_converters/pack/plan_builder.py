@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgellm.bundle.digest import sha256_bytes
 from edgellm.bundle.manifest import Capabilities, ModelDescriptor, ModelFacts
-from edgellm.bundle.plan import PLAN_FORMAT_VERSION, ModelSource, Plan, RuntimeNeeds, TargetDevice
+from edgellm.bundle.plan import PLAN_FORMAT_VERSION, ModelSource, Plan, PlannedAdapter, RuntimeNeeds, TargetDevice
 from edgellm.units import format_count
 
 if TYPE_CHECKING:
+    from edgellm.bundle.system_prompt import SystemPrompt
     from edgellm.devices.fit import Choice
     from edgellm.devices.load import LoadedProfile
     from edgellm.devices.model import ModelShape
@@ -24,7 +26,14 @@ _MINIMUM_RUNTIME = "0.3.36"
 _FLOAT_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-def build_plan(device: LoadedProfile, choice: Choice, facts: SourceFacts, digests: dict[str, str]) -> Plan:
+def build_plan(
+    device: LoadedProfile,
+    choice: Choice,
+    facts: SourceFacts,
+    digests: dict[str, str],
+    adapters: Sequence[PlannedAdapter] = (),
+    prompt: SystemPrompt | None = None,
+) -> Plan:
     """How to run the model on ``device``: deterministic, nothing of this machine."""
     profile, settings = device.profile, choice.settings
     template = facts.chat_template
@@ -68,6 +77,8 @@ def build_plan(device: LoadedProfile, choice: Choice, facts: SourceFacts, digest
         eos_token_ids=facts.eos_token_ids,
         text_normalization=facts.text_normalization,
         text_space_prefix=facts.text_space_prefix,
+        adapters=tuple(adapters),
+        system_prompt=prompt,
     )
 
 

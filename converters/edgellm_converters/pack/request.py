@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgellm.bundle.plan import Plan
 from edgellm.progress import CancelToken
@@ -16,12 +16,32 @@ if TYPE_CHECKING:
     from edgellm.devices.load import LoadedProfile
     from edgellm.sources.local import LocalSource
     from edgellm.sources.origin import Origin
+    from edgellm_converters.pack.adapter_input import AdapterInput
     from edgellm_converters.pack.choose import Target
 
-__all__ = ["PackRequest", "PackedBundle", "SmokeTest"]
+__all__ = ["FoundTokens", "PackRequest", "PackedBundle", "ReadPrompt", "SmokeTest"]
 
-SmokeTest = Callable[[Path, "RunSettings", CancelToken], Mapping[str, Any]]
-"""Loads the model file under the plan's settings and generates, in a child process; gives what it measured.
+SmokeTest = Callable[[Path, "RunSettings", CancelToken, Mapping[str, Path]], Mapping[str, Any]]
+"""Loads the model file under the plan's settings and generates, in a child process, also with each of the adapters.
+
+Gives what it measured. Raises errors of our tree.
+"""
+
+
+class FoundTokens(Protocol):
+    """What every chat begins with."""
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Token ids."""
+
+    @property
+    def dated(self) -> bool:
+        """They end where the template writes the date."""
+
+
+ReadPrompt = Callable[[Path, Plan, str, CancelToken], FoundTokens]
+"""Finds the tokens of a system prompt with the model file, under the plan's text settings.
 
 Raises errors of our tree.
 """
@@ -44,6 +64,8 @@ class PackRequest:
     threads: int = 0  # 0: every core of this process
     force: bool = False  # pack although it does not fit
     origin: Origin | None = None  # of a source that was fetched
+    adapters: tuple[AdapterInput, ...] = ()  # by name; opened, and closed by whoever opened them
+    system_prompt: str = ""  # a text that every chat begins with
     targets: tuple[Target, ...] = ()  # one for each device, chosen before the source was fetched; empty: choose now
 
 

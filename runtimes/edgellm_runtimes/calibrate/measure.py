@@ -19,7 +19,7 @@ from edgellm.progress import CancelToken, Progress
 from edgellm.units import format_bytes
 from edgellm_runtimes.calibrate.rounds import ROUNDS, Model, Usual, usual_timings
 from edgellm_runtimes.calibrate.sizes import child_bytes, choose_shapes, last_cache_bytes
-from edgellm_runtimes.calibrate.solve import Reference, kernel_speed, solve_reference
+from edgellm_runtimes.calibrate.solve import Reference, kernel_speed, solve_reference, solve_values
 from edgellm_runtimes.calibrate.synthetic import Shape
 from edgellm_runtimes.calibrate.timing import Timing
 from edgellm_runtimes.child import run_child
@@ -27,6 +27,7 @@ from edgellm_runtimes.child import run_child
 __all__ = ["WEIGHT_TYPES", "measure"]
 
 REFERENCE_TYPE = "Q8_0"
+REPACKED_REFERENCE_TYPE = "Q4_0"  # every processor that repacks anything repacks this
 # What recipes consist of, but F32 and BF16: nobody runs them on a small device, and some need minutes for them.
 WEIGHT_TYPES = (
     REFERENCE_TYPE,
@@ -64,6 +65,8 @@ def measure(
     reference, narrow_reference = Model(wide, REFERENCE_TYPE, False, deep=True), Model(narrow, REFERENCE_TYPE, False)
     models = [reference, narrow_reference]
     copied = row_multiples(cpu_features(Path("/")))
+    narrow_repacked = Model(narrow, REPACKED_REFERENCE_TYPE, True)
+    models += [narrow_repacked] * (REPACKED_REFERENCE_TYPE in copied and REPACKED_REFERENCE_TYPE in types)
     for type_name in dict.fromkeys((REFERENCE_TYPE, *types)):
         models += [Model(wide, type_name, False)] * (type_name != REFERENCE_TYPE)
         models += [Model(wide, type_name, True)] * (type_name in copied)
@@ -82,13 +85,17 @@ def measure(
 
     timings = usual_timings(models, time_one, rounds)
     rest = solve_reference(wide, timings[reference].timing, narrow, timings.pop(narrow_reference).timing)
+    repacked = timings.pop(narrow_repacked, None), timings.get(Model(wide, REPACKED_REFERENCE_TYPE, True))
+    repacked_rest = None
+    if repacked[0] is not None and repacked[1] is not None:
+        repacked_rest = solve_values(wide, repacked[1].timing, narrow, repacked[0].timing, rest)
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     return Calibration(
         machine=machine,
         date=date,
         read_gb_s=round(read_gb_s, 2),
         copy_gb_s=round(copy_gb_s, 2),
-        measured=_measured(f"measured here on {date}, {machine.runtime}", rest, timings),
+        measured=_measured(f"measured here on {date}, {machine.runtime}", rest, repacked_rest, timings),
     )
 
 
@@ -131,9 +138,19 @@ def _timing(model: Model, machine: Machine, budget_s: float, cancel: CancelToken
     )
 
 
-def _measured(source: str, rest: Reference, timings: Mapping[Model, Usual]) -> Measured:
+def _measured(
+    source: str, rest: Reference, repacked_rest: Reference | None, timings: Mapping[Model, Usual]
+) -> Measured:
     kernels = [
-        kernel_speed(model.type_name, model.repack, model.shape, usual.timing, rest) for model, usual in timings.items()
+        kernel_speed(model.type_name, model.repack, model.shape, usual.timing, (model.repack and repacked_rest) or rest)
+        for model, usual in timings.items()
     ]
     spread = statistics.median(usual.spread for usual in timings.values())
-    return Measured(source=source, kernels=tuple(kernels), spread=min(1.0, round(spread, 4)), **asdict(rest))
+    return Measured(
+        source=source,
+        kernels=tuple(kernels),
+        spread=min(1.0, round(spread, 4)),
+        repacked_decode_value_seconds=repacked_rest.decode_value_seconds if repacked_rest else None,
+        repacked_prefill_value_seconds=repacked_rest.prefill_value_seconds if repacked_rest else None,
+        **asdict(rest),
+    )

@@ -14,7 +14,7 @@ from edgellm.devices.calibration import KernelSpeed
 from edgellm_runtimes.calibrate.synthetic import N_TOKENS, Shape
 from edgellm_runtimes.calibrate.timing import PROMPT_TOKENS, SHALLOW_TOKENS, Timing
 
-__all__ = ["Reference", "kernel_speed", "solve_reference"]
+__all__ = ["Reference", "kernel_speed", "solve_reference", "solve_values"]
 
 _LEAST_SHARE = 0.05  # a part never counts as less of a step: noise must not make it free, or the rest negative
 
@@ -35,31 +35,31 @@ def solve_reference(wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timi
     prefill_more = max(wide_timing.deep_prefill_s - wide_timing.prefill_s, 1e-3 * wide_timing.prefill_s)
     prefill_attention = _attention(wide, PROMPT_TOKENS, PROMPT_TOKENS) / prefill_more
 
-    decode_value_seconds = _second_term(
-        (
-            wide.n_weights,
-            _decode_values(wide),
-            _without(wide_timing.decode_s, _attention(wide, 1, SHALLOW_TOKENS) / decode_attention),
-        ),
-        (
-            narrow.n_weights,
-            _decode_values(narrow),
-            _without(narrow_timing.decode_s, _attention(narrow, 1, SHALLOW_TOKENS) / decode_attention),
-        ),
+    rest = Reference(0.0, decode_attention / 1e9, prefill_attention / 1e9, 0.0)
+    return solve_values(wide, wide_timing, narrow, narrow_timing, rest)
+
+
+def solve_values(wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timing: Timing, rest: Reference) -> Reference:
+    """``rest`` with the fixed times of another pair of models of one type; attention stays."""
+
+    def terms(shape: Shape, timing: Timing) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        decode_attention = _attention(shape, 1, SHALLOW_TOKENS) / (rest.decode_attention_gops * 1e9)
+        prompt_attention = _prompt_attention(shape) / (rest.prefill_attention_gops * 1e9)
+        return (
+            (shape.n_weights, _decode_values(shape), _without(timing.decode_s, decode_attention)),
+            (
+                _prompt_weights(shape) * PROMPT_TOKENS,
+                _prompt_values(shape) * PROMPT_TOKENS,
+                _without(timing.prefill_s, prompt_attention),
+            ),
+        )
+
+    (wide_decode, wide_prompt), (narrow_decode, narrow_prompt) = terms(wide, wide_timing), terms(narrow, narrow_timing)
+    return msgspec.structs.replace(
+        rest,
+        decode_value_seconds=_second_term(wide_decode, narrow_decode),
+        prefill_value_seconds=_second_term(wide_prompt, narrow_prompt),
     )
-    prefill_value_seconds = _second_term(
-        (
-            _prompt_weights(wide) * PROMPT_TOKENS,
-            _prompt_values(wide) * PROMPT_TOKENS,
-            _without(wide_timing.prefill_s, _prompt_attention(wide) / prefill_attention),
-        ),
-        (
-            _prompt_weights(narrow) * PROMPT_TOKENS,
-            _prompt_values(narrow) * PROMPT_TOKENS,
-            _without(narrow_timing.prefill_s, _prompt_attention(narrow) / prefill_attention),
-        ),
-    )
-    return Reference(decode_value_seconds, decode_attention / 1e9, prefill_attention / 1e9, prefill_value_seconds)
 
 
 def kernel_speed(type_name: str, repacked: bool, shape: Shape, timing: Timing, reference: Reference) -> KernelSpeed:

@@ -16,7 +16,7 @@ from edgellm_runtimes.llama_cpp.library import log_position, log_since
 if TYPE_CHECKING:
     from edgellm_runtimes._native import AbortFlag
 
-__all__ = ["KV_TYPES", "check_settings", "create_context", "load_model"]
+__all__ = ["KV_TYPES", "check_settings", "create_context", "load_model", "logits_rows"]
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30, "iq4_nl": 20}
 
@@ -30,6 +30,7 @@ def check_settings(settings: BackendSettings) -> None:
     ranges = {
         "context": (settings.context, 1, _LARGEST_CONTEXT),
         "sequences": (settings.sequences, 1, _LARGEST_SEQUENCES),
+        "spare sequences": (settings.spare_sequences, 0, _LARGEST_SEQUENCES - settings.sequences),
         "batch": (settings.batch, 1, 2**20),
         "ubatch": (settings.ubatch, 1, 2**20),
         "outputs": (settings.outputs, 0, 2**20),
@@ -49,6 +50,11 @@ def check_settings(settings: BackendSettings) -> None:
             f"a {settings.kv_type_v} V cache needs flash attention",
             hint="turn flash attention on, or use an f16 V cache",
         )
+
+
+def logits_rows(settings: BackendSettings) -> int:
+    """Logits rows that room is reserved for: llama.cpp wants one per sequence at least."""
+    return max(settings.outputs, settings.sequences + settings.spare_sequences)
 
 
 def load_model(lib: Any, path: Path, settings: BackendSettings, progress: Progress, cancel: CancelToken) -> Any:
@@ -109,12 +115,12 @@ def create_context(lib: Any, model: Any, settings: BackendSettings, abort_flag: 
     """A context for ``model`` whose decode stops when ``abort_flag`` is set. Raises BackendError."""
     n_pool = settings.context * settings.sequences
     n_batch = min(settings.batch, n_pool)
-    n_outputs = max(settings.outputs, settings.sequences)
+    n_outputs = logits_rows(settings)
     params = lib.llama_context_default_params()
     params.n_ctx = n_pool
     params.n_batch = n_batch
     params.n_ubatch = min(settings.ubatch, n_batch)
-    params.n_seq_max = settings.sequences
+    params.n_seq_max = settings.sequences + settings.spare_sequences
     params.n_outputs_max = n_outputs  # unset, logits room for a whole batch is reserved: hundreds of MB
     params.n_outputs_max_per_seq = n_outputs
     params.n_threads = settings.threads

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,15 @@ from edgellm_runtimes.backend import (
     TokenSlice,
     Vocabulary,
 )
+from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
-from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, load_model
+from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, load_model, logits_rows
+from edgellm_runtimes.llama_cpp.state import read_state, state_bytes, state_traits, write_state
 from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.generation import AdapterUse
 
 __all__ = ["LlamaBackend"]
 
@@ -38,6 +43,8 @@ class LlamaBackend:
 
     ``extra_ends`` are token ids that end a generation besides those that the file names; ``normalization`` is the
     Unicode form that the model's tokenizer brings text into, ``space_prefix`` says that it puts a space before a text.
+    ``adapters`` are files of LoRA adapters by the names that ``set_adapters`` knows them by; each is checked at once
+    and loaded when it is first used.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class LlamaBackend:
         extra_ends: Iterable[int] = (),
         normalization: str = "",
         space_prefix: bool = False,
+        adapters: Mapping[str, Path] | None = None,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> None:
@@ -58,6 +66,7 @@ class LlamaBackend:
         self.abort_flag = AbortFlag()
         self._model = load_model(lib, path, settings, progress or SilentProgress(), cancel or CancelToken())
         try:
+            self._adapters = LlamaAdapters(lib, self._model, path, adapters or {})
             self._context = create_context(lib, self._model, settings, self.abort_flag)
             self.vocabulary: Vocabulary = LlamaVocabulary(
                 lib, lib.llama_model_get_vocab(self._model), extra_ends, normalization, space_prefix
@@ -65,21 +74,23 @@ class LlamaBackend:
         except BaseException:
             self.close()
             raise
-        self.capabilities: frozenset[Capability] = frozenset()
+        self.capabilities: frozenset[Capability] = frozenset({"adapters", "save", "shift"})
         self.settings = settings
         self.facts = _facts(lib, self._model)
+        self.adapters = self._adapters.names
         self.limits = BackendLimits(
             n_batch=int(lib.llama_n_batch(self._context)),
             n_ubatch=int(lib.llama_n_ubatch(self._context)),
-            n_outputs=max(settings.outputs, settings.sequences),
-            n_sequences=settings.sequences,
+            n_outputs=logits_rows(settings),
+            n_sequences=settings.sequences + settings.spare_sequences,
             n_context=settings.context,
             n_pool=int(lib.llama_n_ctx(self._context)),
             n_vocab=self.vocabulary.n_tokens,
         )
+        self.state_traits: Mapping[str, str] = state_traits(lib, self._model, settings, self.limits.n_pool)
         self._memory = lib.llama_get_memory(self._context)
         self._window = int(lib.llama_model_n_swa(self._model))
-        self._lengths = [0] * settings.sequences
+        self._lengths = [0] * self.limits.n_sequences
         self._batch = BatchArrays(lib, self.limits.n_batch)
         self._rows: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._rows_address = 0
@@ -195,12 +206,81 @@ class LlamaBackend:
         self._lengths[sequence] = length
         return True
 
+    def shift_sequence(self, sequence: int, keep: int, drop: int) -> bool:
+        """Take tokens out and move those behind forward; see ``backend.Backend.shift_sequence``."""
+        self._open_context()
+        self._check_sequence(sequence)
+        now = self._lengths[sequence]
+        if not (keep >= 0 and drop > 0 and keep + drop <= now):
+            raise BackendError(f"{drop} tokens after {keep} cannot be taken out of {now}")
+        if not self._lib.llama_memory_can_shift(self._memory):
+            return False
+        if not self._lib.llama_memory_seq_rm(self._memory, sequence, keep, keep + drop):
+            return False
+        self._lib.llama_memory_seq_add(self._memory, sequence, keep + drop, -1, -drop)
+        self._lengths[sequence] = now - drop
+        return True
+
     def drop_sequence(self, sequence: int) -> None:
         """Forget ``sequence``."""
         self._open_context()
         self._check_sequence(sequence)
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         self._lengths[sequence] = 0
+
+    def set_adapters(self, uses: Sequence[AdapterUse]) -> None:
+        """Compute with these LoRA adapters from the next decode on; see ``backend.Backend.set_adapters``."""
+        self._adapters.use(self._open_context(), uses)
+
+    def saved_bytes(self, sequence: int, length: int | None = None) -> int:
+        """About how many bytes ``save_sequence`` would write: every token takes the same."""
+        wanted = self._saved_length(sequence, length)
+        return -(-state_bytes(self._lib, self._open_context(), sequence) * wanted // self._lengths[sequence])
+
+    def save_sequence(self, sequence: int, path: Path, length: int | None = None) -> bool:
+        """Write the state of the first ``length`` tokens into the file ``path``; see ``backend.Backend``.
+
+        A prefix is copied to a free sequence and cut there, which moves no data. Saving everything and cutting after
+        the restore would write what follows the prefix to the disk: bytes for nothing, and another user's words.
+        """
+        context = self._open_context()
+        if self._saved_length(sequence, length) == self._lengths[sequence]:
+            write_state(self._lib, context, sequence, path)
+            return True
+        spare = next((other for other, tokens in enumerate(self._lengths) if tokens == 0), None)
+        if spare is None:
+            raise CacheFullError("saving a part of a sequence needs a free one, and all are in use")
+        if not self.copy_sequence(sequence, spare, length):
+            return False
+        try:
+            write_state(self._lib, context, spare, path)
+        finally:
+            self.drop_sequence(spare)
+        return True
+
+    def restore_sequence(self, sequence: int, path: Path, length: int) -> None:
+        """Make ``sequence`` hold the ``length`` tokens whose state ``path`` holds; see ``backend.Backend``."""
+        context = self._open_context()
+        self.drop_sequence(sequence)
+        if not 0 < length <= self.limits.n_context:
+            raise BackendError(f"a state of {length} tokens: 1 to {self.limits.n_context} fit into a sequence")
+        try:
+            read_state(self._lib, context, sequence, path)
+            found = self._lib.llama_memory_seq_pos_max(self._memory, sequence) + 1
+            if found != length:
+                raise BackendError(f"{path} holds the state of {found} tokens where {length} were saved")
+        except BaseException:
+            self.drop_sequence(sequence)
+            raise
+        self._lengths[sequence] = length
+
+    def _saved_length(self, sequence: int, length: int | None) -> int:
+        self._check_sequence(sequence)
+        now = self._lengths[sequence]
+        wanted = now if length is None else length
+        if not 0 < wanted <= now:
+            raise BackendError(f"sequence {sequence} has {now} tokens, {wanted} of them cannot be saved")
+        return wanted
 
     def set_threads(self, threads: int, batch_threads: int) -> None:
         """Change the number of threads from the next decode on."""

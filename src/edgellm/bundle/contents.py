@@ -7,10 +7,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgellm.bundle.adapters import adapter_path
 from edgellm.bundle.canonical import canonical_json
 from edgellm.bundle.layers import file_layer
 from edgellm.bundle.manifest import Descriptor, Manifest, ModelConfig, ModelDescriptor, ModelFacts, ModelFS
-from edgellm.bundle.media import CONFIG_TYPE, DOC_RAW_TYPE, MANIFEST_TYPE, MODEL_ARTIFACT_TYPE, WEIGHT_RAW_TYPE
+from edgellm.bundle.media import (
+    ADAPTER_RAW_TYPE,
+    CONFIG_TYPE,
+    DOC_RAW_TYPE,
+    MANIFEST_TYPE,
+    MODEL_ARTIFACT_TYPE,
+    WEIGHT_RAW_TYPE,
+)
 from edgellm.bundle.plan import PLAN_MEDIA_TYPE, Plan
 from edgellm.errors import BundleError, UsageError
 
@@ -27,21 +35,29 @@ class FileLayer:
 
 @dataclass(frozen=True)
 class BundleContents:
-    """Everything that makes a bundle. ``weights`` and ``docs`` are blobs of the writer that commits them."""
+    """Everything that makes a bundle. ``weights``, ``adapters`` and ``docs`` are blobs of the writer that commits them.
+
+    ``adapters`` have the paths of ``adapters.adapter_path`` and are those that the plan lists.
+    """
 
     weights: tuple[FileLayer, ...]
     plan: Plan
     about: ModelDescriptor
     facts: ModelFacts
     docs: tuple[FileLayer, ...] = ()  # LICENSE, NOTICE, USE_POLICY, README
+    adapters: tuple[FileLayer, ...] = ()
 
 
 def build_layers(contents: BundleContents, plan: Descriptor) -> list[Descriptor]:
-    """The layers in their fixed order: weights, documents by path, plan. Raises BundleError."""
+    """The layers in their fixed order: weights, adapters and documents by path, plan. Raises BundleError."""
     if not contents.weights:
         raise BundleError("a bundle needs at least one weights file")
     files = [(WEIGHT_RAW_TYPE, layer) for layer in contents.weights]
+    files += [(ADAPTER_RAW_TYPE, layer) for layer in sorted(contents.adapters, key=lambda layer: layer.path)]
     files += [(DOC_RAW_TYPE, layer) for layer in sorted(contents.docs, key=lambda layer: layer.path)]
+    planned = sorted(adapter_path(adapter.name) for adapter in contents.plan.adapters)
+    if sorted(layer.path for layer in contents.adapters) != planned:
+        raise BundleError("the adapters of the bundle are not those of its plan")
     paths = [layer.path for _, layer in files]
     if len(set(paths)) != len(paths):
         raise BundleError(f"two files of the bundle have the same path: {', '.join(sorted(paths))}")

@@ -1,8 +1,8 @@
 """Writing bundles out of a store or a folder: as an archive, to a file or into a pipe, or as a folder of their own.
 
-An archive names first what it brings (index, manifests, plans, licences) and brings the weights last, so that whoever
-reads it from a pipe knows early what comes, whether there is room for it, and what it has already. The same bundles
-always give the same bytes. No archive ends as archives do unless every byte in it was right.
+An archive names first what it brings (index, manifests, plans, licences) and brings weights and adapters last, so that
+whoever reads it from a pipe knows early what comes, whether there is room for it, and what it has already. The same
+bundles always give the same bytes. No archive ends as archives do unless every byte in it was right.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgellm.bundle.folder_writer import layout_writer, named_entry
 from edgellm.bundle.index import LAYOUT_FILE, OCI_LAYOUT, encode_index
 from edgellm.bundle.layout import Layout
 from edgellm.bundle.manifest import Descriptor
-from edgellm.bundle.media import MANIFEST_TYPE, WEIGHT_PREFIX
+from edgellm.bundle.media import ADAPTER_RAW_TYPE, MANIFEST_TYPE, WEIGHT_PREFIX
 from edgellm.bundle.names import BundleName
 from edgellm.bundle.partial_file import PartialFile
 from edgellm.bundle.reading import Bundle
@@ -143,14 +143,15 @@ class _ArchiveStream:
 
 
 def _blobs_in_order(bundles: Sequence[Outgoing]) -> dict[str, tuple[Layout, int]]:
-    """Every blob once, with where it is read and its size: manifests, configs, small layers, weights."""
+    """Every blob once, with where it is read and its size: manifests, configs, small layers, weights with adapters."""
     stages: list[list[tuple[Outgoing, Descriptor]]] = [[], [], [], []]
     for outgoing in _sorted(bundles):
         manifest = outgoing.bundle.manifest
         stages[0].append((outgoing, outgoing.manifest))
         stages[1].append((outgoing, manifest.config))
         for layer in manifest.layers:
-            stages[3 if layer.media_type.startswith(WEIGHT_PREFIX) else 2].append((outgoing, layer))
+            is_large = layer.media_type.startswith((WEIGHT_PREFIX, ADAPTER_RAW_TYPE))
+            stages[3 if is_large else 2].append((outgoing, layer))
     blobs: dict[str, tuple[Layout, int]] = {}
     for outgoing, blob in (found for stage in stages for found in stage):
         blobs.setdefault(blob.digest, (outgoing.layout, blob.size))

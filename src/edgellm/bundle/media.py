@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ADAPTER_RAW_TYPE",
     "ANNOTATION_FILE_METADATA",
     "ANNOTATION_FILE_PATH",
     "ANNOTATION_FORMAT",
@@ -29,6 +30,7 @@ CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
 WEIGHT_PREFIX = "application/vnd.cncf.model.weight.v1."
 WEIGHT_RAW_TYPE = "application/vnd.cncf.model.weight.v1.raw"
 DOC_RAW_TYPE = "application/vnd.cncf.model.doc.v1.raw"
+ADAPTER_RAW_TYPE = "application/vnd.edgellm.adapter.v1.raw"  # ModelPack has no type for them
 
 ANNOTATION_FILE_PATH = "org.cncf.model.filepath"
 ANNOTATION_FILE_METADATA = "org.cncf.model.file.metadata+json"

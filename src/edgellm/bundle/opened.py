@@ -61,6 +61,11 @@ class OpenBundle:
         """The model file itself, to be memory-mapped where it lies: a blob, so its name has no suffix."""
         return self.layout.blob_path(self.bundle.model_file.digest)
 
+    @property
+    def adapter_paths(self) -> dict[str, Path]:
+        """The file of every adapter, by name; see ``weights_path``."""
+        return {name: self.layout.blob_path(file.digest) for name, file in self.bundle.adapters.items()}
+
     def read_doc(self, path: str) -> bytes:
         """The bytes of one document (a path of ``bundle.docs``), checked. Raises NotFoundError, BundleError."""
         for file in self.bundle.docs:
@@ -69,9 +74,9 @@ class OpenBundle:
         raise NotFoundError(f"{self.name} has no document {path!r}")
 
     def license_docs(self) -> tuple[BundleFile, ...]:
-        """The documents that state terms: licence, notices, use policy."""
+        """The documents that state terms: licence, notices, use policy, of the model and of its adapters."""
         prefixes = ("license", "licence", "copying", "notice", "use_policy", "use-policy", "usepolicy")
-        return tuple(file for file in self.bundle.docs if file.path.lower().startswith(prefixes))
+        return tuple(file for file in self.bundle.docs if file.path.lower().rpartition("/")[2].startswith(prefixes))
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:

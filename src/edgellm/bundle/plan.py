@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edgellm.bundle.system_prompt import SystemPrompt
 from edgellm.devices.prediction import PredictedMemory, SpeedRange
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "PLAN_MEDIA_TYPE",
     "ModelSource",
     "Plan",
+    "PlannedAdapter",
     "RuntimeNeeds",
     "SamplingDefaults",
     "TargetDevice",
@@ -62,6 +64,17 @@ class ModelSource(msgspec.Struct, frozen=True, omit_defaults=True):
     url: str = ""
 
 
+class PlannedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A LoRA adapter that the bundle brings along, to be used by requests that name it."""
+
+    name: str
+    rank: int  # the largest of its matrices
+    kind: str  # "peft" or "gguf"
+    files: dict[str, str]  # of its source: file name -> sha256:...
+    base: str = ""  # the model that it was trained on, as its source calls it
+    licenses: tuple[str, ...] = ()  # its own, SPDX ids or LicenseRef-...
+
+
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything the runtime needs besides the model file."""
 
@@ -91,3 +104,5 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     eos_token_ids: tuple[int, ...] = ()  # every token that ends a reply; GGUF itself holds one
     text_normalization: str = ""  # "NFC", ...: what the tokenizer does to text and llama.cpp does not
     text_space_prefix: bool = False  # the tokenizer puts a space before the start of a text, and llama.cpp does not
+    adapters: tuple[PlannedAdapter, ...] = ()  # by name
+    system_prompt: SystemPrompt | None = None  # that the bundle was packed with

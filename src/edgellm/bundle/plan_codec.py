@@ -6,14 +6,18 @@ from typing import Any
 
 import msgspec
 
+from edgellm.bundle.adapters import ADAPTERS_LIMIT, is_adapter_name
 from edgellm.bundle.canonical import canonical_json, decode_json
 from edgellm.bundle.compatibility import require_version
 from edgellm.bundle.plan import PLAN_FORMAT_VERSION, Plan
+from edgellm.bundle.system_prompt import SystemPrompt, tokens_digest
 from edgellm.errors import BundleError
 
 __all__ = ["decode_plan", "encode_plan"]
 
 _COUNT_LIMITS = {"context": 2**27, "sequences": 256, "ubatch": 2**16, "threads": 1024, "batch_threads": 1024}
+_RANK_LIMIT = 1 << 20
+_TOKEN_LIMIT = 2**31
 
 
 class _PlanVersion(msgspec.Struct):
@@ -51,8 +55,33 @@ def decode_plan(data: bytes, what: str) -> Plan:
     ):
         if not least <= value <= _COUNT_LIMITS[name]:
             raise BundleError(f"{what} has {name} {value}, which is out of range")
+    _check_adapters(plan, what)
+    if plan.system_prompt is not None:
+        _check_system_prompt(plan.system_prompt, plan.context, what)
     _refuse_control_characters(msgspec.to_builtins(plan), what)
     return plan
+
+
+def _check_adapters(plan: Plan, what: str) -> None:
+    names = [adapter.name for adapter in plan.adapters]
+    if len(names) > ADAPTERS_LIMIT:
+        raise BundleError(f"{what} lists {len(names)} adapters; at most {ADAPTERS_LIMIT} are possible")
+    if names != sorted(set(names)):
+        raise BundleError(f"{what} does not list every adapter once, by name")
+    for adapter in plan.adapters:
+        if not is_adapter_name(adapter.name):
+            raise BundleError(f"{what} calls an adapter {adapter.name[:80]!a}, which is no name")
+        if not 1 <= adapter.rank <= _RANK_LIMIT:
+            raise BundleError(f"{what} has an adapter of rank {adapter.rank}, which is out of range")
+
+
+def _check_system_prompt(prompt: SystemPrompt, context: int, what: str) -> None:
+    if not all(0 <= token < _TOKEN_LIMIT for token in prompt.tokens):
+        raise BundleError(f"{what} has a system prompt with token ids that are none")
+    if not 0 < len(prompt.tokens) < context:
+        raise BundleError(f"{what} has a system prompt of {len(prompt.tokens)} tokens for a context of {context}")
+    if prompt.digest != tokens_digest(prompt.tokens):
+        raise BundleError(f"{what} has a system prompt whose tokens are not those of its digest")
 
 
 def _refuse_control_characters(value: Any, what: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from edgellm.bundle.adapters import adapter_name
 from edgellm.bundle.canonical import decode_json
 from edgellm.bundle.digest import check_digest, short_digest
 from edgellm.bundle.layers import layer_path
 from edgellm.bundle.layout import Layout, read_blob
 from edgellm.bundle.manifest import Descriptor, Manifest, ModelConfig
-from edgellm.bundle.media import DOC_RAW_TYPE, MANIFEST_TYPE, WEIGHT_PREFIX, WEIGHT_RAW_TYPE
+from edgellm.bundle.media import ADAPTER_RAW_TYPE, DOC_RAW_TYPE, MANIFEST_TYPE, WEIGHT_PREFIX, WEIGHT_RAW_TYPE
 from edgellm.bundle.plan import PLAN_MEDIA_TYPE, Plan
 from edgellm.bundle.plan_codec import decode_plan
 from edgellm.errors import BundleError, UnsupportedError
@@ -30,7 +32,7 @@ class BundleFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read and checked, but for the bytes of its weights and documents."""
+    """A bundle that was read and checked, but for the bytes of its weights, adapters and documents."""
 
     digest: str  # of the manifest: the identity of the bundle
     manifest: Manifest
@@ -39,6 +41,7 @@ class Bundle:
     weights: tuple[BundleFile, ...]
     docs: tuple[BundleFile, ...]
     blobs: dict[str, int]  # digest -> bytes, the manifest's own included
+    adapters: Mapping[str, BundleFile] = field(default_factory=dict)  # by the names of the plan
 
     @property
     def size_bytes(self) -> int:
@@ -79,6 +82,7 @@ def read_bundle(layout: Layout, entry: Descriptor) -> Bundle:
     what = f"{layout.where}: the bundle {short_digest(entry.digest)}"
     weights = _files(manifest, WEIGHT_RAW_TYPE, what)
     docs = _files(manifest, DOC_RAW_TYPE, what)
+    adapters = _files(manifest, ADAPTER_RAW_TYPE, what)
     for layer in manifest.layers:
         if layer.media_type.startswith(WEIGHT_PREFIX) and layer.media_type != WEIGHT_RAW_TYPE:
             form = ascii(layer.media_type.removeprefix(WEIGHT_PREFIX)[:40])
@@ -88,7 +92,7 @@ def read_bundle(layout: Layout, entry: Descriptor) -> Bundle:
             )
     if not weights:
         raise BundleError(f"{what} has no weights")
-    paths = [file.path for file in (*weights, *docs)]
+    paths = [file.path for file in (*weights, *adapters, *docs)]
     if len(set(paths)) != len(paths):
         raise BundleError(f"{what} lists the same file path twice")
     blobs = {blob.digest: blob.size for blob in (entry, manifest.config, *manifest.layers)}
@@ -98,7 +102,26 @@ def read_bundle(layout: Layout, entry: Descriptor) -> Bundle:
             found = "it is missing" if actual_bytes is None else f"it has {actual_bytes}"
             raise BundleError(f"{what}: the blob {short_digest(digest)} should have {size_bytes} bytes; {found}")
     config = _read_config(layout, manifest, what)
-    return Bundle(entry.digest, manifest, config, _read_plan(layout, manifest, what), weights, docs, blobs)
+    plan = _read_plan(layout, manifest, what)
+    named = _named_adapters(plan, adapters, what)
+    return Bundle(entry.digest, manifest, config, plan, weights, docs, blobs, named)
+
+
+def _named_adapters(plan: Plan, files: tuple[BundleFile, ...], what: str) -> dict[str, BundleFile]:
+    """The adapter files by name; they must be those that the plan lists."""
+    named: dict[str, BundleFile] = {}
+    for file in files:
+        name = adapter_name(file.path)
+        if name is None:
+            raise BundleError(f"{what} has an adapter at {file.path[:120]!a}, which is no place for one")
+        named[name] = file
+    planned = {adapter.name for adapter in plan.adapters}
+    if planned != set(named):
+        raise BundleError(
+            f"{what}: its plan lists the adapters {', '.join(sorted(planned)) or '(none)'}, "
+            f"it has {', '.join(sorted(named)) or '(none)'}"
+        )
+    return named
 
 
 def _files(manifest: Manifest, media_type: str, what: str) -> tuple[BundleFile, ...]:
@@ -115,7 +138,7 @@ def _read_config(layout: Layout, manifest: Manifest, what: str) -> ModelConfig:
     if len(config.modelfs.diff_ids) != len(manifest.layers):
         raise BundleError(f"{what}: its config lists {len(config.modelfs.diff_ids)} layers, not {len(manifest.layers)}")
     for layer, diff_id in zip(manifest.layers, config.modelfs.diff_ids, strict=True):
-        raw = layer.media_type in (WEIGHT_RAW_TYPE, DOC_RAW_TYPE, PLAN_MEDIA_TYPE)
+        raw = layer.media_type in (WEIGHT_RAW_TYPE, ADAPTER_RAW_TYPE, DOC_RAW_TYPE, PLAN_MEDIA_TYPE)
         if raw and diff_id != layer.digest:
             raise BundleError(f"{what}: its config names another content for the layer {short_digest(layer.digest)}")
     return config

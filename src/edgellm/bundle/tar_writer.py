@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ class TarWriter(BundleWriter):
     def readable(self, blob: Descriptor) -> Iterator[Path]:
         """See BundleWriter: a copy beside the archive, because no program can map a file inside a file."""
         offset, size_bytes = self._members[f"blobs/sha256/{digest_hex(blob.digest)}"]
-        copy = self._file.path.with_name(f"{self._file.path.name}.copy")
+        copy = self._file.path.with_name(f"{self._file.path.name}.{secrets.token_hex(4)}.copy")
         try:
             with os_errors(self._what), copy.open("wb") as file:
                 # The same lock as the archive's tells a dead writer's copy.

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from edgellm.bundle.adapters import adapter_path
 from edgellm.cli.console import printable
 from edgellm.units import format_bytes
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from edgellm.store.listing import StoredBundle
 
 __all__ = ["license_record", "list_row", "print_license", "print_record", "show_record"]
+
+_LONGEST_SHOWN = 600  # characters of a system prompt
 
 
 def list_row(stored: StoredBundle) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def show_record(bundle: OpenBundle, smoke: dict[str, Any] | None) -> dict[str, A
     """One bundle as `show --json` gives it."""
     import msgspec
 
-    files = (*bundle.bundle.weights, *bundle.bundle.docs)
+    files = (*bundle.bundle.weights, *bundle.bundle.adapters.values(), *bundle.bundle.docs)
     return {
         "name": bundle.name,
         "digest": bundle.digest,
@@ -48,6 +51,7 @@ def show_record(bundle: OpenBundle, smoke: dict[str, Any] | None) -> dict[str, A
         "parameters": bundle.config.config.param_size,
         "licenses": list(bundle.config.descriptor.licenses),
         "weights_path": str(bundle.weights_path),
+        "adapter_paths": {name: str(path) for name, path in bundle.adapter_paths.items()},
         "files": [{"path": file.path, "digest": file.digest, "size_bytes": file.size_bytes} for file in files],
         "plan": msgspec.to_builtins(bundle.plan),
         "smoke": smoke,
@@ -61,6 +65,8 @@ def print_record(record: dict[str, Any]) -> None:
     licenses = ", ".join(record["licenses"]) or "not stated"
     source = plan["source"]
     revision = f" at {source['revision']}" if source.get("revision") else ""
+    more_bytes = memory.get("adapter_bytes", 0)
+    adapters = f"adapters {format_bytes(more_bytes)}, " if more_bytes else ""
     rows = [
         ("name", record["name"]),
         ("digest", record["digest"]),
@@ -71,15 +77,19 @@ def print_record(record: dict[str, Any]) -> None:
             "memory",
             f"{format_bytes(memory['total_bytes'])} predicted: weights {format_bytes(memory['weights_bytes'])}, "
             f"repacked copy {format_bytes(memory['repack_bytes'])}, KV {format_bytes(memory['kv_bytes'])}, compute "
-            f"{format_bytes(memory['compute_bytes'])}, rest {format_bytes(memory['overhead_bytes'])}",
+            f"{format_bytes(memory['compute_bytes'])}, {adapters}rest {format_bytes(memory['overhead_bytes'])}",
         ),
         ("decode", _speed(plan.get("predicted_decode"))),
         ("prefill", _speed(plan.get("predicted_prefill"))),
         ("source", f"{source['kind']} {source['name']}{revision} ({source['architecture']})"),
+        ("adapters", _adapters(record)),
         ("licence", licenses),
         ("files", ", ".join(file["path"] for file in record["files"])),
         ("why", plan.get("why") or "the recipe was given"),
     ]
+    prompt = plan.get("system_prompt")
+    if prompt:
+        rows.insert(-1, ("system", f"{len(prompt['tokens'])} tokens kept: {_shortened(prompt['text'])}"))
     smoke = record["smoke"]
     if smoke:
         rows.append(
@@ -89,8 +99,22 @@ def print_record(record: dict[str, Any]) -> None:
             )
         )
     for label, text in rows:
+        if not text:
+            continue
         lines = textwrap.wrap(printable(text), 100, break_long_words=False, break_on_hyphens=False)
         sys.stdout.write(f"{label:<11}" + f"\n{'':<11}".join(lines) + "\n")
+
+
+def _adapters(record: dict[str, Any]) -> str:
+    sizes = {file["path"]: file["size_bytes"] for file in record["files"]}
+    return ", ".join(
+        f"{adapter['name']} (rank {adapter['rank']}, {format_bytes(sizes[adapter_path(adapter['name'])])})"
+        for adapter in record["plan"].get("adapters", ())
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} ... (--json shows all)"
 
 
 def _speed(value: dict[str, Any] | None) -> str:

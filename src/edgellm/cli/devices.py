@@ -63,7 +63,7 @@ def show_command(device: str, memory: str | None, as_json: bool) -> None:
 
 
 @command.command("detect")
-@click.option("--measure", is_flag=True, help="Measure its speed first, for two to three minutes, and keep the result.")
+@click.option("--measure", is_flag=True, help="Measure its speed first, for two to six minutes, and keep the result.")
 @json_option
 @quiet_option
 def detect_command(measure: bool, as_json: bool, quiet: bool) -> None:

@@ -60,6 +60,7 @@ def fit(options: FitOptions) -> None:
         recipe=plan.recipe if plan else None,
         min_speed=options.min_speed or settings.values.min_speed,
         accelerators=installed_accelerators(),
+        adapter_bytes=plan.predicted_memory.adapter_bytes if plan else 0,
     )
     choice: Choice | None = None
     misfit: DoesNotFitError | None = None

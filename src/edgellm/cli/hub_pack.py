@@ -195,6 +195,7 @@ def _pack(
     job: HubJob, order: HubOrder, source: LocalSource, progress: Progress, cancel: CancelToken
 ) -> list[PackedBundle]:
     from edgellm_converters.pack import pack
+    from edgellm_runtimes.system_prompt import read_system_prompt
 
     request = replace(
         job.request,
@@ -204,7 +205,7 @@ def _pack(
         devices=tuple(target.device for target in order.targets),
         revision=order.origin.revision,
     )
-    return pack(request, job.open_writer, smoke, job.committed, progress, cancel)
+    return pack(request, job.open_writer, smoke, job.committed, progress, cancel, read_system_prompt)
 
 
 def _named(order: HubOrder, paths: list[Path], mirror: HeaderMirror) -> LocalSource:

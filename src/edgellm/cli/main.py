@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("edgellm.cli.verify", "Read every byte of the bundles and compare the digests."),
     "gc": ("edgellm.cli.gc", "Free the space that no bundle uses."),
     "df": ("edgellm.cli.df", "Show what edgellm keeps on the disks, and what can be freed."),
+    "cache": ("edgellm.cli.cache", "List or remove the prompts whose state is kept on the disk."),
     "devices": ("edgellm.cli.devices", "Detect this machine, list the device profiles, or show one."),
     "doctor": ("edgellm.cli.doctor", "Check that this machine is ready, with one fix for each finding."),
     "config": ("edgellm.cli.config", "Show the settings in force and where each comes from."),

@@ -22,7 +22,7 @@ _RESULT_BYTES = 64 << 10
 
 
 def measure_machine(settings: SettingsWithOrigin, health: Health, *, quiet: bool) -> Calibration:
-    """Measure for two to three minutes and store the result. What disturbs the measurement is said on stderr.
+    """Measure for two to six minutes and store the result. What disturbs the measurement is said on stderr.
 
     Two of these take turns: each would slow down the other. Where the result could not be stored nothing is measured.
     Raises AccessError, NoSpaceError, DoesNotFitError, BackendError and Interrupted; the stored calibration is then as

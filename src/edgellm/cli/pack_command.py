@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,18 +42,28 @@ class PackOptions:
     min_speed: float | None
     name: str | None
     output: str | None
+    adapters: tuple[str, ...]
     threads: int | None
     force: bool
     as_json: bool
     quiet: bool
+    system: str | None = None
 
 
 def pack(options: PackOptions) -> None:
     """Run the pack. Raises errors of our tree."""
-    from edgellm_converters.pack import pack as run_pipeline
-
     settings = user_settings()
-    request, reference = _request(options, settings)
+    with contextlib.ExitStack() as stack:
+        request, reference = _request(options, settings, stack)
+        _pack(options, request, reference, settings)
+
+
+def _pack(
+    options: PackOptions, request: PackRequest, reference: HubReference | None, settings: SettingsWithOrigin
+) -> None:
+    from edgellm_converters.pack import pack as run_pipeline
+    from edgellm_runtimes.system_prompt import read_system_prompt
+
     store = open_store(settings)
     open_writer = _writer(options, request, store)
 
@@ -81,7 +92,7 @@ def pack(options: PackOptions) -> None:
             print_json([pack_record(bundle, options.output) for bundle in packed])
         return
     with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
-        packed = run_pipeline(request, open_writer, smoke, committed, progress, cancel)
+        packed = run_pipeline(request, open_writer, smoke, committed, progress, cancel, read_system_prompt)
     if options.as_json:
         print_json([pack_record(bundle, options.output) for bundle in packed])
 
@@ -107,8 +118,14 @@ def load_devices(
     return loaded
 
 
-def _request(options: PackOptions, settings: SettingsWithOrigin) -> tuple[PackRequest, HubReference | None]:
-    """What to pack; for a model of a hub the reference too, and a request whose source is not here yet."""
+def _request(
+    options: PackOptions, settings: SettingsWithOrigin, stack: contextlib.ExitStack
+) -> tuple[PackRequest, HubReference | None]:
+    """What to pack; for a model of a hub the reference too, and a request whose source is not here yet.
+
+    ``stack`` closes the adapters.
+    """
+    from edgellm.cli.adapter_options import open_adapters
     from edgellm.cli.hub_order import placeholder
     from edgellm.cli.target import hub_reference
     from edgellm.sources.local import open_source
@@ -127,6 +144,7 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> tuple[PackRe
             memory=options.memory or project.memory,
             min_speed=options.min_speed or project.min_speed,
             name=options.name or project.name,
+            adapters=options.adapters or tuple(f"{name}={path}" for name, path in project.adapters.items()),
         )
         revision, license_id = project.revision or "", project.license
     if options.min_speed is not None and not options.min_speed > 0:
@@ -148,8 +166,25 @@ def _request(options: PackOptions, settings: SettingsWithOrigin) -> tuple[PackRe
         accelerators=installed_accelerators(),
         threads=options.threads or 0,
         force=options.force,
+        adapters=open_adapters(options.adapters, stack),
+        system_prompt=_system_prompt(options.system) if options.system is not None else "",
     )
     return request, reference
+
+
+def _system_prompt(file: str) -> str:
+    """The text in ``file``, line ends as everywhere and none at its end."""
+    from edgellm.bundle.system_prompt import LONGEST_SYSTEM_PROMPT_BYTES
+    from edgellm.files import read_small_file
+
+    raw = read_small_file(user_path(file), LONGEST_SYSTEM_PROMPT_BYTES, "the system prompt")
+    try:
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the system prompt {file} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    if not text.strip():
+        raise UsageError(f"the system prompt {file} is empty")
+    return text
 
 
 def recipe_name(recipe: str, reference: HubReference | None) -> str:
@@ -225,9 +260,11 @@ def say_packed(bundle: PackedBundle, output: str | None = None) -> None:
     from edgellm.units import format_bytes
 
     where = output or str(bundle.name)
+    names = ", ".join(adapter.name for adapter in bundle.plan.adapters)
+    adapters = f"adapters {names}, " if names else ""
     print_message(
         f"packed {where}: {format_bytes(bundle.size_bytes)}, {bundle.plan.recipe}, context {bundle.plan.context}, "
-        f"smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here\n  {bundle.digest}"
+        f"{adapters}smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here\n  {bundle.digest}"
     )
     if not where.endswith(".tar"):
         folder = where if output is None or where.startswith(("/", ".", "~")) else f"./{where}"

@@ -16,15 +16,18 @@ __all__ = ["command"]
 def command(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Remove bundles from the store.
 
-    NAME[:TAG] goes with its former version, NAME@previous alone. The space comes back with `edgellm gc`.
+    NAME[:TAG] goes with its former version, NAME@previous alone. The space comes back with `edgellm gc`. Prefixes that
+    were saved for a model go with the last bundle of it.
     """
     import sys
 
     from edgellm.cli.console import print_json, print_message
-    from edgellm.cli.context import open_store
+    from edgellm.cli.context import open_store, user_settings
+    from edgellm.cli.prefixes import removed_with
     from edgellm.errors import UsageError
 
-    store = open_store()
+    settings = user_settings()
+    store = open_store(settings)
     entries = [store.find(name) for name in names]
     for entry in entries:
         store.require_own(entry)
@@ -35,8 +38,11 @@ def command(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
         if not click.confirm(f"Remove {', '.join(found)}?", err=True):
             print_message("kept")
             return
+    before = store.model_digests()
     removed = [str(entry) for name in found for entry in store.remove(name)]
+    prefixes = removed_with(before - store.model_digests(), settings.paths.prefixes)
     if as_json:
-        print_json({"removed": removed})
+        print_json({"removed": removed, "prefixes": prefixes})
     else:
-        print_message(f"removed {', '.join(removed)}; `edgellm gc` frees the space")
+        saved = f" and {prefixes.entries} saved prefixes" if prefixes.entries else ""
+        print_message(f"removed {', '.join(removed)}{saved}; `edgellm gc` frees the space")

@@ -20,6 +20,18 @@ __all__ = ["command"]
 @click.option("--stop", multiple=True, help="Stop at this text; may be repeated.")
 @click.option("--context", type=int, help="Tokens of one conversation; default: the plan's.")
 @click.option("--threads", type=int, help="Decode threads; default: the plan's, adjusted to this machine.")
+@click.option(
+    "--adapter", "adapters", multiple=True, metavar="NAME[=SCALE]", help="Use this adapter of the bundle; repeatable."
+)
+@click.option(
+    "--overflow",
+    type=click.Choice(["error", "truncate", "shift"]),
+    default="error",
+    show_default=True,
+    help="When the context is full: stop, or take tokens out of the prompt, or of the answer too.",
+)
+@click.option("--keep", type=int, default=0, help="Tokens at the start that no overflow takes out.")
+@click.option("--cache-chats", is_flag=True, help="Keep conversations on disk: what was said is not computed again.")
 @click.option("--force", is_flag=True, help="Load even if memory looks too small.")
 @yes_option
 @json_option

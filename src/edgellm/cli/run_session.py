@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgellm.progress import Progress
     from edgellm.settings import SettingsWithOrigin
     from edgellm_runtimes.engine import Engine
-    from edgellm_runtimes.generation import Chunk, GenerationStats
+    from edgellm_runtimes.generation import Chunk, GenerationOptions, GenerationStats, Overflow
     from edgellm_runtimes.load import LoadRequest
     from edgellm_runtimes.sampler import TokenLogprobs
     from edgellm_runtimes.sampling import SamplingParams
@@ -45,6 +45,10 @@ class RunOptions:
     as_json: bool
     quiet: bool
     yes: bool = False
+    adapters: tuple[str, ...] = ()
+    overflow: Overflow = "error"
+    keep: int = 0
+    cache_chats: bool = False
 
 
 @dataclass
@@ -52,7 +56,7 @@ class Conversation:
     """The messages so far, and how the next answer is made."""
 
     engine: Engine
-    params: SamplingParams
+    generation: GenerationOptions
     options: RunOptions
     messages: list[dict[str, Any]] = field(default_factory=list)
     logprobs: list[tuple[int, TokenLogprobs]] = field(default_factory=list)  # of the last answer's tokens, if asked for
@@ -90,8 +94,8 @@ class Conversation:
 
     def _chunks(self, prompt: str) -> AsyncGenerator[Chunk, None]:
         if self.options.raw:
-            return self.engine.generate(prompt, self.params, stop=self.options.stop)
-        return self.engine.chat(self.messages, self.params, stop=self.options.stop)
+            return self.engine.generate(prompt, options=self.generation)
+        return self.engine.chat(self.messages, options=self.generation)
 
 
 def run_session(options: RunOptions) -> None:
@@ -101,7 +105,8 @@ def run_session(options: RunOptions) -> None:
     from edgellm_runtimes.sampling import sampling_params
 
     prompt = _one_shot_prompt(options)
-    sampling_params(None, **options.sampling)  # what is wrong there is said before anything is loaded
+    # what is wrong there is said before anything is loaded
+    _generation(options, sampling_params(None, **options.sampling))
     if "logprobs" in options.sampling and not options.as_json:
         raise UsageError("--logprobs are part of what --json prints", hint="add --json")
     with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
@@ -113,8 +118,7 @@ def run_session(options: RunOptions) -> None:
             explain_aborts()
             engine = runner.run(Engine.load(request, progress=progress))
         try:
-            params = engine.params(**options.sampling)
-            conversation = Conversation(engine, params, options)
+            conversation = Conversation(engine, _generation(options, engine.params(**options.sampling)), options)
             if not engine.info.has_chat_template and not options.raw:
                 raise UsageError(
                     "this model has no chat template: it continues text and does not answer",
@@ -183,6 +187,41 @@ def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadReque
         context=options.context,
         threads=options.threads or settings.values.threads or None,
         force=options.force,
+        **(_kept_prefixes(bundle, settings, options) if bundle is not None else {}),
+    )
+
+
+def _kept_prefixes(bundle: OpenBundle, settings: SettingsWithOrigin, options: RunOptions) -> dict[str, Any]:
+    """The adapters of a bundle, and what names it among the prefixes on disk."""
+    return {
+        "adapters": bundle.adapter_paths,
+        "model_digest": bundle.bundle.model_file.digest,
+        "adapter_digests": {name: file.digest for name, file in bundle.bundle.adapters.items()},
+        "prefix_folder": settings.paths.prefixes,
+        "save_chats": options.cache_chats,
+    }
+
+
+def _generation(options: RunOptions, params: SamplingParams) -> GenerationOptions:
+    """How answers are made. Raises UsageError for what makes no sense."""
+    from edgellm_runtimes.generation import AdapterUse, GenerationOptions
+
+    adapters = []
+    for text in options.adapters:
+        name, equals, scale = text.partition("=")
+        try:
+            adapters.append(AdapterUse(name, float(scale) if equals else 1.0))
+        except ValueError as error:
+            raise UsageError(
+                f"--adapter {text[:80]!a}: {scale[:40]!a} is no number", hint="--adapter NAME or --adapter NAME=0.5"
+            ) from error
+    return GenerationOptions(
+        sampling=params,
+        stop=options.stop,
+        overflow=options.overflow,
+        keep=options.keep,
+        adapters=tuple(adapters),
+        save=options.cache_chats,
     )
 
 

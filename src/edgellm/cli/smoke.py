@@ -20,8 +20,13 @@ __all__ = ["keep_smoke", "smoke"]
 _LONGEST_CONTEXT = 256
 
 
-def smoke(path: Path, settings: RunSettings | Plan, cancel: CancelToken) -> dict[str, Any]:
-    """Load the model file and let it speak; returns what was measured. Raises BackendError and its like."""
+def smoke(
+    path: Path, settings: RunSettings | Plan, cancel: CancelToken, adapters: Mapping[str, Path]
+) -> dict[str, Any]:
+    """Load the model file and let it speak, also with each adapter; returns what was measured.
+
+    Raises BackendError and its like.
+    """
     import msgspec
 
     from edgellm_runtimes.smoke import run_smoke
@@ -32,6 +37,7 @@ def smoke(path: Path, settings: RunSettings | Plan, cancel: CancelToken) -> dict
         kv_type_k=settings.kv_type_k,
         kv_type_v=settings.kv_type_v,
         flash_attention=settings.flash_attention,
+        adapters=adapters,
         cancel=cancel,
     )
     result = msgspec.to_builtins(measured)

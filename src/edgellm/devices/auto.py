@@ -123,6 +123,7 @@ class _Planner:
             flash_attention=policy.flash_attention,
             mmap=policy.mmap,
             repack=policy.repack and not self._accelerated(),
+            adapter_bytes=self.request.adapter_bytes,
         )
 
     def contexts(self) -> list[int]:

@@ -21,6 +21,7 @@ class FitRequest(msgspec.Struct, frozen=True):
     min_speed: float = DEFAULT_MIN_SPEED
     recipe: str | None = None
     accelerators: tuple[str, ...] = ()  # kinds that the installed runtime was built for
+    adapter_bytes: int = 0  # data of all LoRA adapters, beside the model
 
 
 class FitRow(msgspec.Struct, frozen=True, omit_defaults=True):

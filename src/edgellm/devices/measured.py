@@ -31,8 +31,18 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     decode_attention_gops: _Gops  # 4 x query heads x head size x tokens in the cache, per layer
     prefill_attention_gops: _Gops
     prefill_value_seconds: _Seconds  # per token and value of a layer's rows: norms, activations, residuals
+    # The same for the rows of repacked matrices, where they were measured: those rows are laid out in another way.
+    repacked_decode_value_seconds: _Seconds | None = None
+    repacked_prefill_value_seconds: _Seconds | None = None
     spread: _Share  # half the distance between the fast and the slow rounds of a step, as a share: the median of all
 
     def kernel(self, type_name: str, repacked: bool) -> KernelSpeed | None:
         """The speed of ``type_name`` in that form; None when it was not measured."""
         return next((k for k in self.kernels if k.type == type_name and k.repacked == repacked), None)
+
+    def value_seconds(self, *, decode: bool, repacked: bool) -> float:
+        """Time per value of a row that goes into or comes out of a matrix, in a decode step or for one token of a
+        prompt."""
+        usual = self.decode_value_seconds if decode else self.prefill_value_seconds
+        found = self.repacked_decode_value_seconds if decode else self.repacked_prefill_value_seconds
+        return usual if found is None or not repacked else found

@@ -31,7 +31,8 @@ _SMALL_SHARE = 0.05  # of the weights: too little to matter
 
 
 class _Sum(NamedTuple):
-    seconds: float
+    seconds: float  # of the matrices
+    value_seconds: float  # of the rows that go into and come out of them
     stand_ins: tuple[str, ...]  # types that were not measured
 
 
@@ -48,7 +49,7 @@ def measured_decode(
     tensors = decoded_tensors(shape)
     single = _matrix_seconds(shape, settings, features, measured, tensors, "decode")
     tokens = max(1, min(filled, settings.context))
-    values = _row_values(shape, tensors) * measured.decode_value_seconds
+    values = single.value_seconds
     attention = _attention(shape, tokens, 1) / (measured.decode_attention_gops * 1e9)
     alone = single.seconds + values + attention
     if users == 1:
@@ -67,9 +68,8 @@ def measured_prefill(
     """Prompt tokens per second of a prompt of ``tokens`` tokens into an empty cache."""
     tensors = _computed_for_all(shape)
     matrices = _matrix_seconds(shape, settings, features, measured, tensors, "prefill")
-    values = _row_values(shape, tensors)
     attention = _attention(shape, tokens / 2, tokens) / (measured.prefill_attention_gops * 1e9)
-    seconds = tokens * (matrices.seconds + values * measured.prefill_value_seconds) + attention
+    seconds = tokens * (matrices.seconds + matrices.value_seconds) + attention
     return _range(tokens / seconds, measured, shape, settings, matrices.stand_ins)
 
 
@@ -84,11 +84,6 @@ def _computed_for_all(shape: ModelShape) -> list[TensorShape]:
     return [tensor for tensor in prompt_tensors(shape) if not tensor.name.startswith(last)]
 
 
-def _row_values(shape: ModelShape, tensors: Iterable[TensorShape]) -> float:
-    """Lengths of the rows that go into and come out of the matrices, for one token."""
-    return sum((t.shape[0] + t.shape[1]) * active_share(shape, t.name) for t in tensors if len(t.shape) > 1)
-
-
 def _matrix_seconds(
     shape: ModelShape,
     settings: RunSettings,
@@ -97,22 +92,25 @@ def _matrix_seconds(
     tensors: Iterable[TensorShape],
     step: str,
 ) -> _Sum:
-    """Time of one row through ``tensors``, in a step of one row ("decode") or of many ("prefill")."""
+    """Times of one row through ``tensors``, in a step of one row ("decode") or of many ("prefill")."""
     copied = {tensor.name for tensor in repacked_tensors(shape, features)} if settings.repack else set()
-    seconds, total = 0.0, 0.0
+    seconds, value_seconds, total = 0.0, 0.0, 0.0
     strange: dict[str, float] = {}
     for tensor in tensors:
         if len(tensor.shape) < 2:
             continue
-        work = 2 * tensor.n_elements * active_share(shape, tensor.name)
-        kernel, is_exact = _kernel(measured, tensor.type, tensor.name in copied)
+        share, repacked = active_share(shape, tensor.name), tensor.name in copied
+        work = 2 * tensor.n_elements * share
+        kernel, is_exact = _kernel(measured, tensor.type, repacked)
         wider = max(1.0, _bits(tensor.type) / _bits(kernel.type))  # as F32 is, where F16 stands for it
         seconds += wider * work / (1e9 * (kernel.decode_gops if step == "decode" else kernel.prefill_gops))
+        value = measured.value_seconds(decode=step == "decode", repacked=repacked)
+        value_seconds += (tensor.shape[0] + tensor.shape[1]) * share * value
         total += work
         if not is_exact or "_exps" in tensor.name:
             strange[tensor.type] = strange.get(tensor.type, 0.0) + work
     matters = sum(strange.values()) > _SMALL_SHARE * total
-    return _Sum(seconds, tuple(sorted(strange)) if matters else ())
+    return _Sum(seconds, value_seconds, tuple(sorted(strange)) if matters else ())
 
 
 def _kernel(measured: Measured, type_name: str, repacked: bool) -> tuple[KernelSpeed, bool]:

@@ -1,4 +1,4 @@
-"""How many bytes a loaded model takes: weights, repacked copy, KV cache, compute buffer, overhead, OS reserve.
+"""How many bytes a loaded model takes: weights, repacked copy, KV cache, compute buffer, adapters, rest, OS reserve.
 
 The formulas reproduce the buffer sizes that llama.cpp (ggml 0.25.3) logs; tests/oracle compares them with a real load.
 """
@@ -64,13 +64,14 @@ def predict_memory(
     compute = compute_bytes(shape, settings)
     overhead = process_overhead_bytes(shape, settings)
     return PredictedMemory(
-        total_bytes=weights + copy + kv + compute + overhead,
+        total_bytes=weights + copy + kv + compute + overhead + settings.adapter_bytes,
         weights_bytes=weights,
         repack_bytes=copy,
         kv_bytes=kv,
         compute_bytes=compute,
         overhead_bytes=overhead,
         reserve_bytes=os_reserve_bytes(memory),
+        adapter_bytes=settings.adapter_bytes,
     )
 
 

@@ -17,6 +17,7 @@ class PredictedMemory(msgspec.Struct, frozen=True, omit_defaults=True):
     compute_bytes: int
     overhead_bytes: int
     reserve_bytes: int  # kept for the operating system; not part of the total
+    adapter_bytes: int = 0  # LoRA adapters, all of them
 
 
 class SpeedRange(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -19,3 +19,4 @@ class RunSettings(msgspec.Struct, frozen=True):
     mmap: bool = True
     repack: bool = True
     n_outputs: int = 0  # logits rows per step; 0 is one per sequence
+    adapter_bytes: int = 0  # data of all LoRA adapters that may be loaded beside the model

@@ -41,7 +41,8 @@ class DiskUsage(msgspec.Struct, frozen=True):
     stores: tuple[StoreUsage, ...]
     partial_downloads: FilesUsage
     finished_downloads: FilesUsage
-    cache: FilesUsage
+    cache: FilesUsage  # without the prefixes
+    prefixes: FilesUsage
     hub_cache: FilesUsage  # of all Hugging Face tools
     hub_models: tuple[CachedModel, ...]
     disks: tuple[DiskFree, ...]
@@ -58,7 +59,12 @@ def disk_usage(store: Store, paths: Paths) -> DiskUsage:
         for state in ("partial", "finished")
         for sizes in ([download.size_bytes for download in downloads if download.state == state],)
     }
-    own_cache = FilesUsage(str(paths.cache), _entries(paths.cache), cache_bytes(paths.cache))
+    prefixes = FilesUsage(str(paths.prefixes), _prefixes(paths.prefixes), cache_bytes(paths.prefixes))
+    own_cache = FilesUsage(
+        str(paths.cache),
+        _entries(paths.cache) - paths.prefixes.exists(),
+        cache_bytes(paths.cache) - prefixes.size_bytes,
+    )
     models = cached_models(shared)
     own_stores = sum(usage.total_bytes for usage in stores if not usage.system)
     return DiskUsage(
@@ -66,15 +72,23 @@ def disk_usage(store: Store, paths: Paths) -> DiskUsage:
         partial_downloads=by_state["partial"],
         finished_downloads=by_state["finished"],
         cache=own_cache,
+        prefixes=prefixes,
         hub_cache=FilesUsage(str(shared), len(models), sum(model.size_bytes for model in models)),
         hub_models=tuple(models),
         disks=tuple(_disks([*(Path(usage.root) for usage in stores), paths.cache, shared])),
-        total_bytes=own_stores + sum(download.size_bytes for download in downloads) + own_cache.size_bytes,
+        total_bytes=own_stores
+        + sum(download.size_bytes for download in downloads)
+        + own_cache.size_bytes
+        + prefixes.size_bytes,
     )
 
 
 def _entries(folder: Path) -> int:
     return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+
+
+def _prefixes(folder: Path) -> int:
+    return sum(1 for _ in folder.glob("*.kv")) if folder.is_dir() else 0
 
 
 def _disks(folders: Iterable[Path]) -> Iterable[DiskFree]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,6 +66,17 @@ class Store:
             if all(row.problem is None for row in rows) or self._tags() == entries:
                 # else a bundle was removed while we read it: that is no damage
                 return sorted(rows, key=lambda row: (row.name, row.tag))
+
+    def model_digests(self) -> frozenset[str]:
+        """The digests of the model files that some bundle needs: former bundles and the machine's are among them.
+
+        What a damaged bundle needs is not known.
+        """
+        digests = set()
+        for entry in self._all_tags():
+            with contextlib.suppress(EdgeLLMError):
+                digests.add(read_bundle(self._folder_of(entry).layout, entry.descriptor).model_file.digest)
+        return frozenset(digests)
 
     def find(self, reference: str | Reference, device_id: str | None = None) -> TagEntry:
         """The entry that a reference means, without opening it. Raises UsageError, NotFoundError."""

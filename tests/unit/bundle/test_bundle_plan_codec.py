@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from bundle_parts import make_plan
 from edgellm.bundle.compatibility import version_key
 from edgellm.bundle.plan import PLAN_FORMAT_VERSION
 from edgellm.bundle.plan_codec import decode_plan, encode_plan
+from edgellm.bundle.system_prompt import make_system_prompt, tokens_digest
 from edgellm.errors import BundleError, UnsupportedError
 
 
@@ -20,6 +22,12 @@ def changed(**fields: Any) -> bytes:
 
 def test_a_plan_survives_writing_and_reading() -> None:
     assert decode_plan(encode_plan(make_plan()), "the plan") == make_plan()
+
+
+def test_a_system_prompt_survives_writing_and_reading() -> None:
+    plan = msgspec.structs.replace(make_plan(), system_prompt=make_system_prompt("Be brief.\n\tNow.", range(4095)))
+    assert decode_plan(encode_plan(plan), "the plan") == plan
+    assert b"system_prompt" not in encode_plan(make_plan())
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -58,6 +66,13 @@ def test_a_newer_format_without_a_version_is_refused_too() -> None:
         changed(context=2**40),
         changed(sequences=-1),
         changed(threads=-1),
+        changed(system_prompt={"text": "x", "tokens": [1, 2], "digest": "sha256:" + "0" * 64}),
+        changed(system_prompt={"text": "x", "tokens": [], "digest": tokens_digest([])}),
+        changed(system_prompt={"text": "x", "tokens": [-1], "digest": tokens_digest([-1])}),
+        changed(system_prompt={"text": "x", "tokens": [2**31], "digest": tokens_digest([1])}),
+        changed(system_prompt={"text": "x", "tokens": [1] * 4096, "digest": tokens_digest([1] * 4096)}),
+        changed(system_prompt={"text": "\x1b[31m", "tokens": [1], "digest": tokens_digest([1])}),
+        changed(system_prompt={"text": "x", "tokens": [1]}),
         changed(recipe=7),
         changed(why="\x1b]0;owned\x07"),
         changed(why="\x9b31m"),

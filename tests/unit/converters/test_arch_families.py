@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoint_maker import CONFIG, make, tensors_of
 
+from checkpoint_maker import CONFIG, make, tensors_of
 from edgellm.errors import CheckpointError, UnsupportedError
 from edgellm_converters.arch import MODEL_TYPES, Hyper, get_family
 from edgellm_converters.arch.rope import Rope, llama3_factors

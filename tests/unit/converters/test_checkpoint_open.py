@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoint_maker import CONFIG, ITEM_BYTES, decode, encode, make, tensors_of, write_safetensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from checkpoint_maker import CONFIG, ITEM_BYTES, decode, encode, make, tensors_of, write_safetensors
 from edgellm.errors import CheckpointError, EdgeLLMError, NotFoundError, UnsupportedError
 from edgellm_converters.arch import get_family
 from edgellm_converters.checkpoint import open_checkpoint

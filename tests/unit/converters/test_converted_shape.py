@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from checkpoint_maker import CONFIG, StandInVocabulary, make
 
+from checkpoint_maker import CONFIG, StandInVocabulary, make
 from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.errors import UnsupportedError
 from edgellm.formats.gguf import read_header

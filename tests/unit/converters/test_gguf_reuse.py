@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoint_maker import CONFIG, StandInVocabulary, make
 
+from checkpoint_maker import CONFIG, StandInVocabulary, make
 from edgellm.errors import Interrupted, ModelFileError, UnsupportedError
 from edgellm.formats.gguf import read_header
 from edgellm.formats.gguf_split import read_model

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoint_maker import CONFIG, StandInVocabulary, decode, encode, make, tensors_of
 
+from checkpoint_maker import CONFIG, StandInVocabulary, decode, encode, make, tensors_of
 from edgellm.errors import CheckpointError, Interrupted
 from edgellm.formats.gguf import GGUFHeader, read_header
 from edgellm.progress import CancelToken, SilentProgress

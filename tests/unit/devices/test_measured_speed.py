@@ -100,6 +100,21 @@ def test_repacked_weights_have_a_speed_of_their_own() -> None:
     assert prompts[0].low > prompts[1].low
 
 
+def test_rows_of_repacked_weights_have_times_of_their_own() -> None:
+    measured = msgspec.structs.replace(
+        MEASURED, repacked_decode_value_seconds=3e-7, repacked_prefill_value_seconds=2e-8
+    )
+    for run, decode_value_s, prompt_value_s in ((RUN, 3e-7, 2e-8), (PLAIN, 1e-7, 1e-8)):
+        usual = msgspec.structs.replace(
+            MEASURED, decode_value_seconds=decode_value_s, prefill_value_seconds=prompt_value_s
+        )
+        shape = model(QUERY, n_layers=2)
+        found = measured_decode(shape, run, AVX2, measured, users=1, filled=500)
+        assert found.middle == measured_decode(shape, run, AVX2, usual, users=1, filled=500).middle
+        prompt = measured_prefill(shape, run, AVX2, measured, tokens=512)
+        assert prompt.middle == measured_prefill(shape, run, AVX2, usual, tokens=512).middle
+
+
 def test_a_type_that_was_not_measured_counts_as_the_most_similar_one() -> None:
     found = decode(model(matrix("blk.0.attn_q", 1000, 2000, "Q6_K"), OUTPUT))  # 6.6 bits: nearer to 8.5 than to 4.5
     assert ends(found) == around(4e6 / 8e9 + OUTPUT_S + VALUES_S + 0.2e-3, 0.40)

@@ -14,7 +14,7 @@ from edgellm.devices.measured import Measured
 from edgellm.devices.measured_speed import measured_decode, measured_prefill
 from edgellm.devices.settings import RunSettings
 from edgellm.formats.gguf import read_header
-from edgellm_runtimes.calibrate.solve import Reference, kernel_speed, solve_reference
+from edgellm_runtimes.calibrate.solve import Reference, kernel_speed, solve_reference, solve_values
 from edgellm_runtimes.calibrate.synthetic import Shape, model_file
 from edgellm_runtimes.calibrate.timing import Timing
 from edgellm_runtimes.llama_cpp.library import library
@@ -60,6 +60,14 @@ def times(shape: Shape, decode_gops: float, prefill_gops: float, rest: Reference
 def test_known_parts_are_found_again(rest: Reference, speeds: tuple[float, float]) -> None:
     found = solve_reference(WIDE, times(WIDE, *speeds, rest), NARROW, times(NARROW, *speeds, rest))
     assert msgspec.structs.astuple(found) == pytest.approx(msgspec.structs.astuple(rest), rel=1e-6, abs=1e-16)
+
+
+def test_another_pair_of_models_gives_its_own_fixed_times() -> None:
+    """As of a type that is repacked, whose rows are laid out in another way."""
+    other = Reference(1.2e-8, EPYC.decode_attention_gops, EPYC.prefill_attention_gops, 3e-10)
+    pair = times(WIDE, 265.0, 608.0, other), times(NARROW, 265.0, 608.0, other)
+    found = solve_values(WIDE, pair[0], NARROW, pair[1], EPYC)
+    assert msgspec.structs.astuple(found) == pytest.approx(msgspec.structs.astuple(other), rel=1e-6)
 
 
 @pytest.mark.parametrize(("decode_gops", "prefill_gops"), [(116.8, 232.3), (265.0, 608.0), (1.5, 2.0)])

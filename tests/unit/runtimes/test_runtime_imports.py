@@ -17,6 +17,8 @@ HEAVY = ("numpy", "llama_cpp", "jinja2", "edgellm_runtimes._native")
         "edgellm_runtimes.engine",
         "edgellm_runtimes.load",
         "edgellm_runtimes.smoke",
+        "edgellm_runtimes.kv_store",
+        "edgellm_runtimes.system_prompt",
         "edgellm_runtimes.chat",
         "edgellm_runtimes.backend",
         "edgellm_runtimes.sampling",

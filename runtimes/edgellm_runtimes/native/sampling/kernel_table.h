@@ -9,6 +9,7 @@ namespace edgellm::sampling {
 constexpr int kBlock = 256;
 constexpr int kGroups = 16;  // groups of a block: its elements i with the same i % 16
 constexpr int kPivots = 4;
+constexpr float kLowest = -3.402823466e38f;  // the least finite float: -inf is a place that cannot be chosen
 
 // `mask` has one bit per logit, 0 = not allowed, 8 words per block; nullptr allows all. A logit that is not allowed
 // counts as -inf. `shift` is the row's largest logit and `scale` is log2(e) / temperature: e = 2^((x - shift) * scale) <= 1.

@@ -205,7 +205,7 @@ void exp_entropy(const float *x, size_t blocks, const uint32_t *mask, float shif
 
 void moments(const float *x, size_t blocks, const uint32_t *mask, float shift, double *counts, double *sums,
              double *squares) {
-    const Register shifts = broadcast(shift), lowest = broadcast(-3.402823466e38f), one = broadcast(1.0f);
+    const Register shifts = broadcast(shift), lowest = broadcast(kLowest), one = broadcast(1.0f);
     for_blocks(
         x, blocks, mask,
         [&](size_t b, auto source) {

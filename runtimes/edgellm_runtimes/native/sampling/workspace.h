@@ -22,8 +22,6 @@ struct TouchedBlock {
     uint32_t slot;  // of its copy
 };
 
-constexpr float kLowest = -3.402823466e38f;  // the least finite float: -inf is a place that cannot be chosen
-
 // Keys with their places and weights, ascending by place; whole blocks, as the kernels want them.
 struct BorderList {
     std::vector<float> keys, weights;

@@ -1,0 +1,89 @@
+"""Between the sequences of a scheduler and the prefixes on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgellm.errors import EdgeLLMError
+from edgellm_runtimes.backend import Backend, CacheFullError
+from edgellm_runtimes.kv_store import AdapterKey, PrefixKind, PrefixStore
+from edgellm_runtimes.kv_store.entry import StoredPrefix
+from edgellm_runtimes.scheduler.slots import CacheKey, Slots
+
+__all__ = ["DiskPrefixes"]
+
+_WORTH_READING = 64  # tokens more than memory holds
+
+
+class DiskPrefixes:
+    """Restores what is on disk into sequences, and saves what should outlive the process.
+
+    ``adapter_digests`` gives sha256:... of each adapter's file by its name. The decode thread calls it.
+    """
+
+    def __init__(self, backend: Backend, slots: Slots, store: PrefixStore, adapter_digests: Mapping[str, str]) -> None:
+        self._backend = backend
+        self._slots = slots
+        self._store = store
+        self._digests = adapter_digests
+
+    def restore(self, key: CacheKey, tokens: Sequence[int], sequence: int, held: int) -> int:
+        """Bring ``sequence``, which holds the first ``held`` of ``tokens``, further along. Returns what it holds then;
+        never all tokens."""
+        adapters = self._adapters(key)
+        if adapters is None or len(tokens) - 1 < held + _WORTH_READING:
+            return held
+        match = self._store.find(
+            tokens[:-1], scope=key.scope or "", adapters=adapters, longer_than=held + _WORTH_READING - 1
+        )
+        if match is None or not self._read(match.prefix, sequence):
+            return self._backend.sequence_length(sequence)
+        if self._backend.truncate_sequence(sequence, match.length):
+            return match.length
+        self._backend.drop_sequence(sequence)
+        return 0
+
+    def save(self, key: CacheKey, tokens: Sequence[int], sequence: int, kind: PrefixKind) -> None:
+        """Save the state of ``tokens``, with which ``sequence`` begins; what cannot be saved is left out."""
+        adapters = self._adapters(key)
+        if adapters is None or not tokens:
+            return
+        self._store.save(
+            tokens,
+            lambda path: self._write(sequence, path, len(tokens)),
+            size_bytes=self._backend.saved_bytes(sequence, len(tokens)),
+            kind=kind,
+            scope=key.scope or "",
+            adapters=adapters,
+        )
+
+    def close(self) -> None:
+        """Return when everything is on the disk."""
+        self._store.flush()
+
+    def _read(self, prefix: StoredPrefix, sequence: int) -> bool:
+        """Read the state; False, with ``sequence`` as it was or empty, when that does not work."""
+        opened = self._store.open(prefix)
+        if opened is None:
+            return False
+        with opened:
+            while True:
+                try:
+                    self._backend.restore_sequence(sequence, opened.path, prefix.n_tokens)
+                except CacheFullError:
+                    if not self._slots.make_room():
+                        return False
+                except EdgeLLMError:
+                    return False
+                else:
+                    return True
+
+    def _write(self, sequence: int, path: Path, length: int) -> bool:
+        return self._backend.save_sequence(sequence, path, length)
+
+    def _adapters(self, key: CacheKey) -> list[AdapterKey] | None:
+        """None when the file of an adapter is not known: nothing can be told of the state then."""
+        if not all(name in self._digests for name, _ in key.adapters):
+            return None
+        return [AdapterKey(self._digests[name], scale) for name, scale in key.adapters]
