@@ -36,10 +36,11 @@ def memory_bytes(pid: int) -> dict[str, int]:
 
 async def main() -> None:
     order: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    store = store_fields(Path(order["store"])) if order.get("store") else None
+    path = Path(order["model"])
+    store = store_fields(path, Path(order["store"])) if order.get("store") else None
     forbidden = dict.fromkeys(order["forbidden"], float("-inf"))
     settings = {name: order[name] for name in ("form", "context", "sequences", "threads")}
-    async with open_engine(Path(order["model"]), **settings, **(store or {})) as engine:
+    async with open_engine(path, **settings, **(store or {})) as engine:
         contender = EngineContender(engine, order["form"], forbidden=forbidden)
         loads = [await drive(contender, [Ask(**{**ask, "prompt": tuple(ask["prompt"])}) for ask in asks])
                  for asks in order["loads"]]  # fmt: skip
