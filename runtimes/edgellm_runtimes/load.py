@@ -12,6 +12,7 @@ import msgspec
 from edgellm.bundle.plan import Plan
 from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
 from edgellm.files import os_errors
+from edgellm.pip import pip_install
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
@@ -191,7 +192,7 @@ def _check_version(plan: Plan) -> None:
     if numbers(installed) < numbers(plan.runtime.minimum_version):
         raise UnsupportedError(
             f"this bundle needs {plan.runtime.package} >= {plan.runtime.minimum_version}, {installed} is installed",
-            hint=f"pip install --upgrade {plan.runtime.package}",
+            hint=pip_install(f"--upgrade {plan.runtime.package}"),
         )
 
 

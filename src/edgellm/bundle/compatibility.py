@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from edgellm.errors import BundleError, UnsupportedError
+from edgellm.pip import pip_install
 from edgellm.version import __version__
 
 __all__ = ["require_version", "version_key"]
@@ -29,4 +30,6 @@ def require_version(what: str, *, format_version: int, known: int, minimum: str,
         reason = f"has format {format_version} (known here: {known}) and needs edgellm >= {minimum or 'its writer'}"
     else:
         return
-    raise UnsupportedError(f"{what} {reason}; this is edgellm {running}", hint="upgrade: pip install --upgrade edgellm")
+    raise UnsupportedError(
+        f"{what} {reason}; this is edgellm {running}", hint=f"upgrade: {pip_install('--upgrade edgellm')}"
+    )
