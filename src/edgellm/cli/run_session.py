@@ -270,8 +270,14 @@ def _finish(conversation: Conversation, text: str, last: Chunk) -> None:
         return
     sys.stdout.write("\n")
     sys.stdout.flush()
-    if not options.quiet and sys.stderr.isatty():
+    if options.quiet:
+        return
+    if sys.stderr.isatty():
         print_message(_summary(stats) + (" [cut off at the limit]" if last.finish_reason == "length" else ""))
+    elif last.finish_reason == "length":
+        print_message(
+            f"[cut off at the limit after {stats.generated_tokens} tokens: --max-tokens and --context set it]"
+        )
 
 
 def _logprobs_json(conversation: Conversation) -> list[dict[str, Any]]:
