@@ -161,7 +161,7 @@ def _check_plan(plan: Plan, machine: Profile, progress: Progress) -> None:
     """Raise UnsupportedError for what this machine lacks; say when it has less memory than was planned for."""
     if plan.runtime.name != "llama.cpp":
         raise UnsupportedError(
-            f"this bundle is made for the runtime {plan.runtime.name!a}, which is not here", hint="update edgellm"
+            f"this bundle is made for the runtime {plan.runtime.name!r}, which is not here", hint="update edgellm"
         )
     missing = sorted(set(plan.runtime.cpu_features) - set(machine.cpu.features))
     if missing:

@@ -17,7 +17,7 @@ def version_key(text: str, what: str) -> tuple[int, int, int]:
     """``0.1`` as (0, 1, 0), to be compared. A pre-release counts as its release. Raises BundleError."""
     match = _VERSION.fullmatch(text)
     if match is None:
-        raise BundleError(f"{what} names {text[:40]!a} as a version of edgellm")
+        raise BundleError(f"{what} names {text[:40]!r} as a version of edgellm")
     major, minor, patch = (int(part or 0) for part in match.groups())
     return major, minor, patch
 

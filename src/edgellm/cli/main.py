@@ -66,10 +66,11 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             import difflib
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = difflib.get_close_matches(args[0], COMMANDS, n=3)
             if not near:
                 raise
-            raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from error
+            meant = " or ".join(f"'{name}'" for name in near)
+            raise click.UsageError(f"{error.message} Did you mean {meant}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -120,10 +121,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, output: WatchedOutput) -> int:
-    for stream in (sys.stdout, sys.stderr):
+    # What a terminal cannot show ends no program: "?" in what models say, and in messages, which name things, escapes.
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # a terminal that is not UTF-8 shows "?" rather than ending the program
-            reconfigure(errors="replace")
+        if reconfigure is not None:
+            reconfigure(errors=errors)
     try:
         result = cli.main(args=arguments, prog_name="edgellm", standalone_mode=False)
     except click.exceptions.Exit as request:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,10 @@ class Terminal(NamedTuple):
     def shown(self) -> str:
         """What was written so far."""
         self.stream.flush()
-        return os.read(self.master, 65536).decode().replace("\r\n", "\n")
+        text = b""
+        while select.select([self.master], [], [], 0.1)[0]:  # the kernel may hand it over in pieces
+            text += os.read(self.master, 65536)
+        return text.decode().replace("\r\n", "\n")
 
 
 @contextmanager
