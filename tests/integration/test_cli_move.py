@@ -95,6 +95,23 @@ def test_outputs_are_not_written_over_by_accident(packed: Cli, tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["b.tar"]
 
 
+@pytest.mark.parametrize(
+    ("words", "message", "example"),
+    [
+        (("tiny-llm",), "the destination of tiny-llm is missing", "edgellm export tiny-llm tiny-llm.tar"),
+        (("b.tar",), "which bundle?", "edgellm export NAME b.tar"),
+        (("-",), "which bundle?", "edgellm export NAME -"),
+        ((), "which bundle, and where to?", "edgellm export NAME FILE.tar"),
+    ],
+)
+def test_a_forgotten_word_is_named_with_an_example(
+    cli: Cli, words: tuple[str, ...], message: str, example: str
+) -> None:
+    said = cli.run("export", *words, status=2).stderr
+    assert message in said
+    assert f"hint: {example}" in said
+
+
 def test_a_terminal_gets_no_archive(packed: Cli) -> None:
     leader, terminal = os.openpty()
     try:
