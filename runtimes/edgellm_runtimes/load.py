@@ -27,7 +27,8 @@ __all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
-_LEAST_SPARE = 4  # sequences for conversations that pause and prompts that come again; they share the others' room
+_SPARE = 4  # sequences beside the only one that runs, for conversations that pause; they share its room
+_OWN_SPARE = 2  # the same beside several that run, which have room of their own each
 _MOST_SEQUENCES = 256
 
 
@@ -116,7 +117,8 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
     settings = BackendSettings(
         context=_context(request, shape),
         sequences=sequences,
-        spare_sequences=min(max(_LEAST_SPARE, sequences), _MOST_SEQUENCES - sequences),
+        spare_sequences=min(_SPARE if sequences == 1 else _OWN_SPARE, _MOST_SEQUENCES - sequences),
+        shared_cells=sequences == 1,
         batch=ubatch,
         ubatch=ubatch,
         threads=threads,

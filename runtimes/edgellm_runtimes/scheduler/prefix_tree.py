@@ -103,6 +103,14 @@ class PrefixTree:
         node.holder = None
         return freed
 
+    def holders(self) -> list[int]:
+        """All holders."""
+        return [leaf.holder for leaf in self._leaves() if leaf.holder is not None]
+
+    def move(self, holder: int, to: int) -> None:
+        """``to`` holds by now what ``holder`` held."""
+        next(leaf for leaf in self._leaves() if leaf.holder == holder).holder = to
+
     def evict(self) -> Eviction | None:
         """Give up the end of the prefix that was used longest ago; None when nothing is left that may go."""
         leaf = min((leaf for leaf in self._leaves() if not leaf.is_pinned), key=_age, default=None)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgellm.errors import BackendError
 from edgellm_runtimes.backend import Backend
 from edgellm_runtimes.scheduler.prefix_tree import Eviction, Match, PrefixTree
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.scheduler.live import LiveAnswer
 
 __all__ = ["CacheKey", "Slots", "public_key"]
 
@@ -34,6 +37,7 @@ class Slots:
     def __init__(self, backend: Backend, idle_tokens: int) -> None:
         self._backend = backend
         self._idle_tokens = idle_tokens
+        self._has_own_cells = not backend.limits.shared_cells
         self._tree = PrefixTree()
         self._free = list(range(backend.limits.n_sequences - 1, -1, -1))
 
@@ -48,6 +52,8 @@ class Slots:
         match = self._best(key, wanted, touch=True)  # so that nothing of it is given up for the free sequence
         if match is not None and not self._free and len(self._tree) == 1:
             return self._take_over(match)
+        if match is not None and self._has_own_cells and match.holder == self._next_place():
+            return self._go_on_in_place(match)
         sequence = self._take_free()
         match = self._best(key, wanted)
         if match is not None and self._backend.copy_sequence(match.holder, sequence, match.length):
@@ -94,6 +100,16 @@ class Slots:
         for sequence in range(self._backend.limits.n_sequences):
             self.drop(sequence)
 
+    def _go_on_in_place(self, match: Match) -> tuple[int, int]:
+        """The place that is next holds what is wanted: that is kept elsewhere too, and goes on here."""
+        place = match.holder
+        self._vacate(place)
+        length = min(match.length, self._backend.sequence_length(place))
+        if self._backend.truncate_sequence(place, length):
+            return place, length
+        self._backend.drop_sequence(place)
+        return place, 0
+
     def _take_over(self, match: Match) -> tuple[int, int]:
         """The only prefix that is left goes on in its own sequence."""
         self._tree.forget(match.holder)
@@ -102,11 +118,51 @@ class Slots:
         self._backend.drop_sequence(match.holder)
         return match.holder, 0
 
+    def settle(self, answers: Iterable[LiveAnswer]) -> None:
+        """Where sequences have cells of their own, let those of ``answers``, all that run, follow each other from 0 on.
+
+        Others llama.cpp computes one after the other, each time with all weights.
+        """
+        if not self._has_own_cells:
+            return
+        placed = {answer.sequence: answer for answer in answers if answer.sequence >= 0}
+        gaps = [place for place in range(len(placed)) if place not in placed]
+        for gap, sequence in zip(gaps, sorted(placed, reverse=True), strict=False):
+            self._vacate(gap)
+            self._backend.copy_sequence(sequence, gap)
+            placed[sequence].sequence = gap
+            self.drop(sequence)
+
     def _take_free(self) -> int:
+        if self._has_own_cells:
+            place = self._next_place()
+            self._vacate(place)
+            self._backend.drop_sequence(place)
+            return place
         while not self._free:
             if not self.make_room():
                 raise BackendError("every sequence of the model is in use")
         return self._free.pop()
+
+    def _next_place(self) -> int:
+        """The first sequence that does not run."""
+        return min([*self._free, *self._tree.holders()], default=self._backend.limits.n_sequences)
+
+    def _vacate(self, place: int) -> None:
+        """Have ``place``, which does not run, for one that does. What it held goes elsewhere, or what was used longest
+        ago goes; its tokens stay where they are until they are dropped."""
+        if place >= self._backend.limits.n_sequences:
+            raise BackendError("every sequence of the model is in use")
+        while not self._free and len(self._tree) > 1 and self.make_room():
+            pass
+        if place in self._free:
+            self._free.remove(place)
+        elif self._free:
+            elsewhere = self._free.pop()
+            self._backend.copy_sequence(place, elsewhere)
+            self._tree.move(place, elsewhere)
+        else:
+            self._tree.forget(place)
 
     def _best(self, key: CacheKey, tokens: Sequence[int], *, touch: bool = False) -> Match | None:
         matches = (self._tree.match(each, tokens, touch=touch) for each in (key, public_key(key)))

@@ -59,9 +59,12 @@ class Stepper:
     def step(self) -> None:
         """Compute the next tokens of what can go on, and hand out what is chosen."""
         started = time.monotonic()
+        self._slots.settle(self._running.answers)
         shares = self._plan()
         if not shares:
             return
+        if not self._backend.limits.shared_cells:
+            shares.sort(key=lambda share: share.answer.sequence)
         self._compute(shares)
         took = time.monotonic() - started
         statistics = self._statistics
@@ -96,7 +99,9 @@ class Stepper:
             if answer.computed + answer.pending > self._backend.limits.n_context:
                 self._shift(answer)
         shares = plan_step(ready, self._backend.limits.n_batch, self._pace.tokens)
-        if self._can_speculate and all(share.answer.is_generating for share in shares):
+        # with cells of their own, several sequences are computed together only where each has as many tokens
+        alone = self._backend.limits.shared_cells or len(shares) == 1
+        if self._can_speculate and alone and all(share.answer.is_generating for share in shares):
             return self._with_drafts(shares)
         return shares
 
