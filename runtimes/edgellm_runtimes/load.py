@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgellm.bundle.plan import Plan
+from edgellm.devices.settings import SPARE_ROOMS
 from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
 from edgellm.files import os_errors
 from edgellm.pip import pip_install
@@ -28,7 +29,6 @@ __all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
 _SPARE = 4  # sequences beside the only one that runs, for conversations that pause; they share its room
-_OWN_SPARE = 2  # the same beside several that run, which have room of their own each
 _MOST_SEQUENCES = 256
 
 
@@ -117,7 +117,7 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
     settings = BackendSettings(
         context=_context(request, shape),
         sequences=sequences,
-        spare_sequences=min(_SPARE if sequences == 1 else _OWN_SPARE, _MOST_SEQUENCES - sequences),
+        spare_sequences=_SPARE if sequences == 1 else min(SPARE_ROOMS, _MOST_SEQUENCES - sequences),
         shared_cells=sequences == 1,
         batch=ubatch,
         ubatch=ubatch,
@@ -203,11 +203,11 @@ def _check_memory(
 ) -> None:
     from edgellm.devices.fit import RunSettings, estimate
     from edgellm.devices.local import available_memory_bytes
-    from edgellm_runtimes.llama_cpp.loading import logits_rows, pool_tokens
+    from edgellm_runtimes.llama_cpp.loading import logits_rows
 
     run = RunSettings(
         context=settings.context,
-        sequences=pool_tokens(settings) // settings.context,
+        sequences=settings.sequences,
         ubatch=settings.ubatch,
         kv_type_k=settings.kv_type_k,
         kv_type_v=settings.kv_type_v,

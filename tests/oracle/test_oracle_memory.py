@@ -25,7 +25,7 @@ import ctypes, json, re, sys
 import llama_cpp as L
 from edgellm_runtimes.llama_cpp.amx import leave_out_amx
 leave_out_amx(L.llama_cpp._lib)  # as our runtime does: AMX would take the place of the repacked copy
-path, context, ubatch, sequences, flash, mmap, repack = sys.argv[1], *map(int, sys.argv[2:])
+path, context, ubatch, rooms, flash, mmap, repack = sys.argv[1], *map(int, sys.argv[2:])
 log = []
 keep = L.llama_log_callback(lambda level, text, user: log.append(text.decode("utf-8", "replace")))
 L.llama_log_set(keep, ctypes.c_void_p(0))
@@ -34,8 +34,8 @@ m = L.llama_model_default_params()
 m.use_extra_bufts, m.load_mode, m.n_gpu_layers = bool(repack), mmap, 0
 model = L.llama_model_load_from_file(path.encode(), m)
 c = L.llama_context_default_params()
-c.n_ctx, c.n_batch, c.n_ubatch, c.n_seq_max, c.n_outputs_max = context * sequences, ubatch, ubatch, sequences, sequences
-c.kv_unified, c.flash_attn_type, c.swa_full = True, flash, False
+c.n_ctx, c.n_batch, c.n_ubatch, c.n_seq_max, c.n_outputs_max = context * rooms, ubatch, ubatch, rooms, rooms
+c.kv_unified, c.flash_attn_type, c.swa_full = rooms == 1, flash, False
 ctx = L.llama_init_from_model(model, c)
 found = re.findall(r"(\\S+)\\s+(model|KV|compute|output) buffer\\s*size\\s*=\\s*([\\d.]+) MiB", "".join(log))
 print(json.dumps({f"{kind} {name}": float(size) for name, kind, size in found}))
@@ -103,7 +103,7 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=str,
 )
 def test_buffers_are_those_of_llama_cpp(model_file: Path, run: RunSettings) -> None:
-    arguments = [run.context, run.ubatch, run.sequences, run.flash_attention, run.mmap, run.repack]
+    arguments = [run.context, run.ubatch, run.rooms, run.flash_attention, run.mmap, run.repack]
     command = [sys.executable, "-c", CHILD, str(model_file), *(str(int(value)) for value in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     real: dict[str, Any] = json.loads(done.stdout)

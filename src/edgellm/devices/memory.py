@@ -76,8 +76,8 @@ def predict_memory(
 
 
 def kv_cells(settings: RunSettings) -> int:
-    """Cells of the unified KV cache: the pool that all sequences share."""
-    return _padded(settings.context * settings.sequences)
+    """Cells of the KV cache, in all its rooms."""
+    return _padded(settings.context) * settings.rooms
 
 
 def kv_bytes(shape: ModelShape, settings: RunSettings) -> int:
@@ -88,9 +88,9 @@ def kv_bytes(shape: ModelShape, settings: RunSettings) -> int:
     for layer in shape.layers:
         kept = cells
         if layer.window is not None:
-            kept = min(cells, _padded(layer.window * settings.sequences + _step(settings)))
+            kept = min(cells, _padded(layer.window + _step(settings)) * settings.rooms)
         total += kept * layer.n_kv_heads * (layer.key_length * key + layer.value_length * value)
-    return round(total) + shape.state_bytes * settings.sequences
+    return round(total) + shape.state_bytes * settings.rooms
 
 
 def compute_bytes(shape: ModelShape, settings: RunSettings) -> int:
@@ -99,7 +99,7 @@ def compute_bytes(shape: ModelShape, settings: RunSettings) -> int:
     The largest of three stages counts, each in F32 rows of one prompt step: the feed-forward (gate, up, their product
     and four hidden rows), attention (without flash attention its scores over the whole cache), and the logits.
     """
-    step, cells = _step(settings), kv_cells(settings)
+    step, cells = _step(settings), _padded(settings.context)  # each token looks at its own sequence
     widths = _widths(shape)
     mask = cells * (2 if settings.flash_attention else 4)
     scores = 0 if settings.flash_attention else 4 * cells * shape.n_heads
@@ -107,7 +107,7 @@ def compute_bytes(shape: ModelShape, settings: RunSettings) -> int:
     attention = 4 * (3 * shape.n_embd + 2 * widths.query + 2 * widths.key_value) + scores + mask
     rows = min(max(settings.n_outputs or settings.sequences, 1), step)
     logits = 4 * rows * (shape.n_vocab + shape.n_embd) + step * (4 * shape.n_embd + mask)
-    kept_rows = 4 * shape.n_vocab * max(settings.sequences, rows)
+    kept_rows = 4 * shape.n_vocab * max(settings.rooms, rows)
     return max(step * max(feed_forward, attention), logits) + kept_rows
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["RunSettings"]
+__all__ = ["SPARE_ROOMS", "RunSettings"]
+
+SPARE_ROOMS = 2  # beside several sequences that run, for prefixes that may come again
 
 
 class RunSettings(msgspec.Struct, frozen=True):
     """One way to run a model."""
 
-    context: int  # tokens of one sequence; the KV cache is one pool of context * sequences cells
+    context: int  # tokens of one sequence
     sequences: int = 1
     ubatch: int = 512  # prompt tokens per step
     kv_type_k: str = "f16"
@@ -20,3 +22,8 @@ class RunSettings(msgspec.Struct, frozen=True):
     repack: bool = True
     n_outputs: int = 0  # logits rows per step; 0 is one per sequence
     adapter_bytes: int = 0  # data of all LoRA adapters that may be loaded beside the model
+
+    @property
+    def rooms(self) -> int:
+        """How often the KV cache holds a whole context: one sequence shares its room with prefixes that are kept."""
+        return 1 if self.sequences == 1 else self.sequences + SPARE_ROOMS
