@@ -39,6 +39,7 @@ from serve_models import MODELS
 from serve_ours import FORMS
 from serve_peers import PEERS
 from serve_report import Book, Measure, Verdict, measures_table, verdicts, verdicts_table
+
 from edgellm.errors import EdgeLLMError
 
 SCENARIOS: dict[str, ModuleType] = {
