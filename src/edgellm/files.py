@@ -134,7 +134,7 @@ def os_errors(what: str) -> Iterator[None]:
 def translate_os_error(error: OSError, what: str) -> EdgeLLMError:
     """The error of our tree for ``error``; ``what`` completes "cannot ..."."""
     reason = error.strerror or str(error)
-    where = f" ({error.filename})" if error.filename else ""
+    where = f" ({error.filename})" if error.filename and str(error.filename) not in what else ""
     message = f"cannot {what}: {reason}{where}"
     if error.errno == errno.EPIPE:
         return EdgeLLMError(f"cannot {what}: the program that reads it has ended", hint="its own message says why")

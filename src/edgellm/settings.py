@@ -5,8 +5,9 @@ Every field is documented here; docs/reference/settings.md is generated from it.
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from edgellm.toml import LIMIT_BYTES, parse_toml
 __all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings"]
 
 SYSTEM_CONFIG = Path("/etc/edgellm/config.toml")
+Report = Callable[[UsageError], None]
 _EMPTY_MEANS_NONE = {"system_store"}  # elsewhere an empty variable is one that is not set
 
 
@@ -63,8 +65,18 @@ def load_settings(
     config_file: str | None = None,
     environ: Mapping[str, str] | None = None,
     system_config: Path = SYSTEM_CONFIG,
+    problems: list[UsageError] | None = None,
 ) -> SettingsWithOrigin:
-    """Merge all layers below the flags. Raises UsageError naming the file or variable and the field."""
+    """Merge all layers below the flags. Raises UsageError naming the file or variable and the field.
+
+    With a list of ``problems`` what is wrong goes there instead, and the layers below count.
+    """
+
+    def report(error: UsageError) -> None:
+        if problems is None:
+            raise error
+        problems.append(error)
+
     environ = os.environ if environ is None else environ
     paths = user_paths(environ)
     merged: dict[str, Any] = {}
@@ -73,14 +85,15 @@ def load_settings(
     if config_file is not None:
         layers.append((user_path(config_file), True))
     for path, required in layers:
-        for name, value in _read_file(path, required).items():
+        for name, value in _read_file(path, required, report).items():
             merged[name] = value
             origin[name] = str(path)
     for name in Settings.__struct_fields__:
         variable = f"EDGELLM_{name.upper()}"
         if environ.get(variable) or (variable in environ and name in _EMPTY_MEANS_NONE):
-            merged[name] = _convert({name: environ[variable]}, variable, strict=False)[name]
-            origin[name] = variable
+            for _, value in _convert({name: environ[variable]}, variable, report, strict=False).items():
+                merged[name] = value
+                origin[name] = variable
     values = msgspec.convert(merged, Settings)
     return SettingsWithOrigin(
         values=values,
@@ -101,17 +114,41 @@ def _system_store(value: str | None, paths: Paths) -> Path | None:
     return user_path(value).absolute() if value else None
 
 
-def _read_file(path: Path, required: bool) -> dict[str, Any]:
+def _read_file(path: Path, required: bool, report: Report) -> dict[str, Any]:
     if not required and not path.exists():
         return {}
-    table = parse_toml(read_small_file(path, LIMIT_BYTES, "the settings file"), str(path))
-    return _convert(table, str(path), strict=True)
-
-
-def _convert(table: dict[str, Any], where: str, *, strict: bool) -> dict[str, Any]:
     try:
-        values = msgspec.convert(table, Settings, strict=strict)
-    except msgspec.ValidationError as error:
-        known = ", ".join(Settings.__struct_fields__)
-        raise UsageError(f"{where}: {error}", hint=f"the settings are: {known}") from error
-    return {name: getattr(values, name) for name in table}
+        table = parse_toml(read_small_file(path, LIMIT_BYTES, "the settings file"), str(path))
+    except UsageError as error:
+        report(error)
+        return {}
+    return _convert(table, str(path), report, strict=True)
+
+
+def _convert(table: dict[str, Any], where: str, report: Report, *, strict: bool) -> dict[str, Any]:
+    values = {}
+    for name, value in table.items():
+        if name not in Settings.__struct_fields__:
+            near = difflib.get_close_matches(name, Settings.__struct_fields__, n=1)
+            known = ", ".join(Settings.__struct_fields__)
+            hint = f"did you mean {near[0]}?" if near else f"the settings are: {known}"
+            report(UsageError(f"{where}: there is no setting {name[:80]!r}", hint=hint))
+            continue
+        try:
+            values[name] = getattr(msgspec.convert({name: value}, Settings, strict=strict), name)
+        except msgspec.ValidationError:
+            report(UsageError(f"{where}: {name} must be {_expected(name)}, not {str(value)[:80]!r}"))
+    return values
+
+
+def _expected(name: str) -> str:
+    """What a setting may be, in words."""
+    schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name]
+    words = {"number": "a number", "integer": "a whole number"}.get(schema.get("type", ""), "a text")
+    if "exclusiveMinimum" in schema:
+        words += f" above {schema['exclusiveMinimum']}"
+    if "minimum" in schema:
+        words += f" of at least {schema['minimum']}"
+    if "maximum" in schema:
+        words += f" and at most {schema['maximum']}"
+    return words

@@ -146,7 +146,11 @@ def test_a_flipped_byte_is_found_and_said(packed: Cli, tmp_path: Path) -> None:
     raw[len(raw) // 2] ^= 1
     weights.write_bytes(raw)
     done = cli.run("verify", status=5)
-    assert "tiny-llm" in done.stderr
+    assert done.stderr.count("tiny-llm") == 1
+    weights.with_name(Path(cli.json("show", "tiny-llm")["files"][-1]["digest"]).name.removeprefix("sha256:")).unlink()
+    lines = [line for line in cli.run("verify", status=5).stderr.splitlines() if "tiny-llm" in line]
+    assert len(lines) == len(set(lines)) == 2
+    assert all(line.startswith("damaged: ") for line in lines)
 
 
 def test_a_profile_that_lies_is_refused(cli: Cli, tiny_llm: Path, tmp_path: Path) -> None:

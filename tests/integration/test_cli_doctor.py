@@ -27,7 +27,7 @@ def test_doctor_ends_with_1_when_something_is_a_problem(tmp_path: Path) -> None:
     done = cli.run("doctor", status=1)
     assert "problem  settings:" in done.stdout
     assert done.stdout.count("fix:") >= 1
-    assert "1 problem" in done.stderr
+    assert done.stdout.splitlines()[-1].startswith("1 problem"), "after what it sums up, in a pipe too"
 
 
 def test_df_and_gc_cache(tmp_path: Path) -> None:
@@ -57,6 +57,36 @@ def test_df_and_gc_cache(tmp_path: Path) -> None:
     assert (model / "0123").exists()
     cli.run("gc", "--cache", "--hub-cache", "--yes", environment=environment)
     assert not model.parent.exists()
+    again = cli.run("gc", "--cache", "--hub-cache", "--yes", environment=environment).stderr
+    assert "freed 0 B: models of the Hugging Face cache (0)" in again
+
+
+def test_config_shows_what_holds_beside_what_is_wrong(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "home")
+    config = tmp_path / "home/config/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('min_speed = "fast"\nthreads = 3\ncolour = 1\n', encoding="utf-8")
+    done = cli.run("config", "show", status=2)
+    assert "threads        3" in done.stdout
+    assert f"{config}: min_speed must be a number above 0 and at most 10000, not 'fast'" in done.stderr
+    assert f"{config}: there is no setting 'colour'" in done.stderr
+    assert "min_speed must be" in cli.run("list", status=2).stderr
+    config.write_text("threads = \n", encoding="utf-8")
+    assert "not valid TOML" in cli.run("config", "show", status=2).stderr
+
+
+def test_a_path_is_named_once(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "home")
+    for words in (("--config", "/nope.toml", "list"), ("import", "nope.tar")):
+        assert cli.run(*words, status=3, cwd=tmp_path).stderr.count("nope") == 1
+
+
+def test_memory_is_shown_and_asked_for_with_units(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "home")
+    shown = cli.run("devices", "show", "local").stdout
+    assert "sizes:" in shown
+    assert shown.partition("default_size: ")[2].partition("\n")[0].endswith("iB")
+    assert "did you mean 4GiB?" in cli.run("devices", "show", "pi5", "--memory", "4", status=2).stderr
 
 
 def test_config_says_where_each_value_and_folder_comes_from(tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ def test_an_answer_that_was_cut_off_says_so_beside_a_pipe_too(packed: Cli) -> No
     assert "cut off" not in packed.run(*words, "--stop", " ").stderr, "it ended by itself"
 
 
+def test_an_archive_is_told_its_next_step(packed: Cli, tiny_llm: Path, tmp_path: Path) -> None:
+    done = packed.run("pack", tiny_llm, "-d", "pi5", "--quant", "Q4_0", "-o", tmp_path / "b c.tar")
+    assert f"next: edgellm import '{tmp_path}/b c.tar'" in done.stderr
+
+
 def test_an_alias_says_what_it_assumes(packed: Cli, tiny_llm: Path) -> None:
     said = packed.run("fit", tiny_llm, "--device", "raspberrypi").stderr
     assert "8 GB" in said

@@ -9,6 +9,7 @@ import click
 from edgellm.cli.context import json_option
 
 if TYPE_CHECKING:
+    from edgellm.errors import UsageError
     from edgellm.settings import SettingsWithOrigin
 
 __all__ = ["command"]
@@ -27,15 +28,25 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.option("--origin", is_flag=True, help="Add where each value comes from.")
 @json_option
 def show(origin: bool, as_json: bool) -> None:
-    """Print every setting, and the folders in use."""
-    from edgellm.cli.console import print_json, print_table, printable
+    """Print every setting, and the folders in use; what cannot be read is left out, and said."""
+    from edgellm.cli.console import print_error, print_json
     from edgellm.cli.context import user_settings
 
-    settings = user_settings()
-    rows = _rows(settings)
+    problems: list[UsageError] = []
+    rows = _rows(user_settings(problems))
     if as_json:
         print_json({name: {"value": value, "origin": where} for name, value, where in rows})
-        return
+    else:
+        _print(rows, origin)
+    for problem in problems[:-1]:
+        print_error(problem.message, problem.hint)
+    if problems:
+        raise problems[-1]
+
+
+def _print(rows: list[tuple[str, Any, str]], origin: bool) -> None:
+    from edgellm.cli.console import print_table, printable
+
     print_table(
         ["SETTING", "VALUE", *(["ORIGIN"] if origin else [])],
         [

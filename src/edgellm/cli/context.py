@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from edgellm.devices.load import LoadedProfile
+    from edgellm.errors import UsageError
     from edgellm.progress import Progress
     from edgellm.settings import SettingsWithOrigin
     from edgellm.store.store import Store
@@ -24,6 +25,7 @@ __all__ = [
     "yes_option",
 ]
 
+_LEAST_BYTES = 1 << 20
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -42,15 +44,15 @@ def yes_option(function: Function) -> Function:
     return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
 
 
-def user_settings() -> SettingsWithOrigin:
-    """The settings of this call."""
+def user_settings(problems: list[UsageError] | None = None) -> SettingsWithOrigin:
+    """The settings of this call. With a list of ``problems`` what is wrong in them goes there and ends nothing."""
     from edgellm.settings import load_settings
 
     context = click.get_current_context(silent=True)
     config_file = None
     if context is not None and isinstance(context.find_root().obj, dict):
         config_file = context.find_root().obj.get("config_file")
-    return load_settings(config_file)
+    return load_settings(config_file, problems=problems)
 
 
 def open_store(settings: SettingsWithOrigin | None = None) -> Store:
@@ -94,6 +96,12 @@ def size_option_value(text: str | None) -> int | None:
     """Bytes of an optional size option."""
     if text is None:
         return None
+    from edgellm.errors import UsageError
     from edgellm.units import parse_bytes
 
-    return parse_bytes(text)
+    size_bytes = parse_bytes(text)
+    if size_bytes < _LEAST_BYTES:
+        plain = text.strip()
+        hint = f"did you mean {plain}GiB?" if plain.isdecimal() else "write it like 4GiB or 512MiB"
+        raise UsageError(f"{plain} is {size_bytes} bytes: no device has so little memory", hint=hint)
+    return size_bytes

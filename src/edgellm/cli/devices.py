@@ -90,9 +90,17 @@ def _print_fields(value: object, depth: int) -> None:
             sys.stdout.write(f"{label}\n")
             _print_fields(inner, depth + 1)
         elif isinstance(inner, (list, tuple)):
-            sys.stdout.write(f"{label} {', '.join(map(str, inner))}\n")
+            sys.stdout.write(f"{label} {', '.join(_shown(key, item) for item in inner)}\n")
         else:
-            sys.stdout.write(f"{label} {inner}\n")
+            sys.stdout.write(f"{label} {_shown(key, inner)}\n")
+
+
+def _shown(key: str, value: object) -> str:
+    """A value as people read it; this machine's memory is known to the byte."""
+    from edgellm.units import format_bytes
+
+    text = str(value)
+    return format_bytes(int(text)) if key in ("sizes", "default_size") and text.isdecimal() else text
 
 
 def _as_list(value: object) -> list[object]:

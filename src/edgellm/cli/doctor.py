@@ -58,15 +58,15 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _print_summary(counts: dict[str, int]) -> None:
-    from edgellm.cli.console import print_message
+    import sys
 
     problems, warnings = counts["problem"], counts["warning"]
     if not problems and not warnings:
-        print_message("everything that could be checked is in order")
+        sys.stdout.write("everything that could be checked is in order\n")
         return
     words = [
         f"{count} {name}{'s' if count > 1 else ''}"
         for count, name in ((problems, "problem"), (warnings, "warning"))
         if count
     ]
-    print_message(" and ".join(words) + "; each has its fix below it")
+    sys.stdout.write(" and ".join(words) + "; each has its fix below it\n")

@@ -46,7 +46,7 @@ def command(dry_run: bool, cache: bool, hub_cache: bool, yes: bool, as_json: boo
             "interrupted commands"
         )
         if cleaned is not None:
-            print_cleaned(cleaned, verb)
+            print_cleaned(cleaned, verb, hub=hub_cache)
         if report.in_use:
             print_warning(f"{len(report.in_use)} unused files stay: a running model or pack holds them")
     if report.damaged:

@@ -81,13 +81,13 @@ def clean_caches(store: Store, paths: Paths, *, hub: bool, dry_run: bool) -> Cle
     )
 
 
-def print_cleaned(cleaned: Cleaned, verb: str) -> None:
+def print_cleaned(cleaned: Cleaned, verb: str, *, hub: bool) -> None:
     """One line for each kind."""
     print_message(f"{verb} {format_bytes(cleaned.downloads_bytes)}: downloads ({cleaned.downloads})")
     print_message(f"{verb} {format_bytes(cleaned.cache_bytes)}: edgellm's cache")
-    if cleaned.hub_models:
+    if hub:
         print_message(
-            f"{verb} {format_bytes(cleaned.hub_bytes)}: {cleaned.hub_models} models of the Hugging Face cache"
+            f"{verb} {format_bytes(cleaned.hub_bytes)}: models of the Hugging Face cache ({cleaned.hub_models})"
         )
     if cleaned.in_use:
         print_warning(f"{cleaned.in_use} stay: a running process is using them")

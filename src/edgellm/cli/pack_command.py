@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -266,7 +267,9 @@ def say_packed(bundle: PackedBundle, output: str | None = None) -> None:
         f"packed {where}: {format_bytes(bundle.size_bytes)}, {bundle.plan.recipe}, context {bundle.plan.context}, "
         f"{adapters}smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here\n  {bundle.digest}"
     )
-    if not where.endswith(".tar"):
+    if where.endswith(".tar"):
+        print_message(f"  next: edgellm import {shlex.quote(where)}, here or where it is copied to")
+    else:
         folder = where if output is None or where.startswith(("/", ".", "~")) else f"./{where}"
         raw = "" if bundle.plan.chat_template_digest else ' --raw "Once upon a time"'
         print_message(f"  try it: edgellm run {folder}{raw}")

@@ -26,6 +26,7 @@ def command(name: str | None, as_json: bool, quiet: bool) -> None:
     from edgellm.cli.context import open_store, this_device_id, user_settings
     from edgellm.cli.progress import cancel_on_interrupt, make_progress
     from edgellm.cli.target import means_path
+    from edgellm.errors import BundleError
     from edgellm.paths import user_path
     from edgellm.units import format_bytes
 
@@ -37,10 +38,12 @@ def command(name: str | None, as_json: bool, quiet: bool) -> None:
             report = open_store(settings).verify(name, this_device_id(settings), progress=progress, cancel=cancel)
     if as_json:
         print_json(msgspec.to_builtins(report))
-    else:
+    elif len(report.findings) > 1:  # a single one is the error itself
         for finding in report.findings:
             print_message(f"damaged: {finding.bundle + ': ' if finding.bundle else ''}{finding.problem}")
     error = report.error()
+    if error is not None and len(report.findings) > 1 and not as_json:
+        raise BundleError(f"{len(report.findings)} things are damaged: see above", hint=error.hint)
     if error is not None:
         raise error
     if not as_json:
