@@ -14,6 +14,7 @@ from pathlib import Path
 from edgellm.bundle.export import Outgoing, export_file, export_folder
 from edgellm.bundle.layout import open_layout
 from edgellm.store.intake import ImportReport, chosen_names, import_layout
+from edgellm.store.reserve import RESERVE_FILE
 from edgellm.store.store import Store
 from edgellm.store.stream_intake import import_stream
 
@@ -75,7 +76,11 @@ def as_archive(folder: Path) -> bytes:
 
 
 def contents(store: Store) -> dict[str, bytes]:
-    return {str(path.relative_to(store.root)): path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(store.root)): path.read_bytes()
+        for path in store.root.rglob("*")
+        if path.is_file() and path.name != RESERVE_FILE
+    }
 
 
 def blob(folder: Path, digest: str) -> Path:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli_process import Cli
 
+from edgellm.store.reserve import RESERVE_FILE
+
 NAME = "tiny-llm:raspberrypi5-q4_k_m"
 
 
@@ -21,7 +23,8 @@ def there(tmp_path: Path) -> Cli:
 
 
 def files(home: Path) -> set[str]:
-    return {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file() and path.name != ".lock"}
+    own = (".lock", RESERVE_FILE)
+    return {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file() and path.name not in own}
 
 
 EMPTY_STORE = {"store/index.json", "store/oci-layout"}

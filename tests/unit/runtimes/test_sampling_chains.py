@@ -38,7 +38,7 @@ def numbers(low: float, high: float, *special: float) -> st.SearchStrategy[float
     """Nothing so small that it is lost when it is added to a logit: the definition has more digits than the kernels."""
     return st.one_of(
         st.sampled_from([low, high, *special]),
-        st.floats(low, high).map(lambda value: value if abs(value) > 1e-30 else 0.0),
+        st.floats(low, high).map(lambda value: value if abs(value) > 1e-6 else 0.0),
     )
 
 
