@@ -27,7 +27,7 @@ def files(home: Path) -> set[str]:
     return {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file() and path.name not in own}
 
 
-EMPTY_STORE = {"store/index.json", "store/oci-layout"}
+EMPTY_STORE = {"store/index.json", "store/oci-layout", "store/.reserve"}
 
 
 @pytest.mark.parametrize("target", ["bundle.tar", "bundle"])
