@@ -8,7 +8,9 @@ import random
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import psutil
+import pytest
 
 from edgellm.errors import BusyError, NotFoundError, UsageError
 from edgellm_runtimes.backend import BackendSettings
@@ -18,7 +20,7 @@ from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.load import info_of
 from edgellm_runtimes.sampling import SamplingParams
 
-REQUESTS = 2000
+REQUESTS = 1000  # for each kind of cells
 AT_ONCE = 24
 CONTEXT = 192
 SETTINGS = BackendSettings(
@@ -130,12 +132,13 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def test_two_thousand_random_requests_leave_nothing_behind(tiny_gguf: Path) -> None:
+@pytest.mark.parametrize("shared_cells", [True, False])
+def test_two_thousand_random_requests_leave_nothing_behind(tiny_gguf: Path, shared_cells: bool) -> None:
     source = random.Random(5)
     cases = make_cases(source)
 
     async def main() -> None:
-        backend = LlamaBackend(tiny_gguf, SETTINGS)
+        backend = LlamaBackend(tiny_gguf, msgspec.structs.replace(SETTINGS, shared_cells=shared_cells))
         async with Engine(backend, info_of(backend, 0.0), idle_tokens=500) as engine:
             expected = [await answer(engine, case) for case in cases]
             limit = asyncio.Semaphore(AT_ONCE)

@@ -16,7 +16,7 @@ from edgellm_runtimes.llama_cpp.library import log_position, log_since
 if TYPE_CHECKING:
     from edgellm_runtimes._native import AbortFlag
 
-__all__ = ["KV_TYPES", "check_settings", "create_context", "load_model", "logits_rows"]
+__all__ = ["KV_TYPES", "check_settings", "create_context", "load_model", "logits_rows", "pool_tokens"]
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30, "iq4_nl": 20}
 
@@ -40,8 +40,8 @@ def check_settings(settings: BackendSettings) -> None:
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise UsageError(f"{name} is {value}; it must be {low} to {high}")
-    if settings.context * settings.sequences > _LARGEST_CONTEXT:
-        raise UsageError(f"context x sequences is {settings.context * settings.sequences}, beyond {_LARGEST_CONTEXT}")
+    if pool_tokens(settings) > _LARGEST_CONTEXT:
+        raise UsageError(f"context x sequences is {pool_tokens(settings)}, beyond {_LARGEST_CONTEXT}")
     for name, kv_type in (("kv_type_k", settings.kv_type_k), ("kv_type_v", settings.kv_type_v)):
         if kv_type not in KV_TYPES:
             raise UsageError(f"{name} is {kv_type!r}; it must be one of {', '.join(KV_TYPES)}")
@@ -55,6 +55,11 @@ def check_settings(settings: BackendSettings) -> None:
 def logits_rows(settings: BackendSettings) -> int:
     """Logits rows that room is reserved for: llama.cpp wants one per sequence at least."""
     return max(settings.outputs, settings.sequences + settings.spare_sequences)
+
+
+def pool_tokens(settings: BackendSettings) -> int:
+    """Positions of all sequences together."""
+    return settings.context * (settings.sequences + (0 if settings.shared_cells else settings.spare_sequences))
 
 
 def load_model(lib: Any, path: Path, settings: BackendSettings, progress: Progress, cancel: CancelToken) -> Any:
@@ -113,7 +118,7 @@ def _refuse_unusable(lib: Any, model: Any, path: Path) -> None:
 
 def create_context(lib: Any, model: Any, settings: BackendSettings, abort_flag: AbortFlag) -> Any:
     """A context for ``model`` whose decode stops when ``abort_flag`` is set. Raises BackendError."""
-    n_pool = settings.context * settings.sequences
+    n_pool = pool_tokens(settings)
     n_batch = min(settings.batch, n_pool)
     n_outputs = logits_rows(settings)
     params = lib.llama_context_default_params()
@@ -130,7 +135,7 @@ def create_context(lib: Any, model: Any, settings: BackendSettings, abort_flag: 
     params.flash_attn_type = (
         lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
-    params.kv_unified = True  # one pool: a prefix is shared between sequences without a copy
+    params.kv_unified = settings.shared_cells
     params.swa_full = False
     params.no_perf = True
     params.abort_callback = ctypes.cast(abort_flag.callback, lib.ggml_abort_callback)

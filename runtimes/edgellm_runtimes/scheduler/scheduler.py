@@ -64,7 +64,7 @@ class Scheduler:
     ) -> None:
         limits = backend.limits
         if idle_tokens is None:
-            idle_tokens = max(limits.n_context, limits.n_pool // 4)
+            idle_tokens = max(limits.n_context, limits.n_pool // 4) if limits.shared_cells else limits.n_pool
         self._backend = backend
         self._deliver = deliver
         self._inbox = Inbox(queue_limit)
@@ -162,8 +162,9 @@ class Scheduler:
         key, tokens = CacheKey(None), self._baked
         try:
             sequence, computed = self._slots.take_empty(), 0
-            if self._disk is not None:
-                computed = self._disk.restore(key, [*tokens, 0], sequence, 0)
+            found = self._disk.find(key, [*tokens, 0], 0) if self._disk is not None else None
+            if self._disk is not None and found is not None:
+                computed = self._disk.restore(found, sequence)
             is_new = computed < len(tokens)
             while computed < len(tokens):
                 if self._inbox.is_closing:

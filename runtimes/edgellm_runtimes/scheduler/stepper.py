@@ -126,6 +126,8 @@ class Stepper:
             answer.computed = answer.shared = 0
         del answer.tokens[keep : keep + drop]
         answer.dropped += drop
+        if answer.speculation is not None:
+            answer.speculation.lookup.clear()
 
     def _compute(self, shares: Sequence[Share]) -> None:
         slices = [
