@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +28,7 @@ __all__ = ["PEERS", "Server", "absent", "contender_of", "open_peer", "start_serv
 BATCH, UBATCH = 2048, 512
 START_S = 120.0
 STOP_S = 10.0
+_PR_SET_PDEATHSIG = 1
 PACKAGES = (  # of llama_cpp.server and of the example server; llama_cpp itself is the one that we use
     "fastapi",
     "openai",
@@ -154,8 +157,14 @@ async def start_server(name: str, model: Model, place: Place, *more: str) -> Asy
     if peer.python:
         environment["PYTHONPATH"] = str(_packages())
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                   env=environment)  # fmt: skip
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            preexec_fn=_end_with_parent,
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         await _wait(process, url + peer.ready, log)
@@ -185,6 +194,11 @@ def contender_of(server: Server, model: Model) -> HttpContender:
     peer = PEERS[server.name]
     text_of = None if peer.takes_ids else model.text
     return HttpContender(server.name, server.url, forbidden=model.forbidden, exact=peer.exact, text_of=text_of)
+
+
+def _end_with_parent() -> None:
+    """In the new process: a server must not outlive a benchmark that is killed, it would disturb the next one."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_port() -> int:
