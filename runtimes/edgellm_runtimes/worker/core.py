@@ -13,6 +13,7 @@ import msgspec
 from edgellm.errors import BackendError, BusyError, EdgeLLMError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.core import Deliver
+from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts, EngineStatus
 from edgellm_runtimes.worker.connection import Connection
 from edgellm_runtimes.worker.restart import RestartClock, RestartPolicy
@@ -86,7 +87,7 @@ class WorkerCore:
                 )
             self._start_worker(None, self._stop_starting)
 
-    def start(self, request: Request) -> None:
+    def start(self, request: Request | EmbedRequest) -> None:
         """Begin a request."""
         self._worker().start(request)
 
