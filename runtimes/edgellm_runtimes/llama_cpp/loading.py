@@ -22,7 +22,8 @@ KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_
 
 _LARGEST_CONTEXT = 2**27
 _LARGEST_SEQUENCES = 256  # LLAMA_MAX_SEQ
-_EMBEDDING_LOGITS_BYTES = 16 << 20
+_EMBEDDING_LOGITS_BYTES = 32 << 20
+_ROWS_STEP = 16  # rows that the matrix kernels take at once
 _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
 
 
@@ -61,9 +62,11 @@ def logits_rows(settings: BackendSettings) -> int:
 def hidden_rows(settings: BackendSettings, n_vocab: int) -> int:
     """Tokens whose hidden states one call can give.
 
-    llama.cpp keeps a row of logits for each, though nothing is written there: the room for them is bounded here.
+    llama.cpp keeps a row of logits for each from the first such call on, though no logits are computed: the room for
+    them is bounded here.
     """
-    return min(settings.batch, max(logits_rows(settings), _EMBEDDING_LOGITS_BYTES // (4 * n_vocab)))
+    rows = _EMBEDDING_LOGITS_BYTES // (4 * n_vocab)
+    return min(settings.batch, max(logits_rows(settings), rows - rows % _ROWS_STEP))
 
 
 def load_model(lib: Any, path: Path, settings: BackendSettings, progress: Progress, cancel: CancelToken) -> Any:
