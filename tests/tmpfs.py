@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+PAGE_BYTES = 4096
 
-@contextmanager
+
+@contextlib.contextmanager
 def tmpfs(folder: Path, options: str) -> Iterator[Path]:
     """A tmpfs mounted on ``folder`` with ``options`` ("size=4m", "ro"); skips the test where that is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,3 +37,10 @@ def fill(disk: Path, leave_bytes: int) -> Path:
     status = os.statvfs(disk)
     filler.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - leave_bytes)))
     return filler
+
+
+def fill_rest(disk: Path) -> None:
+    """Take what is left of ``disk``, to the last byte."""
+    with (disk / "rest").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(PAGE_BYTES)):
+            pass

@@ -53,11 +53,17 @@ class DecodeAbortedError(BackendError):
 
 
 class BackendSettings(msgspec.Struct, frozen=True):
-    """How to load a model. Sequences share one pool of ``context * sequences`` positions."""
+    """How to load a model.
+
+    Sequences share one pool of ``context * sequences`` positions, where a prefix is shared without a copy; or, with
+    ``shared_cells`` False, each has room of its own for ``context`` positions: every step is faster, as each looks at
+    its own positions only, and a prefix is copied.
+    """
 
     context: int  # tokens of one sequence
     sequences: int = 1
-    spare_sequences: int = 0  # further ones, which share the pool: they hold prefixes that may come again
+    spare_sequences: int = 0  # further ones: they hold prefixes that may come again
+    shared_cells: bool = True
     batch: int = 512  # most tokens of one decode call
     ubatch: int = 512  # tokens that the library computes at once
     outputs: int = 0  # most logits rows of one decode call; 0 is one per sequence
@@ -80,6 +86,7 @@ class BackendLimits(msgspec.Struct, frozen=True):
     n_sequences: int
     n_context: int  # tokens of one sequence
     n_pool: int  # tokens of all sequences together
+    shared_cells: bool  # one position may belong to several sequences
     n_vocab: int  # length of a logits row
 
 

@@ -21,6 +21,7 @@ import msgspec
 
 from edgellm import errors
 from edgellm.errors import BackendError, EdgeLLMError
+from edgellm.pip import REBUILD_LLAMA, pip_install
 from edgellm.progress import CancelToken
 
 __all__ = ["SIGNAL_HINTS", "answer_error", "begin_child", "run_child"]
@@ -29,7 +30,7 @@ Answer = TypeVar("Answer")
 
 _POLL_S = 0.1
 SIGNAL_HINTS = {
-    "SIGILL": "llama.cpp was built for another CPU: pip install --force-reinstall --no-cache-dir llama-cpp-python",
+    "SIGILL": f"llama.cpp was built for another CPU: {pip_install(REBUILD_LLAMA)}",
     "SIGKILL": "most likely memory ran out: close other programs, or choose a smaller recipe",
 }
 """What to do about a child that ended by this signal."""

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -58,6 +58,7 @@ class Engine:
         self._arrivals = arrivals
         self._defaults = defaults
         self._ids = itertools.count(1)
+        self._reviving: asyncio.Future[None] | None = None
         arrivals.abandon = core.cancel
 
     @classmethod
@@ -78,6 +79,8 @@ class Engine:
         """
         arrivals, cancel = Arrivals(), cancel or CancelToken()
         load: Callable[[], Core]
+        if isolation not in get_args(Isolation):
+            raise UsageError(f"isolation is {isolation!r}; it must be one of {', '.join(get_args(Isolation))}")
         if isolation == "worker":
             from edgellm_runtimes.worker.core import WorkerCore
 
@@ -289,8 +292,7 @@ class Engine:
         self, prepare: Callable[[], Awaitable[list[int]]], options: GenerationOptions
     ) -> AsyncGenerator[Chunk, None]:
         begun = time.monotonic()
-        if not self._core.ready:
-            await asyncio.to_thread(self._core.revive)
+        await self._be_ready()
         tokens = await prepare()
         self._check_length(tokens, options)
         self._check_bias(options.sampling)
@@ -315,6 +317,20 @@ class Engine:
             self._arrivals.close(request.id)
             if missing:
                 self._core.cancel(request.id)
+
+    async def _be_ready(self) -> None:
+        """Start a worker again that died. Whoever needs it waits for the same start, on one thread for all."""
+        if self._core.ready:
+            return
+        if self._reviving is None or self._reviving.get_loop() is not asyncio.get_running_loop():
+            self._reviving = asyncio.ensure_future(asyncio.to_thread(self._core.revive))
+            self._reviving.add_done_callback(self._revived)
+        await asyncio.shield(self._reviving)
+
+    def _revived(self, reviving: asyncio.Future[None]) -> None:
+        self._reviving = None
+        if not reviving.cancelled():
+            reviving.exception()  # those who waited may all have gone
 
     def _options(
         self, params: SamplingParams | None, stop: Iterable[str], options: GenerationOptions | None

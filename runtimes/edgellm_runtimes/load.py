@@ -12,6 +12,7 @@ import msgspec
 from edgellm.bundle.plan import Plan
 from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
 from edgellm.files import os_errors
+from edgellm.pip import pip_install
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
@@ -26,7 +27,7 @@ __all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
-_LEAST_SPARE = 4  # sequences for conversations that pause and prompts that come again
+_LEAST_SPARE = 4  # sequences for conversations that pause and prompts that come again; they share the others' room
 _MOST_SEQUENCES = 256
 
 
@@ -160,7 +161,7 @@ def _check_plan(plan: Plan, machine: Profile, progress: Progress) -> None:
     """Raise UnsupportedError for what this machine lacks; say when it has less memory than was planned for."""
     if plan.runtime.name != "llama.cpp":
         raise UnsupportedError(
-            f"this bundle is made for the runtime {plan.runtime.name!a}, which is not here", hint="update edgellm"
+            f"this bundle is made for the runtime {plan.runtime.name!r}, which is not here", hint="update edgellm"
         )
     missing = sorted(set(plan.runtime.cpu_features) - set(machine.cpu.features))
     if missing:
@@ -191,7 +192,7 @@ def _check_version(plan: Plan) -> None:
     if numbers(installed) < numbers(plan.runtime.minimum_version):
         raise UnsupportedError(
             f"this bundle needs {plan.runtime.package} >= {plan.runtime.minimum_version}, {installed} is installed",
-            hint=f"pip install --upgrade {plan.runtime.package}",
+            hint=pip_install(f"--upgrade {plan.runtime.package}"),
         )
 
 
@@ -200,11 +201,11 @@ def _check_memory(
 ) -> None:
     from edgellm.devices.fit import RunSettings, estimate
     from edgellm.devices.local import available_memory_bytes
-    from edgellm_runtimes.llama_cpp.loading import logits_rows
+    from edgellm_runtimes.llama_cpp.loading import logits_rows, pool_tokens
 
     run = RunSettings(
         context=settings.context,
-        sequences=settings.sequences,
+        sequences=pool_tokens(settings) // settings.context,
         ubatch=settings.ubatch,
         kv_type_k=settings.kv_type_k,
         kv_type_v=settings.kv_type_v,

@@ -74,13 +74,15 @@ class LocalCore:
         from edgellm_runtimes.load import load_backend
 
         backend, info = load_backend(request, progress=progress, cancel=cancel)
+        lease = None
         try:
-            lease: ComputeLease | None = ComputeLease()
-        except (AccessError, UnsupportedError) as error:
-            lease = None
-            if progress is not None:
-                progress.message(f"models that run at the same time will hinder each other: {error}")
-        return cls(backend, info, deliver, lease=lease, **_scheduling(request, backend, progress))
+            lease = _lease(progress)
+            return cls(backend, info, deliver, lease=lease, **_scheduling(request, backend, progress))
+        except BaseException:
+            backend.close()
+            if lease is not None:
+                lease.close()
+            raise
 
     @property
     def facts(self) -> EngineFacts:
@@ -156,6 +158,16 @@ class LocalCore:
     def _check_open(self) -> None:
         if self._closed:
             raise BackendError("the model is closed")
+
+
+def _lease(progress: Progress | None) -> ComputeLease | None:
+    """None, and a message, where models cannot take turns."""
+    try:
+        return ComputeLease()
+    except (AccessError, UnsupportedError) as error:
+        if progress is not None:
+            progress.message(f"models that run at the same time will hinder each other: {error}")
+        return None
 
 
 def _scheduling(request: LoadRequest, backend: Backend, progress: Progress | None) -> dict[str, Any]:

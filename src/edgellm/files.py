@@ -86,30 +86,39 @@ def existing_parent(path: Path) -> Path:
 
 
 def tree_bytes(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; links are not followed, and what vanishes meanwhile is 0."""
+    """Bytes of a file, or of all files below a folder, without holes; links are not followed, what vanishes is 0."""
     with contextlib.suppress(FileNotFoundError):
         if path.is_symlink() or not path.is_dir():
-            return path.lstat().st_size
+            return _bytes_without_holes(path.lstat())
     total = 0
     for folder, _folders, names in os.walk(path):
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - three times as fast
+                status = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - three times as fast
+                total += _bytes_without_holes(status)
     return total
 
 
-def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
+def _bytes_without_holes(status: os.stat_result) -> int:
+    """A file of which only the header was fetched has its full size, and takes a few blocks of 512 bytes."""
+    return min(status.st_size, status.st_blocks * 512)
+
+
+_FREE_SOME = "free some space: `edgellm df` shows what edgellm keeps and which command removes it"
+
+
+def require_free_space(folder: Path, needed_bytes: int, what: str, *, elsewhere: str = "") -> None:
     """Raise NoSpaceError when the disk under ``folder`` has less than ``needed_bytes`` free.
 
-    ``folder`` may not exist yet: its nearest existing parent is asked.
+    ``folder`` may not exist yet: its nearest existing parent is asked, and named in the message. ``elsewhere``: how
+    the user chooses another place.
     """
     existing = existing_parent(folder)
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
         raise NoSpaceError(
             f"{what} needs {format_bytes(needed_bytes)} of disk, {existing} has {format_bytes(free_bytes)} free",
-            hint="free some space (`edgellm gc` removes what no bundle uses), or choose another place with --output or "
-            "EDGELLM_HOME",
+            hint=f"{_FREE_SOME}; or {elsewhere or 'let EDGELLM_HOME name a folder on another disk'}",
         )
 
 
@@ -134,7 +143,8 @@ def translate_os_error(error: OSError, what: str) -> EdgeLLMError:
             message, hint="files this large need another file system (FAT ends at 4 GiB) or a higher limit (ulimit -f)"
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpaceError(message, hint="free some space (`edgellm gc` removes what no bundle uses) and run it again")
+        # The file that was being written may be one that no user has heard of: ``what`` names the thing.
+        return NoSpaceError(f"cannot {what}: {reason}", hint=_FREE_SOME)
     if error.errno == errno.EROFS:
         return AccessError(
             message, hint="this disk is mounted read-only: choose another place (EDGELLM_HOME, --output)"

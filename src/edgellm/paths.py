@@ -56,7 +56,7 @@ def user_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"{text!a}: there is no such home folder", hint="write the path without ~") from error
+        raise UsageError(f"{text!r}: there is no such home folder", hint="write the path without ~") from error
 
 
 def user_paths(environ: Mapping[str, str] = os.environ) -> Paths:

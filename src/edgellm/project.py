@@ -103,6 +103,6 @@ def _toml_string(text: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UsageError(f"{text!a} is not Unicode: it cannot stand in {PROJECT_FILE}") from error
+        raise UsageError(f"{text!r} is not Unicode: it cannot stand in {PROJECT_FILE}") from error
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(letter if letter.isprintable() else f"\\U{ord(letter):08X}" for letter in escaped) + '"'

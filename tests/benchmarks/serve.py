@@ -25,6 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import serve_longprompt
 import serve_lookup
 import serve_memory
@@ -38,6 +39,8 @@ from serve_models import MODELS
 from serve_ours import FORMS
 from serve_peers import PEERS
 from serve_report import Book, Measure, Verdict, measures_table, verdicts, verdicts_table
+
+from edgellm.errors import EdgeLLMError
 
 SCENARIOS: dict[str, ModuleType] = {
     "streams": serve_streams,
@@ -65,10 +68,14 @@ def whole_numbers(text: str) -> tuple[int, ...]:
 
 
 async def measure(bench: Bench, scenarios: list[str]) -> None:
-    """One scenario after the other."""
+    """One scenario after the other. What ends one is noted and takes no other's numbers away."""
     for name in scenarios:
         print(f"== {name}", file=sys.stderr, flush=True)
-        await SCENARIOS[name].run(bench)
+        try:
+            await SCENARIOS[name].run(bench)
+        except (EdgeLLMError, RuntimeError, httpx.HTTPError) as error:
+            print(f"{name} failed: {error!r}", file=sys.stderr, flush=True)
+            bench.book.note(f"{name} FAILED: {error!r}")
 
 
 def merged(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -159,6 +166,8 @@ def main() -> None:
     else:
         print("\n".join(f"{key}: {value}" for key, value in run["machine"].items()))
         print(f"\n{markdown(run)}")
+    if any(" FAILED: " in note for note in run["notes"]):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

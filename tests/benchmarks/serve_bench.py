@@ -123,4 +123,12 @@ async def take_turns(
             outcome = await drive(contender, asked.asks, asked.concurrency)
             keep(contender.name, outcome)
             text = f"{title}, {contender.name} {round_ + 1}/{bench.rounds}: {outcome.wall_s:.2f} s"
-            print(f"{text}, {outcome.tokens_per_s:.1f} tokens/s", file=sys.stderr, flush=True)
+            print(f"{text}, {outcome.tokens_per_s:.1f} tokens/s{_cpu(outcome)}", file=sys.stderr, flush=True)
+            if outcome.disturbed:
+                bench.book.note(f"disturbed: {text}{_cpu(outcome)}")
+
+
+def _cpu(outcome: Outcome) -> str:
+    """Cores that were busy."""
+    ours, others, stolen = (seconds / outcome.wall_s for seconds in outcome.cpu)
+    return f" ({ours:.2f} cores; others {others:.2f}, stolen {stolen:.2f})"

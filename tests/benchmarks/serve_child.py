@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from serve_cpu import descendants
 from serve_load import Ask, drive
 from serve_ours import EngineContender, open_engine, store_fields
 
@@ -22,13 +23,9 @@ from serve_ours import EngineContender, open_engine, store_fields
 def memory_bytes(pid: int) -> dict[str, int]:
     """Memory of a process and all below it: now, and each one's own peak."""
     found = {"now": 0, "peak": 0}
-    waiting = [pid]
-    while waiting:
-        current = waiting.pop()
+    for process in [pid, *descendants(pid)]:
         try:
-            status = Path(f"/proc/{current}/status").read_text(encoding="ascii", errors="replace")
-            tasks = list(Path(f"/proc/{current}/task").iterdir())
-            waiting += [int(child) for task in tasks for child in (task / "children").read_text().split()]
+            status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
         except OSError:
             continue  # it has just ended
         sizes = dict(line.partition(":")[::2] for line in status.splitlines())
@@ -39,10 +36,11 @@ def memory_bytes(pid: int) -> dict[str, int]:
 
 async def main() -> None:
     order: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    store = store_fields(Path(order["store"])) if order.get("store") else None
+    path = Path(order["model"])
+    store = store_fields(path, Path(order["store"])) if order.get("store") else None
     forbidden = dict.fromkeys(order["forbidden"], float("-inf"))
     settings = {name: order[name] for name in ("form", "context", "sequences", "threads")}
-    async with open_engine(Path(order["model"]), **settings, **(store or {})) as engine:
+    async with open_engine(path, **settings, **(store or {})) as engine:
         contender = EngineContender(engine, order["form"], forbidden=forbidden)
         loads = [await drive(contender, [Ask(**{**ask, "prompt": tuple(ask["prompt"])}) for ask in asks])
                  for asks in order["loads"]]  # fmt: skip

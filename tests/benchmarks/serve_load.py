@@ -12,7 +12,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from serve_cpu import Spent, spent
+
 __all__ = ["Ask", "Contender", "Event", "Outcome", "Reply", "drive", "percentile"]
+
+DISTURBED = 0.1  # cores
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,17 @@ class Reply:
 
 @dataclass
 class Outcome:
-    """A whole load. ``client_s`` is CPU time of whoever asks and reads."""
+    """A whole load. ``client_s`` is CPU time of whoever asks and reads, ``cpu`` that of everybody."""
 
     replies: list[Reply]
     wall_s: float
     client_s: float
+    cpu: Spent
+
+    @property
+    def disturbed(self) -> bool:
+        """Others took more than a tenth of a core."""
+        return self.cpu.others + self.cpu.stolen > DISTURBED * self.wall_s
 
     @property
     def tokens_per_s(self) -> float:
@@ -126,13 +136,13 @@ async def drive(contender: Contender, asks: Sequence[Ask], concurrency: int | No
         async with gate:
             await _read(ready[index], replies[index])
 
-    cpu = contender.client_clock()
+    client, before = contender.client_clock(), spent()
     started = time.perf_counter()
     tasks = [asyncio.create_task(one(index)) for index in range(len(asks))]
     try:
         await asyncio.gather(*(task for task, ask in zip(tasks, asks, strict=True) if not ask.background))
         wall_s = time.perf_counter() - started
-        client_s = contender.client_clock() - cpu
+        client_s, cpu = contender.client_clock() - client, spent().since(before)
     finally:
         for task in tasks:
             task.cancel()
@@ -140,7 +150,7 @@ async def drive(contender: Contender, asks: Sequence[Ask], concurrency: int | No
             await asyncio.gather(*tasks, return_exceptions=True)
     for ask, reply in zip(asks, replies, strict=True):
         _check(contender, ask, reply)
-    return Outcome(replies, wall_s, client_s)
+    return Outcome(replies, wall_s, client_s, cpu)
 
 
 async def _read(answer: Callable[[], AsyncIterator[Event]], reply: Reply) -> None:

@@ -21,7 +21,7 @@ __all__ = ["FORMS", "EngineContender", "missing", "open_engine", "store_fields"]
 
 FORMS = {"in-process": "process", "worker": "worker"}  # our name, and what Engine.load calls it
 UBATCH = 512
-STORE_FIELD, CHATS_FIELD = "prefix_folder", "cache_chats"  # of LoadRequest
+STORE_FIELD = "prefix_folder"  # of LoadRequest
 
 
 def missing(form: str = "in-process", *, options: bool = False) -> str | None:
@@ -33,12 +33,14 @@ def missing(form: str = "in-process", *, options: bool = False) -> str | None:
     return None
 
 
-def store_fields(folder: Path) -> dict[str, Any] | None:
-    """What a LoadRequest needs to keep prefixes in ``folder``, those of conversations too; None where it cannot."""
-    fields = LoadRequest.__struct_fields__
-    if STORE_FIELD not in fields:
+def store_fields(path: Path, folder: Path) -> dict[str, Any] | None:
+    """What a LoadRequest needs to keep prefixes of the model at ``path`` in ``folder``, those of conversations too.
+
+    None where this engine cannot. A bundle names its files by their digests.
+    """
+    if STORE_FIELD not in LoadRequest.__struct_fields__:
         return None
-    return {STORE_FIELD: folder} | ({CHATS_FIELD: True} if CHATS_FIELD in fields else {})
+    return {STORE_FIELD: folder, "save_chats": True, "model_digest": f"sha256:{path.name}"}
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ TARGETS = (Target("restart", FIRST, 0.1, at_most=True, ours=WARM, other=COLD),)
 
 async def run(bench: Bench) -> None:
     reason = missing(options=True)
-    if reason is None and store_fields(bench.work) is None:
+    if reason is None and store_fields(bench.work, bench.work) is None:
         reason = "this engine keeps no prefixes on disk"
     if reason is not None:
         bench.book.note(f"restart: left out, {reason}")

@@ -57,4 +57,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # pip heard it too and ends by itself
+        print("\nstopped; run make demo again: what was downloaded and compiled is kept", file=sys.stderr)
+        sys.exit(130)

@@ -36,6 +36,10 @@ def main() -> int:
     if free_mb < DISK_MB:
         problems.append(f"{DISK_MB} MB of disk are needed here, {free_mb} MB are free")
 
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if problems:
+        return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     minutes = max(1, round(BUILD_CPU_MINUTES / cores + 1))
     print(
@@ -47,9 +51,7 @@ def main() -> int:
         " CPU, once",
         flush=True,
     )
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+    return 0
 
 
 if __name__ == "__main__":

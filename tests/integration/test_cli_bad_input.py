@@ -168,10 +168,16 @@ def test_a_full_disk_is_said_and_nothing_half_is_visible(small_disk: Path, tiny_
     cli.run("pack", tiny_llm, "-d", "raspberrypi5", "--quant", "Q4_0", "--name", "first")
     before = cli.json("list")
     refused = cli.run("pack", tiny_llm, "-d", "raspberrypi5", "--quant", "F16", "--name", "second", status=1)
-    assert "free" in refused.stderr
+    assert f"{cli.home / 'store'} has" in refused.stderr
+    assert "prove the tokenizer" not in refused.stderr, "the plan says how much it takes"
     (small_disk / "fill").write_bytes(bytes(4 << 20))
     cut = cli.run("pack", tiny_llm, "-d", "raspberrypi5", "--quant", "Q3_K_M", "--name", "third", status=1)
-    assert "space" in cut.stderr.lower() or "free" in cut.stderr
+    moved = cli.run("export", "first", small_disk / "first.tar", status=1)
+    for said in (refused.stderr, cut.stderr, moved.stderr):
+        assert "disk" in said
+        assert ".staging" not in said, "no place that a user has heard of"
+    assert "EDGELLM_STORE" in refused.stderr
+    assert "--output" not in moved.stderr
     assert cli.json("list") == before
     assert cli.json("verify")["findings"] == []
     assert cli.json("gc")["freed_bytes"] == 0

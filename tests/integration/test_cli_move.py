@@ -73,7 +73,9 @@ def test_what_is_no_archive_is_refused(there: Cli, tmp_path: Path) -> None:
     assert "not a tar archive" in there.run("import", "-", status=5, stdin=b"GGUF" + bytes(range(250)) * 9).stderr
     (tmp_path / "folder").mkdir()
     there.run("import", tmp_path / "folder", status=5)
-    there.run("import", tmp_path / "missing.tar", status=3)
+    missing = there.run("import", tmp_path / "missing.tar", status=3).stderr
+    assert f"there is nothing at {tmp_path / 'missing.tar'}\n" in missing
+    assert "hint: give the archive" in missing
     there.run("import", "-", "--name", "../x", status=2)
     assert files(there.home) <= EMPTY_STORE
 
@@ -91,6 +93,23 @@ def test_outputs_are_not_written_over_by_accident(packed: Cli, tmp_path: Path) -
     packed.run("export", NAME, NAME, tmp_path / "twice.tar", status=2)
     packed.run("export", "nothing", tmp_path / "c.tar", status=3)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["b.tar"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "example"),
+    [
+        (("tiny-llm",), "the destination of tiny-llm is missing", "edgellm export tiny-llm tiny-llm.tar"),
+        (("b.tar",), "which bundle?", "edgellm export NAME b.tar"),
+        (("-",), "which bundle?", "edgellm export NAME -"),
+        ((), "which bundle, and where to?", "edgellm export NAME FILE.tar"),
+    ],
+)
+def test_a_forgotten_word_is_named_with_an_example(
+    cli: Cli, words: tuple[str, ...], message: str, example: str
+) -> None:
+    said = cli.run("export", *words, status=2).stderr
+    assert message in said
+    assert f"hint: {example}" in said
 
 
 def test_a_terminal_gets_no_archive(packed: Cli) -> None:

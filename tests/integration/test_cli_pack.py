@@ -39,6 +39,15 @@ def test_a_packed_checkpoint_is_listed_shown_verified_and_answers(packed: Cli) -
     assert answer["text"] == packed.json("run", NAME, "Hello", "-n", "8", "--temperature", "0")["text"]
 
 
+def test_an_answer_that_was_cut_off_says_so_beside_a_pipe_too(packed: Cli) -> None:
+    words = ("run", "tiny-llm", "Once", "--raw", "-n", "3")
+    cut = packed.run(*words)
+    assert "[cut off at the limit after 3 tokens" in cut.stderr
+    assert "cut off" not in cut.stdout
+    assert "cut off" not in packed.run(*words, "--quiet").stderr
+    assert "cut off" not in packed.run(*words, "--stop", " ").stderr, "it ended by itself"
+
+
 def test_an_alias_says_what_it_assumes(packed: Cli, tiny_llm: Path) -> None:
     said = packed.run("fit", tiny_llm, "--device", "raspberrypi").stderr
     assert "8 GB" in said

@@ -150,3 +150,33 @@ def test_a_path_that_is_not_utf8_is_printed_as_json(packed: Cli, tmp_path: Path)
     home = os.fsdecode(os.fsencode(tmp_path) + b"/h\xff")
     shutil.copytree(packed.home, home)
     assert "tiny-llm" in packed.run("show", "tiny-llm", "--json", environment={"EDGELLM_HOME": home}).stdout
+
+
+@pytest.mark.parametrize("command", ["fit", "run"])
+@pytest.mark.parametrize(("name", "status"), [("nope", 3), ("a/b/c", 3), ("tiny-lm", 3), ("n\u00f6pe", 2)])
+def test_a_name_that_nothing_has_is_told_what_else_may_be_given(
+    packed: Cli, command: str, name: str, status: int
+) -> None:
+    said = packed.run(command, name, status=status, stdin=b"Hi", environment={"LC_ALL": "C.UTF-8"}).stderr
+    assert name in said, "as it was typed"
+    assert "checkpoint folder, a GGUF file, or OWNER/MODEL" in said
+    assert ("did you mean tiny-llm?" in said) == (name == "tiny-lm")
+
+
+@pytest.mark.parametrize("name", ["nope", "a/b/c", "tiny-llm"])
+def test_pull_proposes_what_can_be_pulled(packed: Cli, name: str) -> None:
+    said = packed.run("pull", name, status=3).stderr
+    assert "OWNER/MODEL:QUANT" in said
+    assert "folder" not in said
+    assert ("edgellm run tiny-llm" in said) == (name == "tiny-llm")
+
+
+def test_pull_packs_what_is_on_this_disk(cli: Cli, tiny_llm: Path) -> None:
+    assert "does not exist" in cli.run("pull", "./nope", status=3).stderr
+    assert "packed tiny-llm" in cli.run("pull", tiny_llm, "--quant", "Q4_0").stderr
+    assert [row["recipe"] for row in cli.json("list")] == ["Q4_0"]
+
+
+def test_a_terminal_without_a_letter_sees_its_number(cli: Cli) -> None:
+    said = cli.run("show", "n\u00f6pe", status=2, environment={"PYTHONIOENCODING": "ascii", "LC_ALL": "C.UTF-8"}).stderr
+    assert "n\\xf6pe" in said

@@ -26,9 +26,19 @@ OPTIONS = GenerationOptions(sampling=GREEDY)
 T = TypeVar("T")
 
 
+@pytest.fixture(params=[True, False], ids=["shared cells", "own cells"], autouse=True)
+def cells(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds whether sequences share cells or have their own."""
+    monkeypatch.setitem(CELLS, "shared_cells", request.param)
+
+
+CELLS: dict[str, Any] = {}
+
+
 def with_engine(path: Path, use: Callable[[Engine], Awaitable[T]], **settings: Any) -> T:
     async def main() -> T:
-        options = {"context": CONTEXT, "sequences": 4, "spare_sequences": 4, "batch": 64, "ubatch": 64, **settings}
+        options = {"context": CONTEXT, "sequences": 4, "spare_sequences": 4, "batch": 64, "ubatch": 64}
+        options |= CELLS | settings
         backend = LlamaBackend(path, BackendSettings(**options))
         async with Engine(backend, info_of(backend, 0.0)) as engine:
             return await use(engine)

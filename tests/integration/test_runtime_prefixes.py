@@ -1,139 +1,253 @@
-"""Prefixes that outlive a process, baked prompts, and adapters, through the engine."""
+"""The state of a sequence on disk: a restored prefix continues as if it had just been computed."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
+import msgspec
+import numpy as np
 import pytest
 
-from edgellm.errors import NotFoundError
-from edgellm.progress import CancelToken, SilentProgress
-from edgellm_converters.checkpoint import open_checkpoint
-from edgellm_converters.gguf import GeneralMetadata
-from edgellm_converters.lora import base_of_checkpoint, fit_peft, open_peft
-from edgellm_runtimes.backend import BackendSettings
-from edgellm_runtimes.engine import Engine
-from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
-from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
+from edgellm.errors import BackendError, NoSpaceError
+from edgellm_runtimes.backend import BackendSettings, CacheFullError, TokenSlice
+from edgellm_runtimes.kv_store import AdapterKey, PrefixKey, PrefixStore
 from edgellm_runtimes.llama_cpp.model import LlamaBackend
-from edgellm_runtimes.load import LoadRequest, info_of
-from edgellm_runtimes.sampling import SamplingParams
-from peft_parts import make_adapter, read_checkpoint
+from prefix_child import MODEL
+from tmpfs import tmpfs
+from window_model import WINDOW, write_window_model
 
-GREEDY = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
-PROMPT = [5 + 7 * number % 900 for number in range(150)]
-
-T = TypeVar("T")
-
-
-def with_engine(request: LoadRequest, use: Callable[[Engine], Awaitable[T]]) -> T:
-    async def main() -> T:
-        async with await Engine.load(request) as engine:
-            return await use(engine)
-
-    return asyncio.run(main())
+CHILD = Path(__file__).resolve().parents[1] / "prefix_child.py"
+SETTINGS = BackendSettings(context=256, sequences=3, batch=256, ubatch=256)
+TEXT = "Once upon a time there was a small board that had to answer the same question every day."
+VARIANTS = [
+    SETTINGS,
+    msgspec.structs.replace(SETTINGS, kv_type_k="q8_0", kv_type_v="q8_0"),
+    msgspec.structs.replace(SETTINGS, flash_attention=False),
+    msgspec.structs.replace(SETTINGS, kv_type_k="f32", kv_type_v="bf16"),
+]
 
 
-async def collect(engine: Engine, prompt: list[int], **options: Any) -> list[Chunk]:
-    chosen = GenerationOptions(sampling=GREEDY, **options)
-    return [chunk async for chunk in engine.generate(prompt, options=chosen)]
-
-
-def ids_of(chunks: list[Chunk]) -> list[int]:
-    return [token for chunk in chunks for token in chunk.token_ids]
-
-
-def cached(chunks: list[Chunk]) -> int:
-    assert chunks[-1].stats is not None
-    return chunks[-1].stats.cached_tokens
+@pytest.fixture(scope="module")
+def loaded(tiny_gguf: Path) -> Iterator[LlamaBackend]:
+    backend = LlamaBackend(tiny_gguf, SETTINGS)
+    yield backend
+    backend.close()
 
 
 @pytest.fixture
-def request_of(tiny_gguf: Path, tmp_path: Path) -> LoadRequest:
-    digest = f"sha256:{hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()}"
-    return LoadRequest(
-        model_path=tiny_gguf, context=256, sequences=2, model_digest=digest, prefix_folder=tmp_path / "prefixes"
-    )
+def backend(loaded: LlamaBackend) -> LlamaBackend:
+    for sequence in range(SETTINGS.sequences):
+        loaded.drop_sequence(sequence)
+    return loaded
 
 
-def asking_to_save(request: LoadRequest) -> LoadRequest:
-    values = {name: getattr(request, name) for name in request.__struct_fields__}
-    return LoadRequest(**values | {"save_chats": True})
+@pytest.fixture
+def tokens(loaded: LlamaBackend) -> list[int]:
+    return loaded.vocabulary.tokenize(TEXT, add_special=True, parse_special=False)
 
 
-def test_a_conversation_goes_on_after_a_restart(request_of: LoadRequest) -> None:
-    request = asking_to_save(request_of)
-    first = with_engine(request, lambda engine: collect(engine, PROMPT, save=True, scope="me"))
-    longer = [*PROMPT, *ids_of(first), 40, 41, 42]
-    again = with_engine(request, lambda engine: collect(engine, longer, scope="me"))
-    assert cached(again) == len(PROMPT) + len(ids_of(first)) - 1
-    assert ids_of(again) == ids_of(with_engine(request, lambda engine: collect(engine, longer, scope="cold")))
+def save_in_another_process(gguf: Path, folder: Path, settings: BackendSettings) -> list[int]:
+    command = [
+        sys.executable,
+        str(CHILD),
+        "model",
+        str(gguf),
+        str(folder),
+        TEXT,
+        msgspec.json.encode(settings).decode(),
+    ]
+    done = subprocess.run(command, capture_output=True, check=True)
+    return msgspec.json.decode(done.stdout, type=list[int])
 
 
-def test_only_who_may_see_a_conversation_gets_it_back(request_of: LoadRequest) -> None:
-    request = asking_to_save(request_of)
-    with_engine(request, lambda engine: collect(engine, PROMPT, save=True, scope="me"))
-    assert cached(with_engine(request, lambda engine: collect(engine, PROMPT, scope="somebody else"))) == 0
+@pytest.mark.parametrize("settings", VARIANTS, ids=["f16", "q8_0", "no-flash", "f32-bf16"])
+def test_a_restart_goes_on_where_the_last_process_was(
+    tiny_gguf: Path, tmp_path: Path, settings: BackendSettings
+) -> None:
+    tokens = save_in_another_process(tiny_gguf, tmp_path, settings)
+    backend = LlamaBackend(tiny_gguf, settings)
+    try:
+        backend.decode([TokenSlice(0, tokens, 0)])
+        cold = backend.decode([TokenSlice(0, [9])]).copy()
+        store = PrefixStore(tmp_path, PrefixKey(MODEL, backend.state_traits))
+        match = store.find([*tokens, 9, 10])
+        assert match is not None
+        assert match.length == len(tokens)
+        prefix = store.open(match.prefix)
+        assert prefix is not None
+        with prefix:
+            backend.restore_sequence(1, prefix.path, match.prefix.n_tokens)
+        assert backend.sequence_length(1) == len(tokens)
+        assert np.array_equal(backend.decode([TokenSlice(1, [9])]), cold)
+    finally:
+        backend.close()
 
 
-def test_nothing_is_written_that_was_not_asked_for(request_of: LoadRequest) -> None:
-    with_engine(request_of, lambda engine: collect(engine, PROMPT, save=True))
-    with_engine(asking_to_save(request_of), lambda engine: collect(engine, PROMPT))
-    assert request_of.prefix_folder is not None
-    assert not list(request_of.prefix_folder.glob("*.kv"))
+def test_what_does_not_fit_is_not_found(tiny_gguf: Path, tmp_path: Path) -> None:
+    tokens = save_in_another_process(tiny_gguf, tmp_path, SETTINGS)
+    for settings in VARIANTS[1:]:
+        backend = LlamaBackend(tiny_gguf, settings)
+        key = PrefixKey(MODEL, backend.state_traits)
+        backend.close()
+        assert PrefixStore(tmp_path, key).find(tokens) is None
+    backend = LlamaBackend(tiny_gguf, SETTINGS)
+    traits = backend.state_traits
+    backend.close()
+    assert PrefixStore(tmp_path, PrefixKey("sha256:" + "b" * 64, traits)).find(tokens) is None
+    store = PrefixStore(tmp_path, PrefixKey(MODEL, traits))
+    assert store.find(tokens, adapters=[AdapterKey("sha256:" + "c" * 64)]) is None
+    assert store.find(tokens) is not None
 
 
-def test_a_baked_prompt_is_computed_once_and_there_for_every_scope(tiny_gguf: Path, tmp_path: Path) -> None:
-    baked = PROMPT[:100]
-
-    def run() -> tuple[list[int], int]:
-        backend = LlamaBackend(tiny_gguf, BackendSettings(context=256, sequences=1, spare_sequences=4))
-        store = PrefixStore(tmp_path / "prefixes", PrefixKey("sha256:" + "0" * 64, backend.state_traits))
-
-        async def main() -> tuple[list[int], int]:
-            async with Engine(backend, info_of(backend, 0.0), store=store, baked=baked) as engine:
-                found = [await collect(engine, baked + tail, scope=scope) for scope, tail in TURNS]
-                return [cached(chunks) for chunks in found], store.statistics().opened
-
-        return asyncio.run(main())
-
-    other = [[1000 + number] * 60 for number in range(4)]  # enough to push everything else out of the cache
-    TURNS = [("a", [7, 8]), *((f"x{number}", tail) for number, tail in enumerate(other)), ("b", [9])]  # noqa: N806
-    first, opened = run()
-    assert first == [100] * 6
-    assert opened == 0
-    second, opened = run()
-    assert second == [100] * 6
-    assert opened == 1
+def test_a_part_that_matches_is_cut_out(backend: LlamaBackend, tokens: list[int], tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    backend.decode([TokenSlice(0, tokens)])
+    assert backend.save_sequence(0, state)
+    backend.restore_sequence(1, state, len(tokens))
+    assert backend.truncate_sequence(1, 7)
+    cold = backend.decode([TokenSlice(2, [*tokens[:7], 9])]).copy()
+    assert np.allclose(backend.decode([TokenSlice(1, [9])]), cold, atol=2e-3)  # other shapes add up in another order
 
 
-def test_requests_with_different_adapters_run_side_by_side(tiny_llm: Path, tiny_gguf: Path, tmp_path: Path) -> None:
-    base = read_checkpoint(tiny_llm)
-    files = {}
-    for number, name in enumerate(("one", "two")):
-        make_adapter(tmp_path / name, base, seed=number)
-        files[name] = tmp_path / f"{name}.gguf"
-        with open_checkpoint(tiny_llm) as checkpoint, files[name].open("wb") as sink:
-            opened = open_peft(tmp_path / name)
-            fitted = fit_peft(opened, base_of_checkpoint(checkpoint), GeneralMetadata("x"))
-            fitted.write(sink, threads=1, progress=SilentProgress(), cancel=CancelToken())
-            opened.close()
-    request = LoadRequest(model_path=tiny_gguf, context=256, sequences=6, adapters=files)
-    uses = [(), (AdapterUse("one"),), (AdapterUse("two"),), (AdapterUse("one", 0.5), AdapterUse("two"))]
+def test_a_saved_prefix_holds_nothing_of_what_followed(
+    backend: LlamaBackend, tokens: list[int], tmp_path: Path
+) -> None:
+    both = []
+    for after in ([100, 200, 300], [7, 8, 9]):
+        backend.decode([TokenSlice(0, tokens, 0)])  # a batch of its own: equal states to the last bit
+        backend.decode([TokenSlice(0, after)])
+        state = tmp_path / "state"
+        assert backend.save_sequence(0, state, len(tokens))
+        assert abs(state.stat().st_size - backend.saved_bytes(0, len(tokens))) < 1000
+        assert [backend.sequence_length(sequence) for sequence in range(3)] == [len(tokens) + 3, 0, 0]
+        both.append(state.read_bytes())
+        backend.drop_sequence(0)
+    assert both[0] == both[1]
 
-    async def together(engine: Engine) -> list[list[int]]:
-        with pytest.raises(NotFoundError, match="three"):
-            await collect(engine, PROMPT, adapters=(AdapterUse("three"),))
-        found = await asyncio.gather(*(collect(engine, PROMPT, adapters=use) for use in uses))
-        return [ids_of(chunks) for chunks in found]
 
-    async def in_turn(engine: Engine) -> list[list[int]]:
-        return [ids_of(await collect(engine, PROMPT, adapters=use)) for use in uses]
+def test_restoring_replaces_what_the_sequence_held(backend: LlamaBackend, tokens: list[int], tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    backend.decode([TokenSlice(0, tokens, 0)])
+    expected = backend.decode([TokenSlice(0, [9])]).copy()
+    assert backend.truncate_sequence(0, len(tokens))
+    assert backend.save_sequence(0, state)
+    backend.decode([TokenSlice(1, [50] * 100)])
+    backend.restore_sequence(1, state, len(tokens))
+    assert np.array_equal(backend.decode([TokenSlice(1, [9])]), expected)
 
-    found = with_engine(request, together)
-    assert found == with_engine(request, in_turn)
-    assert len({tuple(ids) for ids in found}) == len(uses)
+
+def test_a_part_cannot_be_saved_while_every_sequence_is_in_use(
+    backend: LlamaBackend, tokens: list[int], tmp_path: Path
+) -> None:
+    for sequence in range(3):
+        backend.decode([TokenSlice(sequence, tokens)])
+    with pytest.raises(CacheFullError, match="free"):
+        backend.save_sequence(0, tmp_path / "state", 5)
+    assert not (tmp_path / "state").exists()
+    assert backend.save_sequence(0, tmp_path / "state")
+    assert [backend.sequence_length(sequence) for sequence in range(3)] == [len(tokens)] * 3
+
+
+def test_a_pool_without_room_is_told_apart(tiny_gguf: Path, tmp_path: Path) -> None:
+    backend = LlamaBackend(tiny_gguf, BackendSettings(context=200, sequences=2, batch=200, ubatch=200))
+    try:
+        backend.limits = msgspec.structs.replace(backend.limits, n_context=1000)  # let the pool be what is too small
+        backend.decode([TokenSlice(0, [3] * 200, 0)])
+        assert backend.save_sequence(0, tmp_path / "state")
+        backend.decode([TokenSlice(0, [3] * 200, 0)])
+        with pytest.raises(CacheFullError):
+            backend.restore_sequence(1, tmp_path / "state", 200)
+        assert [backend.sequence_length(sequence) for sequence in (0, 1)] == [400, 0]
+        backend.drop_sequence(0)
+        backend.restore_sequence(1, tmp_path / "state", 200)
+    finally:
+        backend.close()
+
+
+def test_what_is_no_state_is_an_error_and_leaves_the_sequence_empty(
+    backend: LlamaBackend, tokens: list[int], tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    backend.decode([TokenSlice(0, tokens)])
+    assert backend.save_sequence(0, state)
+    good = state.read_bytes()
+    for path, data, length in (
+        (state, good, len(tokens) - 1),
+        (state, good, 0),
+        (state, good, 257),
+        (state, bytes(len(good)), len(tokens)),
+        (state, b"", len(tokens)),
+        (tmp_path / "missing", None, len(tokens)),
+        (tmp_path, None, len(tokens)),
+    ):
+        if data is not None:
+            path.write_bytes(data)
+        backend.decode([TokenSlice(1, [5])])
+        with pytest.raises(BackendError):
+            backend.restore_sequence(1, path, length)
+        assert backend.sequence_length(1) == 0
+    state.write_bytes(good)
+    backend.restore_sequence(1, state, len(tokens))
+
+
+def test_what_cannot_be_saved_is_an_error(backend: LlamaBackend, tokens: list[int], tmp_path: Path) -> None:
+    backend.decode([TokenSlice(0, tokens)])
+    for sequence, length in ((0, 0), (0, len(tokens) + 1), (0, -1), (1, None), (3, None), (-1, None)):
+        with pytest.raises(BackendError):
+            backend.save_sequence(sequence, tmp_path / "state", length)
+        with pytest.raises(BackendError):
+            backend.saved_bytes(sequence, length)
+    with pytest.raises(BackendError, match="could not save"):
+        backend.save_sequence(0, tmp_path / "no" / "folder")
+
+
+@pytest.mark.parametrize("size", ["4k", "12k", "72k"])
+def test_a_full_disk_is_told_apart(backend: LlamaBackend, tokens: list[int], tmp_path: Path, size: str) -> None:
+    backend.decode([TokenSlice(0, tokens)])
+    assert backend.saved_bytes(0) > 76 * 1024
+    with tmpfs(tmp_path / "disk", f"size={size}") as disk, pytest.raises(NoSpaceError):
+        backend.save_sequence(0, disk / "state")
+    assert backend.save_sequence(0, tmp_path / "state")
+
+
+def test_a_sliding_window_comes_back_whole_and_is_not_cut(tiny_gguf: Path, tmp_path: Path) -> None:
+    write_window_model(tmp_path / "model.gguf", tiny_gguf)
+    backend = LlamaBackend(tmp_path / "model.gguf", BackendSettings(context=512, sequences=3, batch=64, ubatch=64))
+    try:
+        state = tmp_path / "state"
+        tokens = [(number * 37) % 8000 + 1 for number in range(192)]
+        for start in range(0, len(tokens), 64):
+            backend.decode([TokenSlice(0, tokens[start : start + 64], 0)])
+        assert backend.save_sequence(0, state)
+        expected = backend.decode([TokenSlice(0, [9])]).copy()
+        backend.restore_sequence(1, state, len(tokens))
+        assert not backend.truncate_sequence(1, len(tokens) - 1)
+        assert not backend.save_sequence(1, tmp_path / "part", len(tokens) - 1)
+        assert not (tmp_path / "part").exists()
+        assert [backend.sequence_length(sequence) for sequence in range(3)] == [193, 192, 0]
+        assert np.array_equal(backend.decode([TokenSlice(1, [9])]), expected)
+        # the first sequence still has cells before its window: the state of a part of it can be had
+        backend.drop_sequence(1)
+        assert backend.save_sequence(0, state, 64 + WINDOW)
+        backend.restore_sequence(1, state, 64 + WINDOW)
+        again = backend.decode([TokenSlice(1, [9])]).copy()
+        backend.drop_sequence(0)
+        backend.decode([TokenSlice(0, tokens[:64], 0)])
+        backend.decode([TokenSlice(0, tokens[64 : 64 + WINDOW], 0)])
+        assert np.allclose(again, backend.decode([TokenSlice(0, [9])]), atol=1e-2)
+    finally:
+        backend.close()
+
+
+def test_only_the_same_library_types_and_attention_share_states(tiny_gguf: Path) -> None:
+    seen = []
+    for settings in VARIANTS:
+        backend = LlamaBackend(tiny_gguf, settings)
+        assert "save" in backend.capabilities
+        seen.append(backend.state_traits)
+        backend.close()
+    assert len({msgspec.json.encode(traits) for traits in seen}) == len(VARIANTS)
+    assert all("llama-cpp-python 0." in traits["library"] for traits in seen)

@@ -27,12 +27,12 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from oracle_tools import DONE, SERVING_TOOLS, TOOLS, cache_folder, is_built, python_server
+from oracle_tools import DONE, SCRIPTS, SERVING_TOOLS, TOOLS, cache_folder, is_built, python_server
 
 DISTRIBUTION = "llama-cpp-python"
 MINUTES, SERVING_MINUTES = 5, 8
 DISK_MB = 700  # while it builds
-KEPT_SOURCE = ("convert_hf_to_gguf.py", "conversion", "gguf-py", "models", "LICENSE")
+KEPT_SOURCE = (*SCRIPTS, "conversion", "gguf-py", "models", "LICENSE")
 OPTIONS = {
     "CMAKE_BUILD_TYPE": "Release",
     "CMAKE_BUILD_RPATH_USE_ORIGIN": "ON",

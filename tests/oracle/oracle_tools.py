@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 __all__ = [
+    "SCRIPTS",
     "SERVING_TOOLS",
     "TOOLS",
     "arm_python",
@@ -30,6 +31,7 @@ __all__ = [
 
 TOOLS = ("llama-gguf-split", "llama-quantize", "llama-perplexity", "llama-bench", "llama-tokenize", "llama-completion")
 SERVING_TOOLS = ("llama-server", "llama-batched-bench")  # for benchmarks: `build_tools.py --serving`
+SCRIPTS = ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py")
 DONE = "built"  # written last: a folder without it is not used
 
 
@@ -57,9 +59,10 @@ def arm_python() -> Path:
 def is_built(*, serving: bool = False) -> bool:
     """True when build_tools.py has finished for the installed llama-cpp-python; with ``serving``, the servers too."""
     folder = cache_folder()
-    wanted = TOOLS + SERVING_TOOLS if serving else TOOLS
-    has_programs = (folder / DONE).exists() and all((folder / "bin" / name).exists() for name in wanted)
-    return has_programs and (not serving or python_server().exists())
+    programs = TOOLS + SERVING_TOOLS if serving else TOOLS
+    wanted = [*(folder / "bin" / name for name in programs), *(folder / "source" / name for name in SCRIPTS)]
+    is_whole = (folder / DONE).exists() and all(path.exists() for path in wanted)
+    return is_whole and (not serving or python_server().exists())
 
 
 def python_server() -> Path:
@@ -68,7 +71,7 @@ def python_server() -> Path:
 
 
 def llama_source() -> Path:
-    """llama.cpp's source tree: convert_hf_to_gguf.py, conversion/ and gguf-py/. Skips the test when it is not there."""
+    """llama.cpp's source tree: its two converters, conversion/ and gguf-py/. Skips the test when it is not there."""
     _need_tools()
     return cache_folder() / "source"
 

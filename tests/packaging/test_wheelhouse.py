@@ -65,6 +65,16 @@ def test_what_cannot_be_done_is_a_usage_error(options: list[str], tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_offline_does_not_start_pip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGELLM_OFFLINE", "1")
+    monkeypatch.setattr(Pip, "run", lambda *_arguments: pytest.fail("pip was started"))
+    assert main(["--profile", "local", "--output", str(tmp_path / "wheels"), "--cache", str(tmp_path / "cache")]) == 1
+    assert "unset EDGELLM_OFFLINE" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:

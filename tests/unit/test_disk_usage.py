@@ -140,6 +140,34 @@ def test_gc_of_the_caches_spares_what_is_held_and_a_dry_run_spares_everything(pa
     assert list(paths.cache.iterdir()) == []
 
 
+def test_a_checkpoint_that_stopped_on_the_way_is_ours_and_counted_once(paths: Paths) -> None:
+    store = Store(paths.store, paths.state)
+    blobs = hub_model(paths, "acme/tiny", 700) / "blobs"
+    part = blobs / ("a" * 64 + ".part")
+    part.write_bytes(os.urandom(8192))
+    usage = disk_usage(store, paths)
+    assert (usage.partial_checkpoints.files, usage.partial_checkpoints.size_bytes) == (1, 8192)
+    assert (usage.hub_cache.size_bytes, usage.total_bytes) == (700, 8192)
+    said = clean_caches(store, paths, hub=True, dry_run=True)
+    assert (said.downloads_bytes, said.hub_bytes, said.freed_bytes) == (8192, 700, 8892)
+    with part.open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert clean_caches(store, paths, hub=False, dry_run=False).in_use == 1
+    done = clean_caches(store, paths, hub=False, dry_run=False)
+    assert (done.freed_bytes, done.in_use, part.exists()) == (8192, 0, False)
+    assert disk_usage(store, paths).total_bytes == 0
+
+
+def test_holes_are_not_counted(paths: Paths) -> None:
+    mirrored = paths.cache / "headers-1" / "model.safetensors"
+    mirrored.parent.mkdir(parents=True)
+    with mirrored.open("wb") as file:
+        file.write(bytes(100))
+        file.truncate(1 << 30)
+    assert disk_usage(Store(paths.store, paths.state), paths).cache.size_bytes < 1 << 20
+    assert clear_cache(paths.cache)[0] < 1 << 20
+
+
 def test_a_link_in_the_cache_is_removed_and_not_followed(paths: Paths, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
+from serve_cpu import Spent, spent
 from serve_http import HttpContender, events_of
 from serve_load import Ask, Event, Outcome, Reply, drive, percentile
 from serve_report import Book, Target, measures_table, verdicts, verdicts_table
@@ -45,11 +48,13 @@ def test_a_wait_counts_before_the_first_token_and_after_the_last() -> None:
 
 def test_an_outcome_adds_up_all_replies() -> None:
     replies = [Reply(0.0, stamps=[0.5, 1.0], tokens=2), Reply(0.0, stamps=[1.0, 1.2, 1.4, 1.6], tokens=4)]
-    outcome = Outcome(replies, wall_s=2.0, client_s=0.5)
+    outcome = Outcome(replies, wall_s=2.0, client_s=0.5, cpu=Spent(3.0, 0.05, 0.0))
     assert outcome.tokens_per_s == 3.0
     assert outcome.median_gap_ms == pytest.approx(200)
     assert outcome.median_first_ms == pytest.approx(750)
     assert outcome.client_share == 0.25
+    assert not outcome.disturbed
+    assert replace(outcome, cpu=Spent(3.0, 0.15, 0.1)).disturbed
 
 
 STREAM = (
@@ -155,6 +160,18 @@ def test_requests_in_the_background_end_with_the_others() -> None:
     assert front.complete
     assert not behind.complete
     assert behind.stamps
+
+
+def test_time_of_children_is_ours_before_and_after_they_end() -> None:
+    busy = "import time, sys\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\nsys.stdin.read()"
+    before = spent()
+    with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"done\n"
+        running = spent().since(before)
+        child.communicate()
+    assert running.ours >= 0.28
+    assert spent().since(before).ours >= running.ours - 0.02
 
 
 def book(ours: list[float], theirs: list[float]) -> Book:

@@ -23,6 +23,13 @@ def test_what_is_neither_says_what_is_read(tmp_path: Path) -> None:
         open_source(str(tmp_path / "notes.txt"))
 
 
+def test_an_adapter_is_packed_with_its_base(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(UsageError, match="LoRA adapter") as caught:
+        open_source(str(tmp_path))
+    assert "--adapter" in (caught.value.hint or "")
+
+
 def test_a_hub_id_says_how_to_download_it() -> None:
     with pytest.raises(NotFoundError) as caught:
         open_source("Qwen/Qwen2.5-0.5B-Instruct")

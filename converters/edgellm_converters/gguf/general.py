@@ -94,7 +94,8 @@ def identity_metadata(folder: Path, general: GeneralMetadata, n_parameters: int)
         )
         metadata.name = general.name or metadata.name
         metadata.name = metadata.name or folder.resolve().name
-        metadata.size_label = metadata.size_label or gguf.size_label(n_parameters, n_parameters, 0, 0)
+        if not metadata.size_label and n_parameters > 0:
+            metadata.size_label = gguf.size_label(n_parameters, n_parameters, 0, 0)
         writer = gguf.GGUFWriter(None, "llama")
         metadata.set_gguf_meta_model(writer)
         return [_entry(key, value) for key, value in writer.kv_data[0].items() if _is_identity(key)]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgellm.errors import BackendError
 from edgellm.formats.ggml_types import TYPES
+from edgellm.pip import REBUILD_LLAMA, pip_install
 
 __all__ = ["is_valid", "quantize"]
 
@@ -26,7 +27,7 @@ def _library() -> ctypes.CDLL:
             if (folder / name).exists():
                 return _declare(ctypes.CDLL(str(folder / name)))
     raise BackendError(
-        "libggml-base was not found beside llama-cpp-python", hint="reinstall it: pip install --force-reinstall edgellm"
+        "libggml-base was not found beside llama-cpp-python", hint=f"install it again: {pip_install(REBUILD_LLAMA)}"
     )
 
 

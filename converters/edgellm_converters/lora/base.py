@@ -25,7 +25,8 @@ class AdapterBase:
 
     architecture: str  # GGUF general.architecture
     shapes: Mapping[str, tuple[int, ...]]  # of every tensor in ggml order, by GGUF name
-    matrices: Mapping[str, TensorPlan]  # by module: model.layers.0.self_attn.q_proj; empty where no names are known
+    matrices: Mapping[str, TensorPlan]  # by module: model.layers.0.self_attn.q_proj
+    refusal: UnsupportedError | None = None  # why a PEFT adapter cannot be matched with it
 
     @property
     def is_tied(self) -> bool:
@@ -44,10 +45,20 @@ def base_of_checkpoint(checkpoint: Checkpoint) -> AdapterBase:
 
 def base_of_gguf(header: GGUFHeader) -> AdapterBase:
     """The base model in a GGUF file: of an architecture that we convert, with the names that its checkpoint had."""
-    architecture = header.architecture
     shapes = {tensor.name: tensor.shape for tensor in header.tensors}
+    try:
+        return AdapterBase(header.architecture, shapes, _matrices(header, shapes))
+    except UnsupportedError as error:
+        return AdapterBase(header.architecture, shapes, {}, error)
+
+
+def _matrices(header: GGUFHeader, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, TensorPlan]:
+    architecture = header.architecture
     if architecture not in _FAMILIES:
-        return AdapterBase(architecture, shapes, {})
+        raise UnsupportedError(
+            f"a PEFT adapter for a GGUF of the architecture {architecture[:40]!r} is not supported",
+            hint="convert it with llama.cpp's convert_lora_to_gguf.py and give the GGUF adapter",
+        )
     family: Family = import_module(f"edgellm_converters.arch.{architecture}").FAMILY
     permute = family.parts(Config({})).permute
     matrices = {}
@@ -58,7 +69,7 @@ def base_of_gguf(header: GGUFHeader) -> AdapterBase:
             if heads and shape[1] % (2 * heads):
                 raise UnsupportedError(f"{name} has {shape[1]} rows, which are no {heads} heads of pairs")
             matrices[module] = TensorPlan(name, shape, f"{module}.weight", heads)
-    return AdapterBase(architecture, shapes, matrices)
+    return matrices
 
 
 def _module(name: str) -> tuple[str, str]:

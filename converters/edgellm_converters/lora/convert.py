@@ -88,11 +88,8 @@ def fit_peft(adapter: PeftAdapter, base: AdapterBase, general: GeneralMetadata) 
 
 
 def _targets(adapter: PeftAdapter, base: AdapterBase) -> Sequence[tuple[LoraPair, TensorPlan]]:
-    if not base.matrices:
-        raise UnsupportedError(
-            f"a PEFT adapter for a GGUF of the architecture {base.architecture[:40]!r} is not supported",
-            hint="convert it with llama.cpp's convert_lora_to_gguf.py and give the GGUF adapter",
-        )
+    if base.refusal is not None:
+        raise base.refusal
     found, missing, wrong = [], [], []
     for pair in adapter.pairs:
         target = base.matrices.get(pair.module) or base.matrices.get(f"model.{pair.module}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edgellm.errors import NotFoundError, UsageError
+from edgellm.errors import IntegrityError, NotFoundError, UnsupportedError, UsageError
 from edgellm.files import os_errors
 from edgellm.formats.gguf_adapter import check_adapter, is_adapter
 from edgellm.formats.gguf_split import GGUFModel, read_model
@@ -17,7 +19,7 @@ from edgellm_converters.model_card import front_matter
 from edgellm_converters.pack.model_input import Sink
 from edgellm_converters.source_docs import SourceDocument, find_documents, license_ids
 
-__all__ = ["AdapterInput", "FittedFile", "open_adapter"]
+__all__ = ["AdapterInput", "FittedFile", "naming", "open_adapter"]
 
 
 class FittedFile(Protocol):
@@ -78,7 +80,7 @@ def open_adapter(name: str, path: Path) -> AdapterInput:
 
     Raises CheckpointError, ModelFileError, UnsupportedError, UsageError, NotFoundError, AccessError.
     """
-    with os_errors(f"read {path}"):
+    with naming(name), os_errors(f"read {path}"):
         if not path.exists():
             raise NotFoundError(
                 f"{path} does not exist",
@@ -88,9 +90,18 @@ def open_adapter(name: str, path: Path) -> AdapterInput:
             return _PeftInput(name, path)
         with path.open("rb") as file:
             magic = file.read(4)
-    if magic != b"GGUF":
-        raise UsageError(f"{path} is not an adapter", hint="give the folder that PEFT saved, or a GGUF adapter")
-    return _GGUFAdapter(name, path)
+        if magic != b"GGUF":
+            raise UsageError(f"{path} is not an adapter", hint="give the folder that PEFT saved, or a GGUF adapter")
+        return _GGUFAdapter(name, path)
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Let the messages of errors inside the block say which adapter they are about."""
+    try:
+        yield
+    except (IntegrityError, UnsupportedError, UsageError, NotFoundError) as error:
+        raise type(error)(f"adapter {name}: {error.message}", hint=error.hint) from error
 
 
 class _PeftInput:

@@ -13,6 +13,7 @@ from edgellm.bundle.contents import FileLayer
 from edgellm.bundle.plan import PlannedAdapter
 from edgellm.bundle.terms import license_note
 from edgellm.progress import CancelToken, Progress
+from edgellm_converters.pack.adapter_input import naming
 from edgellm_converters.pack.digests import SourceDigests
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ def fit_adapters(adapters: Sequence[AdapterInput], model: ModelInput) -> Fitted:
     if not adapters:
         return ()
     base = model.adapter_base()
-    return [(adapter, adapter.fit(base)) for adapter in sorted(adapters, key=lambda adapter: adapter.name)]
+    fitted = []
+    for adapter in sorted(adapters, key=lambda adapter: adapter.name):
+        with naming(adapter.name):
+            fitted.append((adapter, adapter.fit(base)))
+    return fitted
 
 
 def announce_adapters(fitted: Fitted, progress: Progress) -> None:
@@ -80,7 +85,7 @@ class PackedAdapters:
         digests: dict[str, dict[str, str]] = {}
         documents: list[FileLayer] = []
         for adapter, file in fitted:
-            with SourceDigests(adapter.files, cancel) as source:
+            with naming(adapter.name), SourceDigests(adapter.files, cancel) as source:
                 with writer.blob(file.size_bytes) as blob:
                     file.write(blob, threads=threads, progress=progress, cancel=cancel)
                 blobs[adapter.name] = blob.descriptor

@@ -61,15 +61,18 @@ def pack(
         _announce(model.facts, targets, progress)
         announce_adapters(fitted, progress)
         cancel.check()
-        model.prove_tokenizer(progress, cancel)
         writer = stack.enter_context(open_writer())
         recipes = list(dict.fromkeys(target.choice.recipe for target in targets))
+        taken = _take_finished(model, writer, recipes)
+        written = [recipe for recipe in recipes if recipe not in taken]
+        adapters_bytes = sum(file.size_bytes for _, file in fitted)
+        writer.require_space(adapters_bytes + sum(model.file_bytes(recipe) for recipe in written))
+        model.prove_tokenizer(progress, cancel)
         known = request.origin.digests if request.origin else {}
         unknown = [path for path in model.facts.files if path.name not in known]
         digests = stack.enter_context(SourceDigests(unknown, cancel))
         threads = request.threads or _usable_cores()
-        more_bytes = sum(file.size_bytes for _, file in fitted)
-        weights = _write_weights(model, writer, recipes, more_bytes, threads, progress, cancel)
+        weights = taken | _write_weights(model, writer, written, threads, progress, cancel)
         adapters = PackedAdapters.write(fitted, writer, threads, progress, cancel)
         _check_arrival(request, digests.result())
         smoke = _smoke_results(targets, weights, adapters, writer, smoke_test, progress, cancel)
@@ -184,32 +187,31 @@ def _names(request: PackRequest, targets: Sequence[Target]) -> list[BundleName]:
     return names
 
 
-def _write_weights(
-    model: ModelInput,
-    writer: BundleWriter,
-    recipes: list[str],
-    more_bytes: int,
-    threads: int,
-    progress: Progress,
-    cancel: CancelToken,
-) -> dict[str, Descriptor]:
-    """One model file for each recipe, all from one pass over the source; one that is finished is taken as it is.
-
-    ``more_bytes`` will be written afterwards.
-    """
+def _take_finished(model: ModelInput, writer: BundleWriter, recipes: list[str]) -> dict[str, Descriptor]:
+    """The model files that need not be written, because the source has them as they will be."""
     taken = {}
     for recipe in recipes:
         finished = model.finished(recipe)
         if finished is not None:
             taken[recipe] = writer.take_file(*finished)
-    recipes = [recipe for recipe in recipes if recipe not in taken]
-    writer.require_space(more_bytes + sum(model.file_bytes(recipe) for recipe in recipes))
+    return taken
+
+
+def _write_weights(
+    model: ModelInput,
+    writer: BundleWriter,
+    recipes: list[str],
+    threads: int,
+    progress: Progress,
+    cancel: CancelToken,
+) -> dict[str, Descriptor]:
+    """One model file for each recipe, all from one pass over the source."""
     if not recipes:
-        return taken
+        return {}
     with contextlib.ExitStack() as stack:
         blobs = {recipe: stack.enter_context(writer.blob(model.file_bytes(recipe))) for recipe in recipes}
         model.write(blobs, threads=threads, progress=progress, cancel=cancel)
-    return taken | {recipe: blob.descriptor for recipe, blob in blobs.items()}
+    return {recipe: blob.descriptor for recipe, blob in blobs.items()}
 
 
 def _usable_cores() -> int:

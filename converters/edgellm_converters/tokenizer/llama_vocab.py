@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgellm.errors import BackendError, UnsupportedError
+from edgellm.pip import REBUILD_LLAMA, pip_install
 
 __all__ = ["LlamaVocab"]
 
@@ -28,7 +29,7 @@ class LlamaVocab:
         except (ImportError, OSError, RuntimeError) as error:
             raise BackendError(
                 f"llama.cpp's library cannot be loaded: {error}",
-                hint="build it for this machine: pip install --force-reinstall --no-cache-dir llama-cpp-python",
+                hint=f"build it for this machine: {pip_install(REBUILD_LLAMA)}",
             ) from error
         self._library: Any = library
         self._log: list[str] = []

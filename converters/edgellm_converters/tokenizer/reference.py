@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgellm.errors import CheckpointError, UnsupportedError
+from edgellm.pip import PACK_EXTRA, pip_install
 
 __all__ = ["Reference", "open_reference"]
-
-_HINT = "pip install 'edgellm[pack]'"
 
 
 class Reference(Protocol):
@@ -41,7 +40,7 @@ class _Tokenizers:
             import tokenizers
         except ImportError as error:
             raise UnsupportedError(
-                "packing needs the `tokenizers` library, which is not installed", hint=_HINT
+                "packing needs the `tokenizers` library, which is not installed", hint=pip_install(PACK_EXTRA)
             ) from error
         try:
             self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(path))
@@ -69,7 +68,7 @@ class _SentencePiece:
             import sentencepiece
         except ImportError as error:
             raise UnsupportedError(
-                "packing needs the `sentencepiece` library, which is not installed", hint=_HINT
+                "packing needs the `sentencepiece` library, which is not installed", hint=pip_install(PACK_EXTRA)
             ) from error
         self._processor: Any = sentencepiece.SentencePieceProcessor()
         try:

@@ -36,7 +36,7 @@ class PrefixIndex:
         self._refresh()
         return list(self._known.values())
 
-    def best(self, tokens: bytes, key: PrefixKey, scope: str, longer_than: int) -> PrefixMatch | None:
+    def best(self, tokens: bytes, key: PrefixKey, scope: str, longer_than: int, whole: bool) -> PrefixMatch | None:
         """The prefix that ``tokens`` share most of, when that is more than ``longer_than`` tokens; else None.
 
         Among equals the shortest: it is the fastest to read.
@@ -46,7 +46,7 @@ class PrefixIndex:
             if prefix.key.adapters != key.adapters or (prefix.kind != "system" and prefix.scope != scope):
                 continue
             length = prefix.shared_with(tokens)
-            if length <= longer_than:
+            if length <= longer_than or (whole and length < prefix.n_tokens):
                 continue
             if best is None or (length, -prefix.n_tokens) > (best.length, -best.prefix.n_tokens):
                 best = PrefixMatch(prefix, length)

@@ -66,15 +66,17 @@ class PrefixStore:
         scope: str = "",
         adapters: Sequence[AdapterKey] = (),
         longer_than: int = 0,
+        whole: bool = False,
     ) -> PrefixMatch | None:
         """The saved prefix that shares the most tokens with ``tokens``, when these are more than ``longer_than``.
 
         Baked system prompts are for every scope, conversations for their own. Costs microseconds: only when the folder
-        has changed, the ends of new files are read.
+        has changed, the ends of new files are read. ``whole``: only prefixes that ``tokens`` begin with entirely, for
+        models whose cache cannot be cut.
         """
         with self._guard:
             key = self._key.with_adapters(adapters)
-            return self._index.best(token_bytes(tokens), key, scope_digest(scope), longer_than)
+            return self._index.best(token_bytes(tokens), key, scope_digest(scope), longer_than, whole)
 
     def open(self, prefix: StoredPrefix) -> OpenPrefix | None:
         """Read the state of ``prefix`` and compare its digest; None when it is gone or damaged (then it is removed).

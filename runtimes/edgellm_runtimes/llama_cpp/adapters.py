@@ -66,11 +66,11 @@ class LlamaAdapters:
                 known = (
                     f"it has {', '.join(self.names)}" if self.names else "it has none: edgellm pack --adapter NAME=PATH"
                 )
-                raise NotFoundError(f"this model has no adapter {use.name[:80]!a}", hint=known)
+                raise NotFoundError(f"this model has no adapter {use.name[:80]!r}", hint=known)
             if use.name in scales:
-                raise UsageError(f"the adapter {use.name!a} is asked for twice")
+                raise UsageError(f"the adapter {use.name!r} is asked for twice")
             if not math.isfinite(use.scale):
-                raise UsageError(f"the scale of the adapter {use.name!a} is {use.scale}")
+                raise UsageError(f"the scale of the adapter {use.name!r} is {use.scale}")
             scales[use.name] = use.scale
         return {name: scales[name] for name in sorted(scales) if scales[name] != 0}
 
@@ -83,7 +83,7 @@ class LlamaAdapters:
             handle = self._lib.llama_adapter_lora_init(self._model, os.fsencode(path))
             if not handle:
                 raise ModelFileError(
-                    f"the adapter {name!a} ({path}) cannot be loaded: {log_since(mark) or 'no reason given'}",
+                    f"the adapter {name!r} ({path}) cannot be loaded: {log_since(mark) or 'no reason given'}",
                     hint="check the bundle with `edgellm verify`, or pack the adapter again",
                 )
             self._loaded[name] = handle

@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from edgellm.errors import BackendError
+from edgellm.pip import REBUILD_LLAMA, pip_install
 from edgellm_runtimes.llama_cpp.amx import leave_out_amx
 
 __all__ = ["explain_aborts", "library", "log_position", "log_since"]
@@ -106,9 +107,7 @@ def _import_low_level() -> Any:
         if "llama_cpp" not in sys.modules:
             spec = importlib.util.find_spec("llama_cpp")
             if spec is None or spec.submodule_search_locations is None:
-                raise BackendError(
-                    "llama-cpp-python is not installed", hint="install edgellm again: pip install edgellm"
-                )
+                raise BackendError("llama-cpp-python is not installed", hint=pip_install("llama-cpp-python"))
             stand_in = types.ModuleType("llama_cpp")
             stand_in.__path__ = list(spec.submodule_search_locations)
             stand_in.__spec__ = spec
@@ -117,7 +116,7 @@ def _import_low_level() -> Any:
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise BackendError(
             f"llama.cpp's library cannot be loaded: {error}",
-            hint="build it for this machine: pip install --force-reinstall --no-cache-dir llama-cpp-python",
+            hint=f"build it for this machine: {pip_install(REBUILD_LLAMA)}",
         ) from error
     finally:
         if stand_in is not None and sys.modules.get("llama_cpp") is stand_in:

@@ -16,7 +16,15 @@ from edgellm_runtimes.llama_cpp.library import log_position, log_since
 if TYPE_CHECKING:
     from edgellm_runtimes._native import AbortFlag, GraphStop
 
-__all__ = ["KV_TYPES", "check_settings", "create_context", "hidden_rows", "load_model", "logits_rows"]
+__all__ = [
+    "KV_TYPES",
+    "check_settings",
+    "create_context",
+    "hidden_rows",
+    "load_model",
+    "logits_rows",
+    "pool_tokens",
+]
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30, "iq4_nl": 20}
 
@@ -42,8 +50,8 @@ def check_settings(settings: BackendSettings) -> None:
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise UsageError(f"{name} is {value}; it must be {low} to {high}")
-    if settings.context * settings.sequences > _LARGEST_CONTEXT:
-        raise UsageError(f"context x sequences is {settings.context * settings.sequences}, beyond {_LARGEST_CONTEXT}")
+    if pool_tokens(settings) > _LARGEST_CONTEXT:
+        raise UsageError(f"context x sequences is {pool_tokens(settings)}, beyond {_LARGEST_CONTEXT}")
     for name, kv_type in (("kv_type_k", settings.kv_type_k), ("kv_type_v", settings.kv_type_v)):
         if kv_type not in KV_TYPES:
             raise UsageError(f"{name} is {kv_type!r}; it must be one of {', '.join(KV_TYPES)}")
@@ -67,6 +75,11 @@ def hidden_rows(settings: BackendSettings, n_vocab: int) -> int:
     """
     rows = _EMBEDDING_LOGITS_BYTES // (4 * n_vocab)
     return min(settings.batch, max(logits_rows(settings), rows - rows % _ROWS_STEP))
+
+
+def pool_tokens(settings: BackendSettings) -> int:
+    """Positions of all sequences together."""
+    return settings.context * (settings.sequences + (0 if settings.shared_cells else settings.spare_sequences))
 
 
 def load_model(lib: Any, path: Path, settings: BackendSettings, progress: Progress, cancel: CancelToken) -> Any:
@@ -130,7 +143,7 @@ def create_context(
 
     ``n_hidden`` is ``hidden_rows``. Raises BackendError.
     """
-    n_pool = settings.context * settings.sequences
+    n_pool = pool_tokens(settings)
     n_batch = min(settings.batch, n_pool)
     n_outputs = max(logits_rows(settings), n_hidden)
     params = lib.llama_context_default_params()
@@ -148,7 +161,7 @@ def create_context(
         lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
     params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # its pooling forgets all but the last part of a text
-    params.kv_unified = True  # one pool: a prefix is shared between sequences without a copy
+    params.kv_unified = settings.shared_cells
     params.swa_full = False
     params.no_perf = True
     params.abort_callback = ctypes.cast(abort_flag.callback, lib.ggml_abort_callback)

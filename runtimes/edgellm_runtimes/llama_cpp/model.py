@@ -91,12 +91,14 @@ class LlamaBackend:
             n_sequences=settings.sequences + settings.spare_sequences,
             n_context=settings.context,
             n_pool=int(lib.llama_n_ctx(self._context)),
+            shared_cells=settings.shared_cells,
             n_vocab=self.vocabulary.n_tokens,
         )
         self.state_traits: Mapping[str, str] = state_traits(lib, self._model, settings, self.limits.n_pool)
         self._memory = lib.llama_get_memory(self._context)
         self._window = int(lib.llama_model_n_swa(self._model))
         self._lengths = [0] * self.limits.n_sequences
+        self._copied: set[int] = set()  # targets and sources of copies that llama.cpp makes with the next decode
         self._batch = BatchArrays(lib, self.limits.n_batch)
         self._rows: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._rows_address = 0
@@ -134,6 +136,7 @@ class LlamaBackend:
         self._check_ids(n_tokens)
         mark = log_position()
         status = self._lib.llama_decode(context, self._batch.struct)
+        self._copied.clear()
         if status != 0:
             self._read_lengths(slices)
             if status == _NO_SLOT:
@@ -199,7 +202,7 @@ class LlamaBackend:
         return self._lengths[sequence]
 
     def copy_sequence(self, source: int, target: int, length: int | None = None) -> bool:
-        """Make ``target`` begin as ``source`` does; no data moves in the unified cache."""
+        """Make ``target`` begin as ``source`` does; no data moves where cells are shared."""
         self._check_sequence(source)
         if source == target:
             raise BackendError(f"sequence {source} cannot be copied onto itself")
@@ -211,6 +214,8 @@ class LlamaBackend:
         if wanted == 0:
             return True
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        if not self.limits.shared_cells:
+            self._copied |= {source, target}
         self._lengths[target] = whole
         if not self.truncate_sequence(target, wanted):
             self.drop_sequence(target)
@@ -274,9 +279,12 @@ class LlamaBackend:
         the restore would write what follows the prefix to the disk: bytes for nothing, and another user's words.
         """
         context = self._open_context()
+        self._check_copied(sequence)
         if self._saved_length(sequence, length) == self._lengths[sequence]:
             write_state(self._lib, context, sequence, path)
             return True
+        if not self.limits.shared_cells:
+            return False
         spare = next((other for other, tokens in enumerate(self._lengths) if tokens == 0), None)
         if spare is None:
             raise CacheFullError("saving a part of a sequence needs a free one, and all are in use")
@@ -291,6 +299,7 @@ class LlamaBackend:
     def restore_sequence(self, sequence: int, path: Path, length: int) -> None:
         """Make ``sequence`` hold the ``length`` tokens whose state ``path`` holds; see ``backend.Backend``."""
         context = self._open_context()
+        self._check_copied(sequence)
         self.drop_sequence(sequence)
         if not 0 < length <= self.limits.n_context:
             raise BackendError(f"a state of {length} tokens: 1 to {self.limits.n_context} fit into a sequence")
@@ -303,6 +312,12 @@ class LlamaBackend:
             self.drop_sequence(sequence)
             raise
         self._lengths[sequence] = length
+
+    def _check_copied(self, sequence: int) -> None:
+        """A copy that is still to be made would write over what is restored, and what is saved would miss it."""
+        self._check_sequence(sequence)
+        if sequence in self._copied:
+            raise BackendError(f"sequence {sequence} is copied with the next decode; its state cannot be moved now")
 
     def _saved_length(self, sequence: int, length: int | None) -> int:
         self._check_sequence(sequence)

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgellm.errors import EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError
 from edgellm_runtimes.kv_store import AdapterKey, PrefixKind, PrefixStore
-from edgellm_runtimes.kv_store.entry import StoredPrefix
+from edgellm_runtimes.kv_store.entry import PrefixMatch, StoredPrefix
 from edgellm_runtimes.scheduler.slots import CacheKey, Slots
 
 __all__ = ["DiskPrefixes"]
@@ -28,18 +28,18 @@ class DiskPrefixes:
         self._store = store
         self._digests = adapter_digests
 
-    def restore(self, key: CacheKey, tokens: Sequence[int], sequence: int, held: int) -> int:
-        """Bring ``sequence``, which holds the first ``held`` of ``tokens``, further along. Returns what it holds then;
-        never all tokens."""
+    def find(self, key: CacheKey, tokens: Sequence[int], held: int) -> PrefixMatch | None:
+        """What brings a prompt further than the ``held`` tokens that memory has of it; never all its tokens."""
         adapters = self._adapters(key)
         if adapters is None or len(tokens) - 1 < held + _WORTH_READING:
-            return held
-        match = self._store.find(
-            tokens[:-1], scope=key.scope or "", adapters=adapters, longer_than=held + _WORTH_READING - 1
-        )
-        if match is None or not self._read(match.prefix, sequence):
-            return self._backend.sequence_length(sequence)
-        if self._backend.truncate_sequence(sequence, match.length):
+            return None
+        longer = held + _WORTH_READING - 1
+        return self._store.find(tokens[:-1], scope=key.scope or "", adapters=adapters, longer_than=longer)
+
+    def restore(self, match: PrefixMatch, sequence: int) -> int:
+        """Read ``match`` into ``sequence``, which is empty. Returns how many tokens it holds then: none where the file
+        or the cache will not have it."""
+        if self._read(match.prefix, sequence) and self._backend.truncate_sequence(sequence, match.length):
             return match.length
         self._backend.drop_sequence(sequence)
         return 0
@@ -63,7 +63,7 @@ class DiskPrefixes:
         self._store.flush()
 
     def _read(self, prefix: StoredPrefix, sequence: int) -> bool:
-        """Read the state; False, with ``sequence`` as it was or empty, when that does not work."""
+        """Read the state; False when that does not work."""
         opened = self._store.open(prefix)
         if opened is None:
             return False

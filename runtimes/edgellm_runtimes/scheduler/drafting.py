@@ -27,11 +27,8 @@ class Lookup:
         for length in range(_LONGEST_KEY, _SHORTEST_KEY - 1, -1):
             found = self._ends.get(tuple(tokens[max(0, end - length) : end]))
             if found is not None:
-                proposed = list(tokens[found : found + most])
-                while 0 < len(proposed) < most and found + len(proposed) >= end:
-                    proposed += proposed[: most - len(proposed)]  # the text repeats itself up to its end
-                    break
-                return proposed
+                period = end - found  # a text that repeats itself up to its end goes on so
+                return [tokens[found + i % period] for i in range(most)]
         return []
 
     def clear(self) -> None:

@@ -6,8 +6,10 @@ the answers could not: two steps cost less than that matrix for every token of a
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
@@ -16,8 +18,13 @@ from edgellm_runtimes.generation import AdapterUse
 from edgellm_runtimes.scheduler.running import RunningAnswers
 from edgellm_runtimes.scheduler.slots import Slots
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
+from edgellm_runtimes.scheduler.step_costs import PromptPace
 from edgellm_runtimes.scheduler.stepper import Stepper
 from edgellm_runtimes.scheduler.texts import LiveText, LiveTexts, TextShare, plan_texts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["Embedder"]
 
@@ -45,7 +52,7 @@ class Embedder:
         self._slots = slots
         self._statistics = statistics
         self._stepper = stepper
-        self._prompt_tokens = prompt_tokens
+        self._pace = PromptPace(min(prompt_tokens, backend.limits.n_hidden))
         self._requests: deque[LiveTexts] = deque()  # the first one chooses first in the next step
         self._n_begun = 0
         self._begun_tokens = 0
@@ -98,7 +105,7 @@ class Embedder:
         first, self._is_full = self._requests[0], False
         most = self._backend.limits.n_hidden
         if self._running.answers:
-            most = min(most, self._prompt_tokens)
+            most = min(most, self._pace.tokens)
         for key in dict.fromkeys(live.key for live in self._requests):
             alike = [live for live in self._requests if live.key == key]
             shares = plan_texts(alike, most, self._begin)
@@ -140,12 +147,19 @@ class Embedder:
         return True
 
     def _compute(self, shares: Sequence[TextShare]) -> bool:
-        slices, tokens = [], dict[int, int]()
+        slices, tokens = list[TokenSlice](), dict[int, int]()
         for text, n_tokens in shares:
             slices.append(TokenSlice(text.sequence, text.tokens[text.computed : text.computed + n_tokens]))
             tokens[text.request.id] = tokens.get(text.request.id, 0) + n_tokens
+
+        def call() -> npt.NDArray[np.float32]:
+            begun = time.monotonic()
+            rows = self._backend.hidden_states(slices)
+            self._pace.learn(len(rows), time.monotonic() - begun)
+            return rows
+
         try:
-            rows = self._stepper.compute(tokens, lambda: self._backend.hidden_states(slices), self._slots.make_room)
+            rows = self._stepper.compute(tokens, call, self._slots.make_room)
         except CacheFullError:
             return self._make_room(shares[0].text)
         except DecodeAbortedError:

@@ -112,12 +112,24 @@ class RunningAnswers:
         if leader is not None and common >= self._slots.matched(answer.key, answer.tokens) + _WORTH_WAITING:
             answer.follows = leader
             return
-        answer.sequence, answer.computed = self._slots.take(answer.key, answer.tokens)
-        answer.shared = answer.computed
-        if self._disk is not None:
-            answer.computed = self._disk.restore(answer.key, answer.tokens, answer.sequence, answer.computed)
+        if not self._restore(answer):
+            answer.sequence, answer.computed = self._slots.take(answer.key, answer.tokens)
+            answer.shared = answer.computed
         answer.reused = answer.computed
         self._statistics.reused_tokens += answer.computed
+
+    def _restore(self, answer: LiveAnswer) -> bool:
+        """Begin with what is on disk, where that is more than memory holds; False where nothing came of it."""
+        if self._disk is None:
+            return False
+        found = self._disk.find(answer.key, answer.tokens, self._slots.matched(answer.key, answer.tokens))
+        if found is None:
+            return False
+        answer.sequence = self._slots.take_empty()
+        answer.computed = self._disk.restore(found, answer.sequence)
+        if answer.computed == 0:
+            self._slots.drop(answer.sequence)
+        return answer.computed > 0
 
     def _leader(self, answer: LiveAnswer) -> tuple[LiveAnswer | None, int]:
         """The running answer with the longest common prefix, and its length; the prompt's last token does not count."""

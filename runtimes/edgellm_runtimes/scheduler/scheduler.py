@@ -44,8 +44,9 @@ class Scheduler:
     """Owner of the decode thread. ``submit``, ``cancel`` and ``statistics`` may be called from any thread.
 
     ``deliver`` is called on the decode thread, at most once in a step, with what all requests got in it.
-    ``prompt_tokens`` is how many tokens of prompts a step computes beside answers that generate, ``idle_tokens`` how
-    many are kept in the cache for requests that may come. With ``save_chats`` requests may have theirs kept on disk.
+    ``prompt_tokens`` is how many tokens of prompts a step has at most beside answers that generate, ``idle_tokens`` how
+    many tokens are kept in the cache for requests that may come. With ``save_chats`` requests may have theirs kept on
+    disk.
     ``baked`` is a prefix that is computed before anything else, or read from ``store``, and kept for all requests.
     """
 
@@ -65,7 +66,7 @@ class Scheduler:
     ) -> None:
         limits = backend.limits
         if idle_tokens is None:
-            idle_tokens = max(limits.n_context, limits.n_pool // 4)
+            idle_tokens = max(limits.n_context, limits.n_pool // 4) if limits.shared_cells else limits.n_pool
         self._backend = backend
         self._deliver = deliver
         self._inbox = Inbox(queue_limit)
@@ -186,8 +187,9 @@ class Scheduler:
         key, tokens = CacheKey(None), self._baked
         try:
             sequence, computed = self._slots.take_empty(), 0
-            if self._disk is not None:
-                computed = self._disk.restore(key, [*tokens, 0], sequence, 0)
+            found = self._disk.find(key, [*tokens, 0], 0) if self._disk is not None else None
+            if self._disk is not None and found is not None:
+                computed = self._disk.restore(found, sequence)
             is_new = computed < len(tokens)
             while computed < len(tokens):
                 if self._inbox.is_closing:

@@ -27,7 +27,8 @@ def public_key(key: CacheKey) -> CacheKey:
 class Slots:
     """Hands out sequences, with as much of a prefix in them as is there already.
 
-    At most ``idle_tokens`` tokens are kept for requests that may come: every token in the cache slows each step a bit.
+    At most ``idle_tokens`` tokens are kept for requests that may come: where sequences share cells, every token in the
+    cache slows each step a bit.
     """
 
     def __init__(self, backend: Backend, idle_tokens: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["StepCosts"]
+__all__ = ["PromptPace", "StepCosts"]
 
 _WIDEST = 64  # tokens; wider steps are prompts
 _LEAST_WEIGHT = 0.1  # of a new time in the running one
 _OUTLIER = 4.0  # times the known cost: something else ran
+_LONGEST_WAIT_S = 0.4  # of answers that are being written, for a part of somebody's prompt
+_FEWEST_TOKENS = 32  # of a prompt in a step: below, the weights are read too often for too little
 
 
 class StepCosts:
@@ -40,3 +42,25 @@ class StepCosts:
             return None
         share = (n_tokens - lower) / (upper - lower)
         return self._seconds[lower] + share * (self._seconds[upper] - self._seconds[lower])
+
+
+class PromptPace:
+    """How many tokens of prompts a step may hold, so that answers beside them wait no longer than 0.4 s for a token."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seconds_per_token: float | None = None
+
+    def learn(self, n_tokens: int, seconds: float) -> None:
+        """A step with parts of prompts, of ``n_tokens`` in all, took ``seconds``."""
+        if n_tokens < _FEWEST_TOKENS:
+            return
+        each, known = seconds / n_tokens, self._seconds_per_token
+        self._seconds_per_token = each if known is None else known + 0.3 * (min(each, _OUTLIER * known) - known)
+
+    @property
+    def tokens(self) -> int:
+        """For the next step; until one was made, a quarter of the most."""
+        if self._seconds_per_token is None:
+            return max(1, self._most // 4)
+        return min(self._most, max(_FEWEST_TOKENS, int(_LONGEST_WAIT_S / self._seconds_per_token)))

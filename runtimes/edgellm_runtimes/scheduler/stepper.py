@@ -17,7 +17,7 @@ from edgellm_runtimes.scheduler.running import RunningAnswers
 from edgellm_runtimes.scheduler.selection import TokenChooser
 from edgellm_runtimes.scheduler.slots import Slots
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
-from edgellm_runtimes.scheduler.step_costs import StepCosts
+from edgellm_runtimes.scheduler.step_costs import PromptPace, StepCosts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +33,8 @@ _WORTH_ABORTING = 0.5  # share of a step that is for requests nobody waits for a
 class Stepper:
     """Computes steps of ``running``. ``turn`` is entered around each decode; ``is_closing`` keeps one from beginning.
 
-    ``prompt_tokens`` is how many tokens of prompts a step has beside answers that generate. ``give_way`` is asked for
-    room in the cache when no prefix is left there; it returns False when there is none.
+    ``prompt_tokens`` is how many tokens of prompts a step has at most beside answers that generate. ``give_way`` is
+    asked for room in the cache when no prefix is left there; it returns False when there is none.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Stepper:
         self._statistics = statistics
         self._lease = turn
         self._is_closing = is_closing
-        self._prompt_tokens = prompt_tokens
+        self._pace = PromptPace(prompt_tokens)
         self._chooser = TokenChooser(backend.vocabulary, backend.limits.n_vocab)
         self._costs = StepCosts()
         self._can_speculate = True
@@ -99,7 +99,7 @@ class Stepper:
         for answer in ready:
             if answer.computed + answer.pending > self._backend.limits.n_context:
                 self._shift(answer)
-        shares = plan_step(ready, self._backend.limits.n_batch, self._prompt_tokens)
+        shares = plan_step(ready, self._backend.limits.n_batch, self._pace.tokens)
         if self._can_speculate and all(share.answer.is_generating for share in shares):
             return self._with_drafts(shares)
         return shares
@@ -130,6 +130,8 @@ class Stepper:
             answer.computed = answer.shared = 0
         del answer.tokens[keep : keep + drop]
         answer.dropped += drop
+        if answer.speculation is not None:
+            answer.speculation.lookup.clear()
 
     def _compute(self, shares: Sequence[Share]) -> None:
         slices = [
@@ -166,7 +168,7 @@ class Stepper:
         def decode() -> npt.NDArray[np.float32]:
             begun = time.monotonic()
             rows = backend.decode(slices)
-            self._costs.learn(sum(len(slice_.tokens) for slice_ in slices), time.monotonic() - begun)
+            self._learn(shares, sum(len(slice_.tokens) for slice_ in slices), time.monotonic() - begun)
             return rows
 
         try:
@@ -197,6 +199,12 @@ class Stepper:
         finally:
             self._step_requests = {}
             self._statistics.compute_s += time.monotonic() - started
+
+    def _learn(self, shares: Sequence[Share], n_tokens: int, seconds: float) -> None:
+        if all(share.answer.is_generating for share in shares):
+            self._costs.learn(n_tokens, seconds)
+        else:
+            self._pace.learn(n_tokens, seconds)
 
     def _choose(self, shares: Sequence[Share], first: Sequence[int], rows: npt.NDArray[np.float32]) -> None:
         """A token for each answer, and further ones as long as they are those of its draft. ``first`` are the rows that

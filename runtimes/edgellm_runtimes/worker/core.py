@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgellm.errors import BackendError, BusyError, EdgeLLMError
+from edgellm.errors import BackendError, BusyError, EdgeLLMError, Interrupted
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.core import Deliver
 from edgellm_runtimes.embedding import EmbedRequest
@@ -30,7 +29,7 @@ class WorkerCore:
     """See ``core.Core``. Made by ``load``."""
 
     def __init__(self, request: LoadRequest, deliver: Deliver, policy: RestartPolicy | None) -> None:
-        self._request = msgspec.structs.replace(request, model_path=Path(request.model_path).absolute())
+        self._request = _from_anywhere(request)
         self._name = request.name or request.model_path.name
         self._deliver = deliver
         self._clock = RestartClock(policy or RestartPolicy())
@@ -85,7 +84,10 @@ class WorkerCore:
                     f"{self._last_error}; it starts again in {wait_s:.1f} s at the earliest",
                     hint=f"try again in {wait_s:.1f} s",
                 )
-            self._start_worker(None, self._stop_starting)
+            try:
+                self._start_worker(None, self._stop_starting)
+            except Interrupted:
+                raise BackendError("the model was closed") from None
 
     def start(self, request: Request | EmbedRequest) -> None:
         """Begin a request."""
@@ -165,3 +167,15 @@ class WorkerCore:
     def _died(self, error: BackendError) -> None:
         self._last_error = error
         self._clock.died(time.monotonic())
+
+
+def _from_anywhere(request: LoadRequest) -> LoadRequest:
+    """``request`` for a worker that may start when the working folder is another."""
+    folder = request.prefix_folder
+    return msgspec.structs.replace(
+        request,
+        model_path=request.model_path.absolute(),
+        adapters={name: path.absolute() for name, path in request.adapters.items()},
+        adapter_digests=dict(request.adapter_digests),
+        prefix_folder=None if folder is None else folder.absolute(),
+    )

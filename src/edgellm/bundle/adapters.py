@@ -23,7 +23,7 @@ def parse_adapter_name(text: str) -> str:
     """Read a name as given to --adapter; capitals are folded. Raises UsageError."""
     folded = text.strip().lower()
     if not is_adapter_name(folded):
-        shown = ascii(text if len(text) <= 80 else f"{text[:77]}...")
+        shown = repr(text if len(text) <= 80 else f"{text[:77]}...")
         better = re.sub(r"[^a-z0-9._-]+", "-", folded)[:_NAME_LIMIT].strip("._-") or "my-adapter"
         raise UsageError(
             f"{shown} is not the name of an adapter",

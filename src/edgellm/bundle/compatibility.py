@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from edgellm.errors import BundleError, UnsupportedError
+from edgellm.pip import pip_install
 from edgellm.version import __version__
 
 __all__ = ["require_version", "version_key"]
@@ -16,7 +17,7 @@ def version_key(text: str, what: str) -> tuple[int, int, int]:
     """``0.1`` as (0, 1, 0), to be compared. A pre-release counts as its release. Raises BundleError."""
     match = _VERSION.fullmatch(text)
     if match is None:
-        raise BundleError(f"{what} names {text[:40]!a} as a version of edgellm")
+        raise BundleError(f"{what} names {text[:40]!r} as a version of edgellm")
     major, minor, patch = (int(part or 0) for part in match.groups())
     return major, minor, patch
 
@@ -29,4 +30,6 @@ def require_version(what: str, *, format_version: int, known: int, minimum: str,
         reason = f"has format {format_version} (known here: {known}) and needs edgellm >= {minimum or 'its writer'}"
     else:
         return
-    raise UnsupportedError(f"{what} {reason}; this is edgellm {running}", hint="upgrade: pip install --upgrade edgellm")
+    raise UnsupportedError(
+        f"{what} {reason}; this is edgellm {running}", hint=f"upgrade: {pip_install('--upgrade edgellm')}"
+    )

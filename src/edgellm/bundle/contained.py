@@ -19,7 +19,7 @@ def read_single_bundle(layout: Layout) -> tuple[Descriptor, Bundle]:
     """The only bundle of a layout, folder or tar. Raises BundleError for none and for blobs that nothing lists."""
     entries = _entries(layout)
     if len({entry.digest for entry in entries}) > 1:
-        names = ", ".join(ascii(entry_label(entry)) for entry in entries[:20])
+        names = ", ".join(repr(entry_label(entry)) for entry in entries[:20])
         raise UnsupportedError(f"{layout.where} holds {len(entries)} bundles ({names}); one is expected")
     _refuse_unlisted(layout, entries)
     return entries[0], read_bundle(layout, entries[0])
@@ -65,9 +65,9 @@ def bundle_name(entry: Descriptor, bundle: Bundle, where: str) -> BundleName:
     try:
         reference = parse_reference(f"{name}:{tag}")
     except UsageError as error:
-        raise BundleError(f"{where} calls a bundle {f'{name}:{tag}'[:120]!a}, which is no name") from error
+        raise BundleError(f"{where} calls a bundle {f'{name}:{tag}'[:120]!r}, which is no name") from error
     if reference.tag is None or reference.digest or reference.previous:
-        raise BundleError(f"{where} calls a bundle {f'{name}:{tag}'[:120]!a}, which is no name")
+        raise BundleError(f"{where} calls a bundle {f'{name}:{tag}'[:120]!r}, which is no name")
     return BundleName(reference.name, reference.tag)
 
 

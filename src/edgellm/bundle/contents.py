@@ -94,5 +94,5 @@ def created_at(environ: Mapping[str, str] = os.environ) -> str:
     try:
         moment = datetime.datetime.fromtimestamp(int(text), datetime.UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!a}", hint="it is a count of seconds since 1970") from error
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!r}", hint="it is a count of seconds since 1970") from error
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

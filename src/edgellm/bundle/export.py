@@ -78,7 +78,8 @@ def export_file(
     what = f"write {target}"
     archive = PartialFile(target, what)
     try:
-        require_free_space(archive.target.parent, _archive_bytes(bundles), str(target))
+        elsewhere = "give a place on another disk"
+        require_free_space(archive.target.parent, _archive_bytes(bundles), str(target), elsewhere=elsewhere)
         stream = _ArchiveStream(archive.fd, what, durable=True)
         size_bytes = stream.write(bundles, progress or SilentProgress(), cancel or CancelToken())
         archive.publish()

@@ -86,7 +86,7 @@ class FolderLayout:
         with os_errors(f"read {self.blobs}"), os.scandir(self.blobs) as entries:
             for entry in entries:
                 if not _HEX.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
-                    raise BundleError(f"{self.blobs} has the entry {entry.name[:80]!a}, which is no blob")
+                    raise BundleError(f"{self.blobs} has the entry {entry.name[:80]!r}, which is no blob")
                 found.add(f"sha256:{entry.name}")
         return found
 

@@ -39,11 +39,17 @@ def named_entry(manifest: Descriptor, name: BundleName) -> Descriptor:
 
 
 class FolderWriter(BundleWriter):
-    """Writes each blob to a file in ``staging/blobs/sha256``; several blobs may be open at once."""
+    """Writes each blob to a file in ``staging/blobs/sha256``; several blobs may be open at once.
 
-    def __init__(self, staging: StagingFolder, destination: str) -> None:
+    ``destination`` and ``place`` name in messages what is written and the folder on whose disk it lies; ``elsewhere``
+    says how to choose another.
+    """
+
+    def __init__(self, staging: StagingFolder, destination: str, place: Path, elsewhere: str) -> None:
         self._staging = staging
         self._destination = destination
+        self._place = place
+        self._elsewhere = elsewhere
         self._blobs = staging.path / "blobs" / "sha256"
         self._serial = 0
         try:
@@ -57,7 +63,7 @@ class FolderWriter(BundleWriter):
     def blob(self, expected_bytes: int | None = None) -> Iterator[BlobWriter]:
         """See BundleWriter."""
         if expected_bytes is not None:
-            require_free_space(self._staging.path, expected_bytes, self._destination)
+            self.require_space(expected_bytes)
         self._serial += 1
         temporary = self._staging.path / f"partial-{self._serial}"
         what = f"write {self._destination}"
@@ -97,7 +103,7 @@ class FolderWriter(BundleWriter):
 
     def require_space(self, needed_bytes: int) -> None:
         """See BundleWriter."""
-        require_free_space(self._staging.path, needed_bytes, self._destination)
+        require_free_space(self._place, needed_bytes, self._destination, elsewhere=self._elsewhere)
 
     @contextmanager
     def readable(self, blob: Descriptor) -> Iterator[Path]:
@@ -120,7 +126,8 @@ class LayoutWriter(FolderWriter):
         self._refuse_existing()
         prefix = f".{self._folder.name}.partial-"
         remove_dead_staging(self._folder.parent, prefix)
-        super().__init__(StagingFolder(self._folder.parent, prefix), str(folder))
+        parent = self._folder.parent
+        super().__init__(StagingFolder(parent, prefix), str(folder), parent, "give a place on another disk")
 
     def _refuse_existing(self) -> None:
         with os_errors(f"write {self._folder}"):
@@ -129,7 +136,7 @@ class LayoutWriter(FolderWriter):
             ):
                 raise UsageError(
                     f"{self._folder} exists already and is not an empty folder",
-                    hint="remove it first, or give --output another place",
+                    hint="remove it first, or give another place",
                 )
 
     def publish(self, bundles: Sequence[FinishedBundle]) -> None:

@@ -43,7 +43,7 @@ def decode_index(data: bytes, where: str) -> Index:
     version = index.annotations.get(ANNOTATION_FORMAT)
     if version is not None:
         if not version.isascii() or not version.isdecimal() or len(version) > 6:
-            raise BundleError(f"{where} has {version[:40]!a} as its format")
+            raise BundleError(f"{where} has {version[:40]!r} as its format")
         minimum = index.annotations.get(ANNOTATION_MINIMUM, "")
         require_version(where, format_version=int(version), known=LAYOUT_FORMAT_VERSION, minimum=minimum)
     for entry in index.manifests:
@@ -72,7 +72,7 @@ def check_layout(data: bytes, where: str) -> None:
     """Check the bytes of ``oci-layout``. Raises BundleError or UnsupportedError."""
     layout = decode_json(data, OciLayout, f"{where}/{LAYOUT_FILE}")
     if layout.version != "1.0.0":
-        raise UnsupportedError(f"{where} is an OCI image layout of version {layout.version[:20]!a}, not 1.0.0")
+        raise UnsupportedError(f"{where} is an OCI image layout of version {layout.version[:20]!r}, not 1.0.0")
 
 
 def _with_digest(index: Index) -> bytes:

@@ -56,7 +56,7 @@ def check_file_path(path: str, what: str) -> str:
         or any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in path)
     ):
         raise BundleError(
-            f"{what} has the file path {path[:120]!a}, which may leave the bundle",
+            f"{what} has the file path {path[:120]!r}, which may leave the bundle",
             hint="do not trust this bundle; ask its author for a clean one",
         )
     return path

@@ -105,7 +105,7 @@ def _one_separator(match: re.Match[str]) -> str:
 
 def _shown(text: str) -> str:
     """``text`` quoted for a message, shortened, with odd characters escaped."""
-    return ascii(text if len(text) <= 80 else f"{text[:77]}...")
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 def _suggestion(name: str, tag: str) -> str:

@@ -70,7 +70,7 @@ def _check_adapters(plan: Plan, what: str) -> None:
         raise BundleError(f"{what} does not list every adapter once, by name")
     for adapter in plan.adapters:
         if not is_adapter_name(adapter.name):
-            raise BundleError(f"{what} calls an adapter {adapter.name[:80]!a}, which is no name")
+            raise BundleError(f"{what} calls an adapter {adapter.name[:80]!r}, which is no name")
         if not 1 <= adapter.rank <= _RANK_LIMIT:
             raise BundleError(f"{what} has an adapter of rank {adapter.rank}, which is out of range")
 
@@ -88,7 +88,7 @@ def _refuse_control_characters(value: Any, what: str) -> None:
     """Texts of the plan are shown on terminals: an escape sequence in one of them is an attack, not a text."""
     if isinstance(value, str):
         if any((ord(letter) < 32 and letter not in "\n\t") or 127 <= ord(letter) < 160 for letter in value):
-            raise BundleError(f"{what} has control characters in {value[:60]!a}")
+            raise BundleError(f"{what} has control characters in {value[:60]!r}")
     elif isinstance(value, dict):
         for key, item in value.items():
             _refuse_control_characters(key, what)

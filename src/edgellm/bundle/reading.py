@@ -58,7 +58,7 @@ def read_manifest(layout: Layout, entry: Descriptor) -> Manifest:
     """The checked manifest behind an entry of the index. Raises BundleError, UnsupportedError."""
     what = f"{layout.where}: the manifest {short_digest(entry.digest)}"
     if entry.media_type != MANIFEST_TYPE:
-        raise UnsupportedError(f"{what} is of type {entry.media_type[:100]!a}, not an OCI image manifest")
+        raise UnsupportedError(f"{what} is of type {entry.media_type[:100]!r}, not an OCI image manifest")
     manifest = decode_json(read_blob(layout, entry.digest, entry.size, what), Manifest, what)
     if manifest.schema_version != 2 or manifest.media_type not in ("", MANIFEST_TYPE):
         raise BundleError(f"{what} is not an OCI image manifest")
@@ -85,7 +85,7 @@ def read_bundle(layout: Layout, entry: Descriptor) -> Bundle:
     adapters = _files(manifest, ADAPTER_RAW_TYPE, what)
     for layer in manifest.layers:
         if layer.media_type.startswith(WEIGHT_PREFIX) and layer.media_type != WEIGHT_RAW_TYPE:
-            form = ascii(layer.media_type.removeprefix(WEIGHT_PREFIX)[:40])
+            form = repr(layer.media_type.removeprefix(WEIGHT_PREFIX)[:40])
             raise UnsupportedError(
                 f"{what} has its weights as {form}; only raw weights can be memory-mapped",
                 hint="unpack the model file and pack it again: edgellm pack model.gguf",
@@ -113,7 +113,7 @@ def _named_adapters(plan: Plan, files: tuple[BundleFile, ...], what: str) -> dic
     for file in files:
         name = adapter_name(file.path)
         if name is None:
-            raise BundleError(f"{what} has an adapter at {file.path[:120]!a}, which is no place for one")
+            raise BundleError(f"{what} has an adapter at {file.path[:120]!r}, which is no place for one")
         named[name] = file
     planned = {adapter.name for adapter in plan.adapters}
     if planned != set(named):

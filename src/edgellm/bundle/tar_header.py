@@ -77,7 +77,7 @@ def parse_header(block: bytes, where: str) -> TarHeader | None:
     name = block[:100].split(b"\0", 1)[0]
     if block[257:263] == b"ustar\0" and block[345] != 0:
         name = block[345:500].split(b"\0", 1)[0] + b"/" + name
-    shown = ascii(name.decode("utf-8", "replace"))
+    shown = repr(name.decode("utf-8", "replace"))
     flag = block[156:157]
     size_bytes = _number(block[124:136], where)
     if flag in (b"0", b"\0"):

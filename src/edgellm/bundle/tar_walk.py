@@ -114,7 +114,7 @@ def _member(source: TarSource, header: TarHeader, pax: dict[str, str]) -> TarMem
     known = plain in _FOLDERS if header.kind == "folder" else plain in _FILES or bool(BLOB_MEMBER.fullmatch(plain))
     if not known:
         raise BundleError(
-            f"{source.where} has the member {name[:120]!a}, which is no part of a bundle",
+            f"{source.where} has the member {name[:120]!r}, which is no part of a bundle",
             hint="make the archive from inside the folder: tar -C FOLDER -cf FILE.tar .",
         )
     return TarMember(plain, size_bytes, source.position)

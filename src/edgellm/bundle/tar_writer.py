@@ -26,6 +26,9 @@ __all__ = ["TarWriter", "tar_writer"]
 _COPY_BYTES = 4 << 20
 
 
+_ELSEWHERE = "give a place on another disk"
+
+
 class TarWriter(BundleWriter):
     """Appends members to a temporary file beside the target.
 
@@ -47,7 +50,7 @@ class TarWriter(BundleWriter):
         if self._file.fd < 0 or self._open:
             raise EdgeLLMError("an archive takes one blob after the other, and none after the commit")
         if expected_bytes is not None:
-            require_free_space(self._target.parent, expected_bytes, str(self._target))
+            require_free_space(self._target.parent, expected_bytes, str(self._target), elsewhere=_ELSEWHERE)
         with os_errors(self._what):
             os.lseek(self._file.fd, self._end + BLOCK_BYTES, os.SEEK_SET)
         stream = HashedStream(self._file.fd, self._what)
@@ -67,7 +70,8 @@ class TarWriter(BundleWriter):
 
     def require_space(self, needed_bytes: int) -> None:
         """See BundleWriter. Twice the bytes: ``readable`` makes a copy for a while."""
-        require_free_space(self._target.parent, 2 * needed_bytes, f"{self._target} with a copy for its test")
+        what = f"{self._target} with a copy for its test"
+        require_free_space(self._target.parent, 2 * needed_bytes, what, elsewhere=_ELSEWHERE)
 
     @contextmanager
     def readable(self, blob: Descriptor) -> Iterator[Path]:

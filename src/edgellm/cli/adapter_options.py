@@ -29,7 +29,7 @@ def open_adapters(texts: Sequence[str], stack: ExitStack) -> tuple[AdapterInput,
         name_text, equals, path = text.partition("=")
         if not equals or not path:
             raise UsageError(
-                f"--adapter {text[:80]!a} does not say what the adapter is to be called",
+                f"--adapter {text[:80]!r} does not say what the adapter is to be called",
                 hint="--adapter NAME=PATH, such as --adapter sql=./sql-lora",
             )
         name = parse_adapter_name(name_text)

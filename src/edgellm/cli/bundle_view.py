@@ -89,7 +89,7 @@ def print_record(record: dict[str, Any]) -> None:
     ]
     prompt = plan.get("system_prompt")
     if prompt:
-        rows.insert(-1, ("system", f"{len(prompt['tokens'])} tokens kept: {_shortened(prompt['text'])}"))
+        rows.insert(-1, ("system", f"{len(prompt['tokens'])} tokens: {_shortened(prompt['text'])}"))
     smoke = record["smoke"]
     if smoke:
         rows.append(

@@ -74,6 +74,9 @@ def _print_places(usage: DiskUsage) -> None:
     rows = [row for store in usage.stores for row in _store_rows(store)]
     for what, files in (("partial", usage.partial_downloads), ("finished", usage.finished_downloads)):
         rows.append((f"{what} downloads ({files.files})", files.size_bytes, "edgellm gc --cache", files.path))
+    part = usage.partial_checkpoints
+    if part.files:
+        rows.append((f"partial checkpoints ({part.files})", part.size_bytes, "edgellm gc --cache", part.path))
     prefixes = usage.prefixes
     rows.append((f"saved prefixes ({prefixes.files})", prefixes.size_bytes, "edgellm cache clear", prefixes.path))
     rows.append(("cache", usage.cache.size_bytes, "edgellm gc --cache", usage.cache.path))

@@ -12,17 +12,18 @@ __all__ = ["command"]
 
 
 @click.command("export")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.argument("target", metavar="FILE.tar|DIR|-")
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("target", required=False, metavar="FILE.tar|DIR|-")
 @click.option("--force", is_flag=True, help="Replace FILE.tar.")
 @json_option
 @quiet_option
-def command(as_json: bool, quiet: bool, **options: Any) -> None:
+def command(names: tuple[str, ...], target: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write bundles to an archive, a folder or a pipe, to be imported elsewhere.
 
     NAME is a bundle of the store, or a folder that `pack --output` wrote. Every byte is compared with its digest on the
     way. A pipe carries a bundle to another machine: edgellm export NAME - | ssh HOST edgellm import -
     """
-    from edgellm.cli.export_command import ExportOptions, export_bundles
+    from edgellm.cli.export_command import ExportOptions, export_bundles, require_both
 
-    export_bundles(ExportOptions(as_json=as_json, quiet=quiet, **options))
+    names, target = require_both(names, target)
+    export_bundles(ExportOptions(names, target, as_json=as_json, quiet=quiet, **options))

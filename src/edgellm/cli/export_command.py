@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgellm.bundle.export import Outgoing
     from edgellm.settings import SettingsWithOrigin
 
-__all__ = ["ExportOptions", "export_bundles"]
+__all__ = ["ExportOptions", "export_bundles", "require_both"]
 
 _PIPE = "-"
 
@@ -37,6 +37,23 @@ class ExportOptions:
     force: bool
     as_json: bool
     quiet: bool
+
+
+def require_both(names: tuple[str, ...], target: str | None) -> tuple[tuple[str, ...], str]:
+    """The bundles and the destination. Raises UsageError that says which of them is missing, with an example."""
+    if names and target is not None:
+        return names, target
+    if target is None:
+        raise UsageError("which bundle, and where to?", hint="edgellm export NAME FILE.tar; `edgellm list` has names")
+    if target == _PIPE or is_archive(Path(target)):
+        raise UsageError(
+            "which bundle? its name is missing", hint=f"edgellm export NAME {target}; `edgellm list` has names"
+        )
+    file = Path(target).name.replace(":", "-")
+    raise UsageError(
+        f"where to? the destination of {target} is missing",
+        hint=f"edgellm export {target} {file}.tar; or a folder, or - for a pipe",
+    )
 
 
 def export_bundles(options: ExportOptions) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgellm.cli.console import print_json, print_message, print_table
 from edgellm.cli.context import load_device, size_option_value, user_settings
 from edgellm.cli.progress import MessagesOnly
-from edgellm.cli.target import find_bundle
+from edgellm.cli.target import A_MODEL, find_bundle
 from edgellm.errors import DoesNotFitError, UsageError
 from edgellm.units import format_bytes
 
@@ -89,7 +89,7 @@ def _candidates(
     reference = hub_reference(options.model, settings)
     if reference is not None:
         return _hub_candidates(reference, options, device, settings.paths.cache), None
-    bundle = find_bundle(options.model, settings)
+    bundle = find_bundle(options.model, settings, or_else=A_MODEL)
     if bundle is None:
         return _shapes_of(open_source(options.model)), None
     import msgspec

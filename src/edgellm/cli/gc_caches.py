@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +9,13 @@ import msgspec
 
 from edgellm.cli.console import print_message, print_warning
 from edgellm.errors import UsageError
-from edgellm.sources.caches import cached_models, clear_cache, remove_cached_models
+from edgellm.sources.caches import (
+    cached_models,
+    clear_cache,
+    partial_checkpoints,
+    remove_cached_models,
+    remove_partial_checkpoints,
+)
 from edgellm.sources.download import list_downloads, remove_downloads
 from edgellm.sources.snapshot import hub_cache
 from edgellm.units import format_bytes
@@ -56,8 +61,9 @@ def clean_caches(store: Store, paths: Paths, *, hub: bool, dry_run: bool) -> Cle
     """Remove what no running process holds. Raises AccessError."""
     held = sum(download.held for download in list_downloads(store.downloads))
     downloads = remove_downloads(store.downloads, dry_run=dry_run)
-    for model in cached_models(hub_cache()):  # what stopped on the way there is ours; what is whole is everybody's
-        downloads += remove_downloads(Path(model.path) / "blobs", dry_run=dry_run, finished=False)
+    if not hub:  # else counted with their models
+        held += sum(download.held for download in partial_checkpoints(hub_cache()))
+    downloads += remove_partial_checkpoints(hub_cache(), dry_run=dry_run)
     cache_bytes, held_entries = clear_cache(paths.cache, dry_run=dry_run)
     held += held_entries
     models = remove_cached_models(hub_cache(), dry_run=dry_run) if hub else []

@@ -51,7 +51,7 @@ def _download(order: HubOrder, store: Store) -> tuple[Path, int]:
         return store.downloads, missing_bytes(order.files, store.downloads)
     from edgellm.sources.snapshot import hub_cache, missing_snapshot_bytes, require_pack_extra
 
-    require_pack_extra()
+    require_pack_extra(order.files)
     return hub_cache(), missing_snapshot_bytes(order.model.repository, order.files)
 
 

@@ -15,7 +15,7 @@ from edgellm.cli.context import open_store, this_device_id, user_settings
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import keep_smoke, smoke
 from edgellm.cli.terms import say_terms
-from edgellm.errors import UsageError
+from edgellm.errors import NotFoundError, UsageError
 from edgellm.files import os_errors
 from edgellm.paths import user_path
 from edgellm.units import format_bytes
@@ -75,6 +75,11 @@ def _reader(options: ImportOptions) -> Callable[[Store, Progress, CancelToken], 
         )
     path = user_path(options.source)
     with os_errors(f"read {path}"):
+        if not path.exists():
+            raise NotFoundError(
+                f"there is nothing at {path}",
+                hint="give the archive or the folder that `edgellm export` wrote, or - for standard input",
+            )
         mode = path.stat().st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return lambda store, progress, cancel: _from_named_pipe(store, path, options, progress, cancel)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
 from edgellm.errors import EdgeLLMError
 from edgellm.version import __version__
+
+if TYPE_CHECKING:
+    from edgellm.cli.streams import WatchedOutput
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -61,10 +66,11 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             import difflib
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = difflib.get_close_matches(args[0], COMMANDS, n=3)
             if not near:
                 raise
-            raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from error
+            meant = " or ".join(f"'{name}'" for name in near)
+            raise click.UsageError(f"{error.message} Did you mean {meant}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -92,32 +98,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. Errors of our tree become two lines on stderr."""
-    _open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
+    from edgellm.cli.streams import WatchedOutput, forget_output, open_closed_streams
+
+    open_closed_streams()
+    stdout = sys.stdout
+    output = WatchedOutput(stdout)
+    sys.stdout = cast("TextIO", output)
+    try:
+        status = _run(arguments, output)
+        if output.failure is None:
+            with contextlib.suppress(OSError):
+                output.flush()
+    finally:
+        sys.stdout = stdout
+    if output.failure is None:
+        return status
+    forget_output()
+    if isinstance(output.failure, BrokenPipeError):  # the reader of our output went away (`edgellm list | head`)
+        return status
+    _say(f"cannot write to standard output: {output.failure.strerror}", "send the output to another place")
+    return status or 1
+
+
+def _run(arguments: Sequence[str] | None, output: WatchedOutput) -> int:
+    # What a terminal cannot show ends no program: "?" in what models say, and in messages, which name things, escapes.
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # a terminal that is not UTF-8 shows "?" rather than ending the program
-            reconfigure(errors="replace")
+        if reconfigure is not None:
+            reconfigure(errors=errors)
     try:
         result = cli.main(args=arguments, prog_name="edgellm", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except SystemExit:  # how click ends when a reader has gone away
+        if output.failure is None:
+            raise
+        return 0
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted", None)
         return 130
-    except BrokenPipeError:  # the reader of our output went away (`edgellm list | head`)
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        return 0
     except EdgeLLMError as error:
         if os.environ.get("EDGELLM_DEBUG") == "1":
             raise
         _say(error.message, error.hint)
         return error.exit_code
     except OSError as error:
+        if error is output.failure:
+            return 0  # the caller says it
         if os.environ.get("EDGELLM_DEBUG") == "1":
             raise
         from edgellm.files import translate_os_error
@@ -134,20 +164,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _say(f"internal error: {type(error).__name__}: {error}", "EDGELLM_DEBUG=1 shows where; please report it")
         return 1
     return result if isinstance(result, int) else 0
-
-
-def _open_closed_streams() -> None:
-    """A stream that the caller closed (``>&-``) takes what is written and forgets it.
-
-    The descriptors too: otherwise the next file that is opened gets number 1 or 2, and native code writes into it.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.dup(number), "r" if number == 0 else "w", encoding="utf-8"))
 
 
 def _say(message: str, hint: str | None) -> None:

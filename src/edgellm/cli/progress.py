@@ -30,6 +30,7 @@ class TerminalProgress:
         self._live = self._stream.isatty()
         self._lock = threading.Lock()
         self._name = ""
+        self._said = False  # a line that stays was written since the phase began
         self._total: int | None = None
         self._done = 0
         self._started = 0.0
@@ -41,7 +42,7 @@ class TerminalProgress:
         name = printable(name)
         with self._lock:
             self._finish()
-            self._name, self._total, self._done = name, total_bytes, 0
+            self._name, self._total, self._done, self._said = name, total_bytes, 0, False
             self._started = self._drawn = time.monotonic()
             self._logged = 0.0
             if self._live:
@@ -74,15 +75,20 @@ class TerminalProgress:
         """Whole lines that stay, as they are; the line that moves goes on below them."""
         with self._lock:
             self._clear()
+            self._said = True
             self._stream.write(text)
             self._stream.flush()
             if self._live and self._name:
                 self._draw()
 
     def close(self) -> None:
-        """End the last phase."""
+        """End the last phase; below what it led to, nothing is said of it."""
         with self._lock:
-            self._finish()
+            if self._said:
+                self._clear()
+                self._stream.flush()
+            else:
+                self._finish()
             self._name = ""
 
     def _text(self) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_json, print_message
 from edgellm.cli.context import load_device, open_store, size_option_value, user_settings
 from edgellm.cli.smoke import keep_smoke
-from edgellm.errors import UsageError
+from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
+from edgellm.paths import user_path
 
 if TYPE_CHECKING:
     from edgellm.cli.hub_pack import HubJob
@@ -119,10 +121,13 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
 
 
 def _pack_local(options: PullOptions, settings: SettingsWithOrigin) -> None:
-    """What is on this disk is not fetched: it is packed for this machine."""
+    """What is on this disk is not fetched: it is packed for this machine. Raises NotFoundError for what is not."""
     from edgellm.cli.context import this_device_id
     from edgellm.cli.pack_command import PackOptions, pack
+    from edgellm.sources.local import is_path_text
 
+    if not is_path_text(options.source) and not user_path(options.source).exists():
+        raise _unknown(options.source, settings)
     values: dict[str, Any] = {
         "model": options.source,
         "devices": (options.device or this_device_id(settings),),
@@ -133,9 +138,18 @@ def _pack_local(options: PullOptions, settings: SettingsWithOrigin) -> None:
         "min_speed": options.min_speed,
         "name": options.name,
         "output": None,
+        "adapters": (),
         "threads": None,
         "force": options.force,
         "as_json": options.as_json,
         "quiet": options.quiet,
     }
     pack(PackOptions(**values))
+
+
+def _unknown(source: str, settings: SettingsWithOrigin) -> NotFoundError:
+    """For what names no model of a hub, and nothing on this disk."""
+    hint = "give OWNER/MODEL or OWNER/MODEL:QUANT, as on the model's page, or that page's address"
+    with contextlib.suppress(EdgeLLMError):
+        hint = f"the store has {open_store(settings).find(source)}: edgellm run {source}; to fetch another, {hint}"
+    return NotFoundError(f"{source} is no model of a hub", hint=hint)

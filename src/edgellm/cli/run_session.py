@@ -164,12 +164,12 @@ def _one_shot_prompt(options: RunOptions) -> str | None:
 def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadRequest:
     """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
     from edgellm.cli.context import user_settings
-    from edgellm.cli.target import find_bundle
+    from edgellm.cli.target import A_MODEL, find_bundle
     from edgellm.sources.local import open_source
     from edgellm_runtimes.load import LoadRequest
 
     settings = user_settings()
-    bundle = _pulled(options, settings) or find_bundle(options.model, settings)
+    bundle = _pulled(options, settings) or find_bundle(options.model, settings, or_else=A_MODEL)
     if bundle is not None:
         stack.enter_context(bundle.hold())
         path = bundle.weights_path
@@ -213,7 +213,7 @@ def _generation(options: RunOptions, params: SamplingParams) -> GenerationOption
             adapters.append(AdapterUse(name, float(scale) if equals else 1.0))
         except ValueError as error:
             raise UsageError(
-                f"--adapter {text[:80]!a}: {scale[:40]!a} is no number", hint="--adapter NAME or --adapter NAME=0.5"
+                f"--adapter {text[:80]!r}: {scale[:40]!r} is no number", hint="--adapter NAME or --adapter NAME=0.5"
             ) from error
     return GenerationOptions(
         sampling=params,
@@ -270,8 +270,14 @@ def _finish(conversation: Conversation, text: str, last: Chunk) -> None:
         return
     sys.stdout.write("\n")
     sys.stdout.flush()
-    if not options.quiet and sys.stderr.isatty():
+    if options.quiet:
+        return
+    if sys.stderr.isatty():
         print_message(_summary(stats) + (" [cut off at the limit]" if last.finish_reason == "length" else ""))
+    elif last.finish_reason == "length":
+        print_message(
+            f"[cut off at the limit after {stats.generated_tokens} tokens: --max-tokens and --context set it]"
+        )
 
 
 def _logprobs_json(conversation: Conversation) -> list[dict[str, Any]]:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from edgellm.settings import SettingsWithOrigin
     from edgellm.sources.hub.reference import HubReference
 
-__all__ = ["find_bundle", "hub_reference", "means_path"]
+__all__ = ["A_MODEL", "find_bundle", "hub_reference", "means_path"]
+
+
+A_MODEL = "a checkpoint folder, a GGUF file, or OWNER/MODEL of a hub"
 
 
 def means_path(text: str, settings: SettingsWithOrigin) -> bool:
@@ -27,19 +30,16 @@ def means_path(text: str, settings: SettingsWithOrigin) -> bool:
     except NotFoundError:
         return _exists(text)
     except UsageError:  # several tags, or not a name at all
-        from edgellm.bundle.names import parse_reference
-
-        try:
-            parse_reference(text)
-        except UsageError:
-            return _exists(text)
+        return not _is_name(text) and _exists(text)
     return False
 
 
-def find_bundle(text: str, settings: SettingsWithOrigin) -> OpenBundle | None:
+def find_bundle(
+    text: str, settings: SettingsWithOrigin, *, or_else: str = "the folder of a bundle"
+) -> OpenBundle | None:
     """The bundle that ``text`` means, in the store or as a folder that `pack --output` wrote; None for another path.
 
-    Raises NotFoundError, UsageError, BundleError.
+    ``or_else``: what may be given besides the name of a bundle. Raises NotFoundError, UsageError, BundleError.
     """
     from edgellm.bundle.opened import is_layout, open_bundle
 
@@ -49,7 +49,10 @@ def find_bundle(text: str, settings: SettingsWithOrigin) -> OpenBundle | None:
         except (NotFoundError, UsageError) as error:
             reference = hub_reference(text, settings)
             if reference is None:
-                raise
+                if "@" in text or (isinstance(error, UsageError) and _is_name(text)):  # of versions, or of tags
+                    raise
+                hint = f"{error.hint} Or" if str(error.hint).endswith("?") else f"{error.hint}; or"
+                raise type(error)(error.message, hint=f"{hint} give {or_else}") from error
             return _stored(reference, settings, error)
     path = user_path(text)
     if is_layout(path):
@@ -84,12 +87,7 @@ def hub_reference(text: str, settings: SettingsWithOrigin, *, among_bundles: boo
         except NotFoundError:
             return reference
         except UsageError:  # several tags, or not the name of a bundle at all
-            from edgellm.bundle.names import parse_reference
-
-            try:
-                parse_reference(text)
-            except UsageError:
-                return reference
+            return None if _is_name(text) else reference
         return None
     return reference
 
@@ -110,6 +108,17 @@ def _names_hub_file(text: str) -> bool:
     if text.lower().startswith(("https://", "http://", "hf://")):
         return True
     return ":" in text and not text.startswith(("/", ".", "~")) and not _exists(text)
+
+
+def _is_name(text: str) -> bool:
+    """True when a bundle may be called so."""
+    from edgellm.bundle.names import parse_reference
+
+    try:
+        parse_reference(text)
+    except UsageError:
+        return False
+    return True
 
 
 def _exists(text: str) -> bool:

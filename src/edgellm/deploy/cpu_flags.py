@@ -119,7 +119,7 @@ def _accelerator_options(profile: Profile) -> dict[str, str]:
         found = re.fullmatch(r"-D([A-Z][A-Z0-9_]*)=([A-Za-z0-9_.;+-]+)", word)
         if found is None:
             raise ProfileError(
-                f"the build flag of {profile.accelerator.name} is not a list of CMake options: {word!a}",
+                f"the build flag of {profile.accelerator.name} is not a list of CMake options: {word!r}",
                 hint='write build_flag = "-DGGML_CUDA=on"',
             )
         options[found[1]] = found[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -12,9 +13,10 @@ from types import FrameType
 
 from edgellm.deploy.wheelhouse import WheelhouseRequest, build_wheelhouse
 from edgellm.devices.load import load_profile
-from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.errors import EdgeLLMError, NetworkError, UsageError
 from edgellm.paths import user_paths
 from edgellm.progress import CancelToken, SilentProgress
+from edgellm.sources.hub.settings import OFFLINE, is_on
 
 __all__ = ["main"]
 
@@ -63,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             extras=extras,
             accelerator=options.accelerator,
         )
+        _require_online()
         print(build_wheelhouse(request, SilentProgress() if options.quiet else LineProgress(), token))  # noqa: T201
     except EdgeLLMError as error:
         sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
@@ -71,6 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0
+
+
+def _require_online() -> None:
+    """Raise NetworkError before pip asks its index for a hundred things."""
+    if is_on(OFFLINE, os.environ):
+        raise NetworkError(
+            f"a wheelhouse is made of downloads, and no connection is opened, because {OFFLINE} is set",
+            hint=f"unset {OFFLINE} for this command",
+        )
 
 
 def _interpreter(name: str) -> Path:

@@ -11,9 +11,18 @@ from pathlib import Path
 import msgspec
 
 from edgellm.files import os_errors, tree_bytes
+from edgellm.sources.download.leftovers import Download, list_downloads, remove_downloads
 from edgellm.sources.download.locks import try_lock
 
-__all__ = ["CachedModel", "cache_bytes", "cached_models", "clear_cache", "remove_cached_models"]
+__all__ = [
+    "CachedModel",
+    "cache_bytes",
+    "cached_models",
+    "clear_cache",
+    "partial_checkpoints",
+    "remove_cached_models",
+    "remove_partial_checkpoints",
+]
 
 _MODELS = "models--*"
 _LOCKS = ".locks"
@@ -24,7 +33,7 @@ class CachedModel(msgspec.Struct, frozen=True):
 
     name: str  # OWNER/MODEL
     path: str
-    size_bytes: int
+    size_bytes: int  # without what has not arrived whole: see partial_checkpoints
     held: bool
 
 
@@ -57,6 +66,25 @@ def cached_models(folder: Path) -> list[CachedModel]:
     return list(_models(folder))
 
 
+def partial_checkpoints(folder: Path) -> list[Download]:
+    """Files of checkpoints that we were fetching into the shared cache: what stopped on the way there is ours."""
+    return [
+        download
+        for path in _model_folders(folder)
+        for download in list_downloads(path / "blobs")
+        if download.state == "partial"
+    ]
+
+
+def remove_partial_checkpoints(folder: Path, *, dry_run: bool = False) -> list[Download]:
+    """Remove those that no process is fetching; returns them. Files that are whole are everybody's, and stay."""
+    return [
+        download
+        for path in _model_folders(folder)
+        for download in remove_downloads(path / "blobs", dry_run=dry_run, finished=False)
+    ]
+
+
 def remove_cached_models(folder: Path, *, dry_run: bool = False) -> list[CachedModel]:
     """Remove the models that no tool is downloading from the shared cache; returns them. Raises AccessError.
 
@@ -70,13 +98,17 @@ def remove_cached_models(folder: Path, *, dry_run: bool = False) -> list[CachedM
 
 
 def _models(folder: Path) -> Iterator[CachedModel]:
-    for path in sorted(folder.glob(_MODELS)) if folder.is_dir() else ():
-        if path.is_symlink() or not path.is_dir():
-            continue
+    for path in _model_folders(folder):
         blobs = path / "blobs"
         size_bytes = tree_bytes(blobs) if blobs.is_dir() else tree_bytes(path)
+        size_bytes -= sum(tree_bytes(part.path) for part in list_downloads(blobs) if part.state == "partial")
         name = path.name.removeprefix("models--").replace("--", "/")
-        yield CachedModel(name, str(path), size_bytes, _is_held(folder / _LOCKS / path.name))
+        yield CachedModel(name, str(path), max(0, size_bytes), _is_held(folder / _LOCKS / path.name))
+
+
+def _model_folders(folder: Path) -> list[Path]:
+    found = sorted(folder.glob(_MODELS)) if folder.is_dir() else []
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
 
 
 def _is_held(locks: Path) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from edgellm.files import existing_parent, os_errors
 from edgellm.paths import Paths
-from edgellm.sources.caches import CachedModel, cache_bytes, cached_models
+from edgellm.sources.caches import CachedModel, cache_bytes, cached_models, partial_checkpoints
 from edgellm.sources.download import list_downloads
 from edgellm.sources.snapshot import hub_cache
 from edgellm.store.store import Store
@@ -36,11 +36,12 @@ class DiskFree(msgspec.Struct, frozen=True):
 
 
 class DiskUsage(msgspec.Struct, frozen=True):
-    """What `edgellm df` shows. ``total_bytes`` is edgellm's own: without the shared cache, without the machine's."""
+    """What `edgellm df` shows. ``total_bytes`` is edgellm's own: of the shared cache only partial checkpoints."""
 
     stores: tuple[StoreUsage, ...]
     partial_downloads: FilesUsage
     finished_downloads: FilesUsage
+    partial_checkpoints: FilesUsage  # in the shared cache, but nobody else's
     cache: FilesUsage  # without the prefixes
     prefixes: FilesUsage
     hub_cache: FilesUsage  # of all Hugging Face tools
@@ -54,6 +55,7 @@ def disk_usage(store: Store, paths: Paths) -> DiskUsage:
     shared = hub_cache()
     stores = store_usage(store)
     downloads = list_downloads(store.downloads)
+    checkpoints = partial_checkpoints(shared)
     by_state = {
         state: FilesUsage(str(store.downloads), len(sizes), sum(sizes))
         for state in ("partial", "finished")
@@ -66,18 +68,20 @@ def disk_usage(store: Store, paths: Paths) -> DiskUsage:
         cache_bytes(paths.cache) - prefixes.size_bytes,
     )
     models = cached_models(shared)
+    unfinished = FilesUsage(str(shared), len(checkpoints), sum(part.size_bytes for part in checkpoints))
     own_stores = sum(usage.total_bytes for usage in stores if not usage.system)
     return DiskUsage(
         stores=tuple(stores),
         partial_downloads=by_state["partial"],
         finished_downloads=by_state["finished"],
+        partial_checkpoints=unfinished,
         cache=own_cache,
         prefixes=prefixes,
         hub_cache=FilesUsage(str(shared), len(models), sum(model.size_bytes for model in models)),
         hub_models=tuple(models),
         disks=tuple(_disks([*(Path(usage.root) for usage in stores), paths.cache, shared])),
         total_bytes=own_stores
-        + sum(download.size_bytes for download in downloads)
+        + sum(download.size_bytes for download in (*downloads, *checkpoints))
         + own_cache.size_bytes
         + prefixes.size_bytes,
     )

@@ -66,6 +66,11 @@ def open_source(text: str) -> LocalSource:
         )
     if path.is_dir():
         if not (path / "config.json").exists():
+            if (path / "adapter_config.json").exists():
+                raise UsageError(
+                    f"{path} is a LoRA adapter, not a model",
+                    hint=f"pack it with its base model: edgellm pack MODEL --adapter NAME={path}",
+                )
             ggufs = sorted(file.name for file in path.glob("*.gguf"))
             hint = (
                 f"give one of the GGUF files in it: {', '.join(ggufs[:5])}"

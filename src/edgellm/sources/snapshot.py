@@ -27,16 +27,18 @@ from edgellm.sources.hub.repository import HubFile, HubRepository
 __all__ = ["hub_cache", "missing_snapshot_bytes", "require_pack_extra", "snapshot"]
 
 
-def require_pack_extra() -> None:
-    """Raise UnsupportedError, naming the command that installs it, when a package is missing that a checkpoint needs.
+def require_pack_extra(files: Sequence[HubFile]) -> None:
+    """Raise UnsupportedError, naming the command that installs it, when a package is missing that ``files`` need.
 
-    Before the download: without tokenizers the pack would end right after it.
+    Before the download: without the model's own tokenizer the pack would end right after it.
     """
     import importlib.util
 
-    if importlib.util.find_spec("tokenizers") is None:
+    names = {file.path for file in files}
+    package = "sentencepiece" if "tokenizer.model" in names and "tokenizer.json" not in names else "tokenizers"
+    if importlib.util.find_spec(package) is None:
         raise UnsupportedError(
-            "a checkpoint of a hub is packed with the package tokenizers, which is not installed",
+            f"this checkpoint of a hub is packed with the package {package}, which is not installed",
             hint="pip install 'edgellm[pack]'; or take a repository of GGUF files, which needs no extra",
         )
 

@@ -10,9 +10,10 @@ from edgellm.bundle.folder_layout import FolderLayout
 from edgellm.bundle.index import LAYOUT_FILE, OCI_LAYOUT, decode_index, encode_index, index_damage
 from edgellm.bundle.layout import read_index
 from edgellm.bundle.manifest import Descriptor
-from edgellm.errors import BundleError
+from edgellm.errors import BundleError, NoSpaceError
 from edgellm.files import os_errors, write_atomic
 from edgellm.store.lock import store_lock
+from edgellm.store.reserve import RESERVE_FILE, give_up_reserve, keep_reserve
 
 __all__ = ["DOWNLOADS_FOLDER", "INDEX_FILE", "STAGING_FOLDER", "STAGING_PREFIX", "StoreFolder"]
 
@@ -62,20 +63,28 @@ class StoreFolder:
         with os_errors(f"create the store {self.root}"):
             self.staging.mkdir(parents=True, exist_ok=True)
             (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-        if self.exists:
+        if self.exists and (self.root / RESERVE_FILE).exists():
             return
         with store_lock(self.root), os_errors(f"create the store {self.root}"):
             if not (self.root / INDEX_FILE).exists():
                 write_atomic(self.root / INDEX_FILE, encode_index([]))
             if not (self.root / LAYOUT_FILE).exists():
                 write_atomic(self.root / LAYOUT_FILE, OCI_LAYOUT)
+            self.keep_reserve()
+
+    def keep_reserve(self) -> None:
+        """Make the reserve again where it was given up or is too small by now; the caller holds the lock."""
+        with os_errors(f"read {self.root / INDEX_FILE}"):
+            keep_reserve(self.root, (self.root / INDEX_FILE).stat().st_size)
 
     def index_leftovers(self) -> list[Path]:
         """Temporary files of killed processes: only the holder of the lock writes them, so to him none has an owner."""
         return [*self.root.glob(f".{INDEX_FILE}.*.tmp"), *self.root.glob(f".{LAYOUT_FILE}.*.tmp")]
 
-    def replace_entries(self, change: Callable[[list[Descriptor]], list[Descriptor]]) -> None:
-        """Replace the index in one step; the caller holds the lock.
+    def replace_entries(
+        self, change: Callable[[list[Descriptor]], list[Descriptor]], *, use_reserve: bool = False
+    ) -> None:
+        """Replace the index in one step; the caller holds the lock. ``use_reserve``: also on a disk that is full.
 
         A damaged index is not written over: its checksum would be made to fit the damage.
         """
@@ -90,6 +99,17 @@ class StoreFolder:
         for leftover in self.index_leftovers():
             leftover.unlink(missing_ok=True)
         entries = change(list(index.manifests))
-        if entries != index.manifests or not index.annotations:
+        if entries == index.manifests and index.annotations:
+            return
+        try:
+            self._write_index(entries)
+        except NoSpaceError:
             with os_errors(f"write {self.root / INDEX_FILE}"):
-                write_atomic(self.root / INDEX_FILE, encode_index(entries))
+                if not (use_reserve and give_up_reserve(self.root)):
+                    raise
+            self._write_index(entries)
+        self.keep_reserve()
+
+    def _write_index(self, entries: list[Descriptor]) -> None:
+        with os_errors(f"write {self.root / INDEX_FILE}"):
+            write_atomic(self.root / INDEX_FILE, encode_index(entries))

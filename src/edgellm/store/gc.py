@@ -56,6 +56,8 @@ def collect_garbage(folder: StoreFolder, *, dry_run: bool) -> GcReport:
         with os_errors(f"clean the store {folder.root}"):
             for digest in sorted(folder.layout.blob_digests() - reached):
                 _remove_blob(folder.layout.blob_path(digest), digest, report, dry_run)
+        if folder.exists and not dry_run:
+            folder.keep_reserve()
     return report
 
 

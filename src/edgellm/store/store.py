@@ -113,8 +113,8 @@ class Store:
     def remove(self, reference: str | Reference) -> tuple[TagEntry, ...]:
         """Take a name out of the user's index, its former bundle with it; ``NAME@previous`` takes out only that.
 
-        The space comes back with ``gc``. Returns what was removed. Raises UsageError, NotFoundError, and AccessError
-        for a bundle of the machine's store.
+        The space comes back with ``gc``; a full disk is no obstacle. Returns what was removed. Raises UsageError,
+        NotFoundError, and AccessError for a bundle of the machine's store.
         """
         self.require_own(self.find(reference))
         removed: list[TagEntry] = []
@@ -128,7 +128,7 @@ class Store:
             return [entry for entry in entries if id(entry) not in gone]
 
         with store_lock(self.root):
-            self._folder.replace_entries(without)
+            self._folder.replace_entries(without, use_reserve=True)
         return tuple(removed)
 
     def require_own(self, entry: TagEntry) -> None:

@@ -40,7 +40,12 @@ class StoreWriter(FolderWriter):
         folder.create()
         folder.entries()  # a store that is newer or damaged refuses before the work, not after it
         remove_dead_staging(folder.staging, STAGING_PREFIX)
-        super().__init__(StagingFolder(folder.staging, STAGING_PREFIX), f"the store {folder.root}")
+        super().__init__(
+            StagingFolder(folder.staging, STAGING_PREFIX),
+            f"the store {folder.root}",
+            folder.root,
+            "let EDGELLM_STORE name a folder on another disk",
+        )
 
     def close(self) -> None:
         """See BundleWriter."""

@@ -69,7 +69,7 @@ def test_leaving_without_a_commit_leaves_nothing(target: str, tmp_path: Path) ->
         with writer.blob() as blob:
             blob.write(bytes(2 << 20))
             raise RuntimeError
-    assert files_under(tmp_path) <= {"store/index.json", "store/oci-layout", "store/.lock"}
+    assert files_under(tmp_path) <= {"store/index.json", "store/oci-layout", "store/.lock", "store/.reserve"}
     assert not (tmp_path / "bundle").exists()
 
 

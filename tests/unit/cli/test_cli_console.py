@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,10 @@ class Terminal(NamedTuple):
     def shown(self) -> str:
         """What was written so far."""
         self.stream.flush()
-        return os.read(self.master, 65536).decode().replace("\r\n", "\n")
+        text = b""
+        while select.select([self.master], [], [], 0.1)[0]:  # the kernel may hand it over in pieces
+            text += os.read(self.master, 65536)
+        return text.decode().replace("\r\n", "\n")
 
 
 @contextmanager
@@ -45,9 +49,20 @@ def test_a_line_that_stays_does_not_run_into_the_one_that_moves() -> None:
         with make_progress(quiet=False) as progress:
             progress.phase("finish")
             print_message("packed tiny")
-        assert "\r\x1b[Kpacked tiny\n\r\x1b[Kfinish" in terminal.shown()
+        shown = terminal.shown()
+        assert "\r\x1b[Kpacked tiny\n\r\x1b[Kfinish" in shown
+        assert shown.endswith("\r\x1b[K"), "what was packed is the last line that stays"
         print_message("done")
         assert terminal.shown() == "done\n"
+
+
+def test_the_last_phase_stays_where_nothing_was_said_in_it() -> None:
+    with terminal_as_stderr() as terminal:
+        with make_progress(quiet=False) as progress:
+            progress.phase("verify")
+            print_message("a note")
+            progress.phase("load")
+        assert terminal.shown().endswith("load  0.0 s\n")
 
 
 def test_names_from_a_hub_cannot_steer_the_terminal_as_progress() -> None:

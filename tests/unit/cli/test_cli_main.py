@@ -47,6 +47,8 @@ def test_aliases_reach_their_command() -> None:
 def test_an_unknown_command_suggests_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["pakc"]) == 2
     assert "Did you mean 'pack'?" in capsys.readouterr().err
+    assert run(["rum"]) == 2
+    assert "Did you mean 'rm' or 'run'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("error", "status"), [(NotFoundError("no", hint="look"), 3), (IntegrityError("bad"), 5)])

@@ -218,8 +218,10 @@ def test_a_gguf_of_another_architecture_is_refused_with_the_way_out(tmp_path: Pa
 
 
 def test_a_gguf_that_does_not_say_where_its_heads_lie_is_refused(tmp_path: Path) -> None:
+    base = gguf_base(tmp_path, b"llama.attention.head_count", b"llama.attention.Head_count")
+    make_adapter(tmp_path / "a", make(tmp_path / "b"))
     with pytest.raises(UnsupportedError, match="head_count"):
-        gguf_base(tmp_path, b"llama.attention.head_count", b"llama.attention.Head_count")
+        written(tmp_path / "a", base)
 
 
 def test_the_name_of_the_folder_changes_nothing(checkpoint: Path, tmp_path: Path) -> None:

@@ -128,8 +128,17 @@ def test_a_full_disk_is_found(
 ) -> None:
     numbers = (4096, 1 << 20, 5000, free, free, 100, files, files, 0, 255)
     monkeypatch.setattr("os.statvfs", lambda _path: os.statvfs_result(numbers))
-    found = one(check_disk(fake_machine(tmp_path)))
-    assert (found.status, found.fix) == (status, None if status == "ok" else "edgellm gc --cache")
+    machine = fake_machine(tmp_path)
+    found = one(check_disk(machine))
+    assert found.status == status
+    assert (found.fix or "").startswith("" if status == "ok" else "remove other files"), "edgellm keeps nothing here"
+    machine.paths.cache.mkdir(parents=True)
+    (machine.paths.cache / "headers").write_bytes(bytes(100))
+    assert one(check_disk(machine)).fix == (None if status == "ok" else "edgellm gc --cache")
+    (machine.paths.cache / "headers").unlink()
+    with Store(machine.paths.store, machine.paths.state).writer() as writer:
+        write_bundle(writer)
+    assert ("edgellm rm NAME" in (one(check_disk(machine)).fix or "")) == (status != "ok")
 
 
 def test_folders_that_are_closed_get_the_command_that_opens_them(open_folder: Path) -> None:

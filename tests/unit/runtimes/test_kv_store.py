@@ -85,6 +85,9 @@ def test_the_longest_shared_beginning_wins_and_of_equals_the_shorter_state(folde
     assert found[60] is not None
     assert found[60].prefix.n_tokens == 50
     assert store.find([1000]) is None
+    whole = store.find(range(45), whole=True)
+    assert whole is not None
+    assert (whole.length, whole.prefix.n_tokens) == (10, 10)
     assert store.find(range(50), longer_than=50) is None
     assert store.find([]) is None
 

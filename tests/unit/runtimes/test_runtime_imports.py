@@ -22,6 +22,8 @@ HEAVY = ("numpy", "llama_cpp", "jinja2", "edgellm_runtimes._native")
         "edgellm_runtimes.chat",
         "edgellm_runtimes.backend",
         "edgellm_runtimes.sampling",
+        "edgellm_runtimes.worker.core",
+        "edgellm_runtimes.worker.serve",
     ],
 )
 def test_a_module_imports_nothing_heavy(module: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,18 @@ def test_a_gated_repository_names_its_page_and_the_token(hub: HubServer) -> None
         assert found.read_range(repository.files[3], 0, 10) == WEIGHTS[:10]
 
 
+@pytest.mark.parametrize("token", [None, TOKEN])
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_without_a_reason_names_what_may_help(hub: HubServer, status: int, token: str | None) -> None:
+    hub.fault("api", status=status, times=None)  # a mirror leaves out the hub's X-Error-Code
+    with client(hub, token) as found, pytest.raises(AccessError) as caught:
+        found.repository(MODEL)
+    told = f"{caught.value} {caught.value.hint}"
+    assert f"{hub.url}/{MODEL.repo_id}" in told or (status, token) == (401, TOKEN)
+    assert "HF_TOKEN" in told
+    assert token is None or token not in told
+
+
 def test_a_private_repository_and_a_wrong_token_are_told_apart(hub: HubServer) -> None:
     with client(hub) as found, pytest.raises(NotFoundError, match="or it is private"):
         found.repository(parse_hub_reference("own/private"))
@@ -170,7 +184,8 @@ def test_a_wait_that_the_hub_asks_for_is_kept_or_told(hub: HubServer) -> None:
     with client(hub, progress=lines) as found:
         found.repository(MODEL)
         assert len(lines.messages) == 2
-        for headers in ({"Retry-After": "3600"}, {"RateLimit": '"api";r=0;t=3600'}):
+        date = {"Retry-After": formatdate(time.time() + 3630, usegmt=True)}  # the server sends a Date besides
+        for headers in ({"Retry-After": "3600"}, {"RateLimit": '"api";r=0;t=3600'}, date):
             hub.fault("api", status=429, headers=headers)
             with pytest.raises(NetworkError, match="1:00 h"):
                 found.repository(MODEL)

@@ -96,6 +96,7 @@ def test_leftovers_of_killed_writers_are_removed(store: Store) -> None:
     assert (report.leftovers, report.freed_bytes) == (2, 1010)
     assert sorted(path.name for path in store.root.iterdir()) == [
         ".lock",
+        ".reserve",
         ".staging",
         "blobs",
         "index.json",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_a_missing_library_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(UnsupportedError, match=module) as caught:
         prove(folder, vocabulary)
-    assert caught.value.hint == "pip install 'edgellm[pack]'"
+    assert caught.value.hint == f"{sys.executable} -m pip install 'edgellm[pack]'", "the environment that packs"
 
 
 def test_nothing_is_printed(tiny_llm: Path, capfd: pytest.CaptureFixture[str]) -> None:

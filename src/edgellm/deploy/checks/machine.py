@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from edgellm.devices.health import Health, RunTool, read_health
 from edgellm.devices.mounts import Mount, read_mounts
 from edgellm.errors import EdgeLLMError
 from edgellm.paths import Paths, user_paths
+from edgellm.pip import pip_install
 from edgellm.settings import SYSTEM_CONFIG, SettingsWithOrigin, load_settings
 from edgellm_runtimes.build_probe import BuildReport, probe_build
 
@@ -93,6 +93,4 @@ class Machine:
 
     def pip_install(self, arguments: str) -> str:
         """The command that installs into this interpreter's environment."""
-        python = shlex.quote(self.python.executable)
-        tool = f"{python} -m pip install" if self.python.has_pip else f"uv pip install --python {python}"
-        return f"{tool} {arguments}"
+        return pip_install(arguments, self.python.executable, self.python.has_pip)

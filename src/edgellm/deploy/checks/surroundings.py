@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from edgellm.deploy.checks.finding import Finding, fine, problem, warning
 from edgellm.deploy.checks.machine import Machine
 from edgellm.errors import EdgeLLMError
+from edgellm.pip import PACK_EXTRA
 from edgellm.sources.hub.settings import DEFAULT_ENDPOINT, hub_settings
 
 __all__ = ["check_clock", "check_extras", "check_network", "check_terminal"]
@@ -52,7 +53,7 @@ def check_extras(machine: Machine) -> Iterator[Finding]:
     there = [f"{name} {version}" for name, version in versions.items() if version]
     missing = [name for name, version in versions.items() if not version]
     if missing:
-        install = machine.pip_install("'edgellm[pack]'")
+        install = machine.pip_install(PACK_EXTRA)
         yield fine("extras", f"not here: {', '.join(missing)}; only packing a checkpoint needs them ({install})")
     else:
         yield fine("extras", ", ".join(there))

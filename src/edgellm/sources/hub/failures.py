@@ -63,9 +63,10 @@ def refusal(
     if status == 401:
         if has_token:
             return AccessError(f"{host} does not accept the token", hint=f"{_token_hint()}, a new one")
-        return AccessError(f"{host} wants a token for {repo_id}{said}", hint=_token_hint())
+        return AccessError(f"{host} wants a token for {repo_id}{said}", hint=_access_hint(page))
     if status == 403:
-        return AccessError(f"{host} refuses access to {repo_id}{said}", hint=f"look at {page}, and check HF_TOKEN")
+        hint = f"accept its conditions at {page} if it has any, and check HF_TOKEN" if has_token else _access_hint(page)
+        return AccessError(f"{host} refuses access to {repo_id}{said}", hint=hint)
     return NetworkError(f"{host} answers {status} for {repo_id}{said}", hint="check the name and HF_ENDPOINT")
 
 
@@ -74,6 +75,11 @@ def _gated(repo_id: str, page: str, has_token: bool) -> AccessError:
         message = f"{repo_id} is gated, and the account of your token has no access to it"
         return AccessError(message, hint=f"accept its conditions at {page} with that account, and check HF_TOKEN")
     return AccessError(f"{repo_id} is gated", hint=f"accept its conditions at {page}, then {_token_hint()}")
+
+
+def _access_hint(page: str) -> str:
+    """For a refusal without a reason, as a mirror or a proxy gives it: the repository may be gated or private."""
+    return f"{_token_hint()}; if {page} asks for conditions, accept them there"
 
 
 def _token_hint() -> str:
@@ -105,5 +111,18 @@ def _asked_wait_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds, or a date (RFC 9110, 10.2.3), counted from the server's own: a board's clock may be years off."""
     text = headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return float(text)
+    until, now = _date_s(text), _date_s(headers.get("date", ""))
+    return None if until is None or now is None else max(0.0, until - now)
+
+
+def _date_s(text: str) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(text[:40]).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -12,8 +12,9 @@ from edgellm.errors import UsageError
 from edgellm.files import read_small_file
 from edgellm.paths import user_path
 
-__all__ = ["DEFAULT_ENDPOINT", "HubSettings", "hub_settings"]
+__all__ = ["DEFAULT_ENDPOINT", "OFFLINE", "HubSettings", "hub_settings", "is_on"]
 
+OFFLINE = "EDGELLM_OFFLINE"
 DEFAULT_ENDPOINT = "https://huggingface.co"
 _TOKEN_LIMIT_BYTES = 4096
 _NO = ("", "0", "false", "no", "off")
@@ -44,8 +45,13 @@ def hub_settings(environ: Mapping[str, str] | None = None) -> HubSettings:
     return HubSettings(
         endpoint=_endpoint(environ),
         token=_token(environ),
-        offline=any(environ.get(name, "").strip().lower() not in _NO for name in ("EDGELLM_OFFLINE", "HF_HUB_OFFLINE")),
+        offline=any(is_on(name, environ) for name in (OFFLINE, "HF_HUB_OFFLINE")),
     )
+
+
+def is_on(name: str, environ: Mapping[str, str]) -> bool:
+    """True when the variable is set and does not say no."""
+    return environ.get(name, "").strip().lower() not in _NO
 
 
 def _endpoint(environ: Mapping[str, str]) -> str:

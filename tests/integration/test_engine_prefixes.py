@@ -1,0 +1,139 @@
+"""Prefixes that outlive a process, baked prompts, and adapters, through the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from edgellm.errors import NotFoundError
+from edgellm.progress import CancelToken, SilentProgress
+from edgellm_converters.checkpoint import open_checkpoint
+from edgellm_converters.gguf import GeneralMetadata
+from edgellm_converters.lora import base_of_checkpoint, fit_peft, open_peft
+from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.engine import Engine
+from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
+from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
+from edgellm_runtimes.llama_cpp.model import LlamaBackend
+from edgellm_runtimes.load import LoadRequest, info_of
+from edgellm_runtimes.sampling import SamplingParams
+from peft_parts import make_adapter, read_checkpoint
+
+GREEDY = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
+PROMPT = [5 + 7 * number % 900 for number in range(150)]
+
+T = TypeVar("T")
+
+
+def with_engine(request: LoadRequest, use: Callable[[Engine], Awaitable[T]]) -> T:
+    async def main() -> T:
+        async with await Engine.load(request) as engine:
+            return await use(engine)
+
+    return asyncio.run(main())
+
+
+async def collect(engine: Engine, prompt: list[int], **options: Any) -> list[Chunk]:
+    chosen = GenerationOptions(sampling=GREEDY, **options)
+    return [chunk async for chunk in engine.generate(prompt, options=chosen)]
+
+
+def ids_of(chunks: list[Chunk]) -> list[int]:
+    return [token for chunk in chunks for token in chunk.token_ids]
+
+
+def cached(chunks: list[Chunk]) -> int:
+    assert chunks[-1].stats is not None
+    return chunks[-1].stats.cached_tokens
+
+
+@pytest.fixture
+def request_of(tiny_gguf: Path, tmp_path: Path) -> LoadRequest:
+    digest = f"sha256:{hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()}"
+    return LoadRequest(
+        model_path=tiny_gguf, context=256, sequences=2, model_digest=digest, prefix_folder=tmp_path / "prefixes"
+    )
+
+
+def asking_to_save(request: LoadRequest) -> LoadRequest:
+    values = {name: getattr(request, name) for name in request.__struct_fields__}
+    return LoadRequest(**values | {"save_chats": True})
+
+
+def test_a_conversation_goes_on_after_a_restart(request_of: LoadRequest) -> None:
+    request = asking_to_save(request_of)
+    first = with_engine(request, lambda engine: collect(engine, PROMPT, save=True, scope="me"))
+    longer = [*PROMPT, *ids_of(first), 40, 41, 42]
+    again = with_engine(request, lambda engine: collect(engine, longer, scope="me"))
+    assert cached(again) == len(PROMPT) + len(ids_of(first)) - 1
+    assert ids_of(again) == ids_of(with_engine(request, lambda engine: collect(engine, longer, scope="cold")))
+
+
+def test_only_who_may_see_a_conversation_gets_it_back(request_of: LoadRequest) -> None:
+    request = asking_to_save(request_of)
+    with_engine(request, lambda engine: collect(engine, PROMPT, save=True, scope="me"))
+    assert cached(with_engine(request, lambda engine: collect(engine, PROMPT, scope="somebody else"))) == 0
+
+
+def test_nothing_is_written_that_was_not_asked_for(request_of: LoadRequest) -> None:
+    with_engine(request_of, lambda engine: collect(engine, PROMPT, save=True))
+    with_engine(asking_to_save(request_of), lambda engine: collect(engine, PROMPT))
+    assert request_of.prefix_folder is not None
+    assert not list(request_of.prefix_folder.glob("*.kv"))
+
+
+def test_a_baked_prompt_is_computed_once_and_there_for_every_scope(tiny_gguf: Path, tmp_path: Path) -> None:
+    baked = PROMPT[:100]
+
+    def run() -> tuple[list[int], int]:
+        backend = LlamaBackend(tiny_gguf, BackendSettings(context=256, sequences=1, spare_sequences=4))
+        store = PrefixStore(tmp_path / "prefixes", PrefixKey("sha256:" + "0" * 64, backend.state_traits))
+
+        async def main() -> tuple[list[int], int]:
+            async with Engine(backend, info_of(backend, 0.0), store=store, baked=baked) as engine:
+                found = [await collect(engine, baked + tail, scope=scope) for scope, tail in TURNS]
+                return [cached(chunks) for chunks in found], store.statistics().opened
+
+        return asyncio.run(main())
+
+    other = [[1000 + number] * 60 for number in range(4)]  # enough to push everything else out of the cache
+    TURNS = [("a", [7, 8]), *((f"x{number}", tail) for number, tail in enumerate(other)), ("b", [9])]  # noqa: N806
+    first, opened = run()
+    assert first == [100] * 6
+    assert opened == 0
+    second, opened = run()
+    assert second == [100] * 6
+    assert opened == 1
+
+
+def test_requests_with_different_adapters_run_side_by_side(tiny_llm: Path, tiny_gguf: Path, tmp_path: Path) -> None:
+    base = read_checkpoint(tiny_llm)
+    files = {}
+    for number, name in enumerate(("one", "two")):
+        make_adapter(tmp_path / name, base, seed=number)
+        files[name] = tmp_path / f"{name}.gguf"
+        with open_checkpoint(tiny_llm) as checkpoint, files[name].open("wb") as sink:
+            opened = open_peft(tmp_path / name)
+            fitted = fit_peft(opened, base_of_checkpoint(checkpoint), GeneralMetadata("x"))
+            fitted.write(sink, threads=1, progress=SilentProgress(), cancel=CancelToken())
+            opened.close()
+    request = LoadRequest(model_path=tiny_gguf, context=256, sequences=6, adapters=files)
+    uses = [(), (AdapterUse("one"),), (AdapterUse("two"),), (AdapterUse("one", 0.5), AdapterUse("two"))]
+
+    async def together(engine: Engine) -> list[list[int]]:
+        with pytest.raises(NotFoundError, match="three"):
+            await collect(engine, PROMPT, adapters=(AdapterUse("three"),))
+        found = await asyncio.gather(*(collect(engine, PROMPT, adapters=use) for use in uses))
+        return [ids_of(chunks) for chunks in found]
+
+    async def in_turn(engine: Engine) -> list[list[int]]:
+        return [ids_of(await collect(engine, PROMPT, adapters=use)) for use in uses]
+
+    found = with_engine(request, together)
+    assert found == with_engine(request, in_turn)
+    assert len({tuple(ids) for ids in found}) == len(uses)

@@ -1,0 +1,175 @@
+"""Two thousand random requests: every answer is that of its request, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import psutil
+import pytest
+
+from edgellm.errors import BusyError, NotFoundError, UsageError
+from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.engine import Engine
+from edgellm_runtimes.generation import AdapterUse, GenerationOptions
+from edgellm_runtimes.llama_cpp.model import LlamaBackend
+from edgellm_runtimes.load import info_of
+from edgellm_runtimes.sampling import SamplingParams
+
+REQUESTS = 1000  # for each kind of cells
+AT_ONCE = 24
+CONTEXT = 192
+SETTINGS = BackendSettings(
+    context=CONTEXT,
+    sequences=6,
+    spare_sequences=6,
+    batch=64,
+    ubatch=64,
+    kv_type_k="f32",  # so that sums in another order move little
+    kv_type_v="f32",
+    flash_attention=False,
+)
+
+
+class Case(NamedTuple):
+    prompt: list[int]
+    options: GenerationOptions
+
+
+class Answer(NamedTuple):
+    ids: list[int]
+    logprobs: list[float]
+
+
+def make_cases(source: random.Random) -> list[Case]:
+    """Prompts of 1 to 180 tokens, some with common beginnings, in several scopes; greedy: each has one answer."""
+    beginnings = [[source.randrange(3, 2000) for _ in range(length)] for length in (0, 0, 40, 120)]
+    cases = []
+    for number in range(40):
+        prompt = source.choice(beginnings) + [source.randrange(3, 2000) for _ in range(source.choice((1, 2, 9, 60)))]
+        sampling = SamplingParams(
+            temperature=0, max_tokens=source.choice((1, 2, 6, 12)), ignore_eos=True, logprobs=source.choice((0, 3))
+        )
+        cases.append(
+            Case(
+                prompt,
+                GenerationOptions(
+                    sampling=sampling,
+                    scope=source.choice(("", "a", "b")),
+                    speculate=number % 2 == 0,
+                    overflow=source.choice(("error", "truncate", "shift")),
+                ),
+            )
+        )
+    return cases
+
+
+async def answer(engine: Engine, case: Case) -> Answer:
+    ids: list[int] = []
+    logprobs: list[float] = []
+    async for chunk in engine.generate(case.prompt, options=case.options):
+        ids += chunk.token_ids
+        logprobs += [each.chosen for each in chunk.logprobs]
+    return Answer(ids, logprobs)
+
+
+def is_same(found: Answer, expected: Answer) -> bool:
+    """Sums in another order move log-probabilities a little; where two tokens are as likely the texts part there."""
+    for token, other, logprob, other_logprob in zip(
+        found.ids, expected.ids, found.logprobs, expected.logprobs, strict=True
+    ):
+        if abs(logprob - other_logprob) > 1e-2:
+            return False
+        if token != other:
+            return True
+    return True
+
+
+async def one_request(engine: Engine, cases: list[Case], expected: list[Answer], source: random.Random) -> str:
+    kind = source.choices(("whole", "cancelled", "left", "huge", "wrong"), (60, 15, 10, 5, 10))[0]
+    number = source.randrange(len(cases))
+    case = cases[number]
+    if kind == "whole":
+        found = await answer(engine, case)
+        assert is_same(found, expected[number]), (number, found, expected[number])
+    elif kind == "cancelled":
+        task = asyncio.create_task(answer(engine, case))
+        await asyncio.sleep(source.random() * 0.02)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    elif kind == "left":
+        async with contextlib.aclosing(engine.generate(case.prompt, options=case.options)) as chunks:
+            async for _chunk in chunks:
+                break
+    elif kind == "huge":
+        prompt = [source.randrange(3, 2000) for _ in range(source.randrange(CONTEXT, 4000))]
+        with contextlib.suppress(UsageError):
+            await answer(engine, Case(prompt, case.options))
+    else:
+        wrong = source.choice(
+            (
+                Case([], case.options),
+                Case([-1], case.options),
+                Case([10**9], case.options),
+                Case([5], GenerationOptions(adapters=(AdapterUse("nobody"),))),
+                Case([5], GenerationOptions(sampling=SamplingParams(logit_bias={10**6: 1.0}))),
+            )
+        )
+        try:
+            await answer(engine, wrong)
+        except (UsageError, NotFoundError):
+            return kind
+        raise AssertionError(f"{wrong} was accepted")
+    return kind
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize("shared_cells", [True, False])
+def test_two_thousand_random_requests_leave_nothing_behind(tiny_gguf: Path, shared_cells: bool) -> None:
+    source = random.Random(5)
+    cases = make_cases(source)
+
+    async def main() -> None:
+        backend = LlamaBackend(tiny_gguf, msgspec.structs.replace(SETTINGS, shared_cells=shared_cells))
+        async with Engine(backend, info_of(backend, 0.0), idle_tokens=500) as engine:
+            expected = [await answer(engine, case) for case in cases]
+            limit = asyncio.Semaphore(AT_ONCE)
+            kinds: dict[str, int] = {}
+
+            async def limited() -> None:
+                async with limit:
+                    with contextlib.suppress(BusyError):
+                        kind = await one_request(engine, cases, expected, source)
+                        kinds[kind] = kinds.get(kind, 0) + 1
+
+            async def many(count: int) -> None:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(count):
+                        group.create_task(limited())
+
+            await many(REQUESTS // 4)
+            files, memory = open_files(), psutil.Process().memory_info().rss
+            await many(REQUESTS - REQUESTS // 4)
+            assert open_files() == files
+            assert psutil.Process().memory_info().rss - memory < 20 << 20
+            assert kinds.keys() == {"whole", "cancelled", "left", "huge", "wrong"}
+            for _ in range(100):  # cancelled ones leave with the next step
+                statistics = await engine.statistics()
+                if statistics.running == 0:
+                    break
+                await asyncio.sleep(0.02)
+            assert (statistics.running, statistics.waiting) == (0, 0)
+            assert statistics.cached_tokens <= 500
+            # every sequence can be had again
+            after = await asyncio.gather(*(answer(engine, case) for case in cases))
+            assert all(is_same(found, wanted) for found, wanted in zip(after, expected, strict=True))
+
+    asyncio.run(main())
