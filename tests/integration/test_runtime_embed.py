@@ -88,7 +88,8 @@ def test_vectors_are_those_of_the_hidden_states(tiny_gguf: Path, pooling: Poolin
 
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 @pytest.mark.parametrize(
-    "settings", [{}, {"sequences": 1, "spare_sequences": 0}, {"ubatch": 16}, {"batch": 8, "ubatch": 8}, {"shared_cells": False}]
+    "settings",
+    [{}, {"sequences": 1, "spare_sequences": 0}, {"ubatch": 16}, {"batch": 8, "ubatch": 8}, {"shared_cells": False}],
 )
 def test_alone_in_a_batch_and_beside_generation_they_are_equal(
     tiny_gguf: Path, pooling: Pooling, settings: dict[str, int]
