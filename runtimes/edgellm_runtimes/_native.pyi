@@ -28,3 +28,23 @@ class AbortFlag:
     @property
     def data(self) -> int:
         """The argument for `callback`; valid while this object lives."""
+
+class GraphStop:
+    """While set, a graph of ggml ends after the tensor of this name: nothing behind it is computed."""
+
+    def __init__(self, tensor: str, get_name: int) -> None:
+        """``get_name`` is the address of the library's ``ggml_get_name``."""
+
+    def set(self) -> None:
+        """Stop the graphs that come."""
+
+    def clear(self) -> None:
+        """Compute whole graphs again."""
+
+    @property
+    def callback(self) -> int:
+        """Address of the C function `bool (*)(ggml_tensor *, bool ask, void *)`."""
+
+    @property
+    def data(self) -> int:
+        """The argument for `callback`; valid while this object lives."""

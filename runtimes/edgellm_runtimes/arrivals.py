@@ -7,8 +7,7 @@ import threading
 from collections.abc import Callable
 
 from edgellm.errors import BackendError, EdgeLLMError
-from edgellm_runtimes.core import Delivery
-from edgellm_runtimes.generation import Chunk
+from edgellm_runtimes.core import Delivered, Delivery
 
 __all__ = ["Arrivals", "Mailbox"]
 
@@ -21,14 +20,14 @@ class Mailbox:
     """What has come for one request. All methods are the event loop's."""
 
     def __init__(self) -> None:
-        self._items: list[Chunk | EdgeLLMError] = []
+        self._items: list[Delivered] = []
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         """Number of items that were not taken."""
         return len(self._items)
 
-    def put(self, item: Chunk | EdgeLLMError) -> None:
+    def put(self, item: Delivered) -> None:
         """Add an item and wake who waits."""
         self._items.append(item)
         if self._waiter is not None and not self._waiter.done():
@@ -39,7 +38,7 @@ class Mailbox:
         self._items.clear()
         self.put(error)
 
-    async def take(self) -> list[Chunk | EdgeLLMError]:
+    async def take(self) -> list[Delivered]:
         """All items that have come; waits while there is none."""
         if not self._items:
             self._waiter = asyncio.get_running_loop().create_future()

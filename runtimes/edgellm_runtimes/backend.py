@@ -31,6 +31,7 @@ __all__ = [
     "Capability",
     "DecodeAbortedError",
     "ModelFacts",
+    "Pooling",
     "TokenSlice",
     "Vocabulary",
 ]
@@ -38,6 +39,9 @@ __all__ = [
 
 Capability = Literal["adapters", "embeddings", "save", "shift"]
 """What not every backend, or not every model, can do; asked for where it is lacking, it raises UnsupportedError."""
+
+Pooling = Literal["mean", "last"]
+"""How the hidden states of the tokens of a text become one vector."""
 
 
 class CacheFullError(BackendError):
@@ -78,6 +82,7 @@ class BackendLimits(msgspec.Struct, frozen=True):
     n_batch: int  # tokens of one decode call
     n_ubatch: int
     n_outputs: int  # logits rows of one decode call
+    n_hidden: int  # tokens of one call of hidden_states
     n_sequences: int
     n_context: int  # tokens of one sequence
     n_pool: int  # tokens of all sequences together
@@ -94,6 +99,8 @@ class ModelFacts(msgspec.Struct, frozen=True):
     size_bytes: int
     trained_context: int
     chat_template: str | None
+    n_embd: int  # length of a hidden state
+    pooling: Pooling | None  # that the model was trained for embeddings with
 
 
 class TokenSlice(NamedTuple):
@@ -141,6 +148,14 @@ class Backend(Protocol):
 
         Returns the logits, float32 [sum of n_outputs, n_vocab], rows in the order of the slices: a view that is valid
         until the next decode. Raises CacheFullError, DecodeAbortedError, BackendError.
+        """
+
+    def hidden_states(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
+        """Append each slice to its sequence as ``decode`` does, for what the model makes of its tokens.
+
+        Returns the hidden states after the last norm, float32 [tokens of all slices, n_embd], rows in the order of the
+        slices: a view that is valid until the next call. ``n_outputs`` of the slices does not matter. Raises
+        UnsupportedError without the capability "embeddings", and what ``decode`` raises.
         """
 
     def sequence_length(self, sequence: int) -> int:

@@ -6,16 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from edgellm.errors import EdgeLLMError
+from edgellm_runtimes.embedding import Embedding, EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts, EngineStatus
 from edgellm_runtimes.generation import Chunk, Request
 
 if TYPE_CHECKING:
     from edgellm_runtimes.scheduler import SchedulerStatistics
 
-__all__ = ["Core", "Deliver", "Delivery"]
+__all__ = ["Core", "Deliver", "Delivered", "Delivery"]
 
-Delivery = tuple[int, Chunk | EdgeLLMError]
-"""The id of a request, and a piece of its answer or what ended it."""
+Delivered = Chunk | Embedding | EdgeLLMError
+"""A piece of what was asked for, or what ended it."""
+
+Delivery = tuple[int, Delivered]
+"""The id of a request, and what comes of it."""
 
 Deliver = Callable[[list[Delivery]], None]
 """Takes what one step gave to all requests. Called on a thread of the core's; must not block."""
@@ -38,7 +42,7 @@ class Core(Protocol):
         Raises BusyError while it must not start yet, BackendError when closed, and what loading raises.
         """
 
-    def start(self, request: Request) -> None:
+    def start(self, request: Request | EmbedRequest) -> None:
         """Begin a request. What comes of it, a full queue too, is delivered. Raises BackendError when not ``ready``."""
 
     def cancel(self, request_id: int) -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.errors import EdgeLLMError, UnsupportedError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.arrivals import Arrivals
 from edgellm_runtimes.chat import Message, render_chat_async
+from edgellm_runtimes.embedding import Embedding, Embeddings, EmbedOptions, EmbedRequest, Pooling
 from edgellm_runtimes.engine_info import EngineFacts, EngineInfo, EngineStatus, Isolation
-from edgellm_runtimes.generation import Chunk, GenerationOptions, Request
+from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions, Request
 from edgellm_runtimes.sampling import SamplingParams, sampling_params
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ __all__ = ["Engine", "EngineFacts", "EngineInfo", "EngineStatus", "Isolation"]
 
 _CHARACTERS_PER_TOKEN = 64  # on average over a whole prompt; real text has 1 to 6
 _SHORTEST_DEADLINE_S = 0.001
+_MOST_TEXTS = 256  # of one request to a core: more go one request after the other
+_MOST_TEXT_TOKENS = 1 << 20  # likewise, about
 
 
 class Engine:
@@ -196,6 +199,91 @@ class Engine:
             variables=template_variables,
         )
 
+    async def embed(
+        self,
+        texts: Sequence[str | Sequence[int]],
+        *,
+        pooling: Pooling | None = None,
+        normalise: bool = True,
+        adapters: Sequence[AdapterUse] = (),
+    ) -> Embeddings:
+        """The vectors of ``texts``, given as text or as token ids: float32 [texts, n_embd], and the tokens of each.
+
+        ``pooling`` "mean" is the mean of the hidden states of all tokens, "last" the one of the last token; None is
+        what the model was trained with, else the mean. ``normalise`` gives every vector a length of 1. Nothing that is
+        computed for a text is kept for others. Cancelling the task stops it. Raises UnsupportedError where the model
+        gives no embeddings, UsageError for a text that is empty, malformed or longer than the context, BusyError when
+        too many requests wait, NotFoundError for an adapter that is not there, BackendError.
+        """
+        if isinstance(texts, (str, bytes)):
+            raise UsageError("embed takes a list of texts")
+        if "embeddings" not in self.facts.capabilities:
+            raise UnsupportedError(f"{self.info.description or 'this model'} gives no embeddings")
+        options = EmbedOptions(pooling=pooling or self.facts.pooling, normalise=normalise, adapters=tuple(adapters))
+        if not self._core.ready:
+            await asyncio.to_thread(self._core.revive)
+        tokens = await asyncio.to_thread(self._text_tokens, texts)
+        found: list[Embedding] = []
+        while len(found) < len(tokens):
+            first = end = len(found)
+            n_tokens = 0
+            while end < len(tokens) and end - first < _MOST_TEXTS and n_tokens < _MOST_TEXT_TOKENS:
+                n_tokens += len(tokens[end])
+                end += 1
+            found += await self._embed(tokens[first:end], options)
+        return self._embeddings(found)
+
+    async def _embed(self, texts: list[list[int]], options: EmbedOptions) -> list[Embedding]:
+        request = EmbedRequest(next(self._ids), texts, options)
+        missing = len(texts)
+        found: dict[int, Embedding] = {}
+        box = self._arrivals.open(request.id)
+        try:
+            self._core.start(request)
+            while missing:
+                for item in await box.take():
+                    if isinstance(item, EdgeLLMError):
+                        missing = 0
+                        raise item
+                    assert isinstance(item, Embedding)
+                    found[item.index] = item
+                    missing -= 1
+        finally:
+            self._arrivals.close(request.id)
+            if missing:
+                self._core.cancel(request.id)
+        return [found[index] for index in range(len(texts))]
+
+    def _embeddings(self, found: list[Embedding]) -> Embeddings:
+        import numpy as np
+
+        joined = b"".join(embedding.values for embedding in found)
+        vectors = np.frombuffer(joined, "<f4").reshape(len(found), self.facts.n_embd).astype(np.float32)
+        return Embeddings(vectors, tuple(embedding.n_tokens for embedding in found))
+
+    def _text_tokens(self, texts: Sequence[str | Sequence[int]]) -> list[list[int]]:
+        """The token ids of each text. Blocks."""
+        context, found = self.info.context, []
+        for index, text in enumerate(texts):
+            if isinstance(text, str):
+                if len(text) > context * _CHARACTERS_PER_TOKEN:
+                    raise UsageError(
+                        f"text {index} has {len(text)} characters; a context of {context} tokens cannot hold it",
+                        hint="cut it into parts, or load the model with a larger --context",
+                    )
+                tokens = self._core.tokenize(text, add_special=True, parse_special=True) if text else []
+            else:
+                tokens = self._check_ids(text)
+            if not tokens:
+                raise UsageError(f"text {index} is empty")
+            if len(tokens) > context:
+                raise UsageError(
+                    f"text {index} has {len(tokens)} tokens; the context holds {context}",
+                    hint="cut it into parts, or load the model with a larger --context",
+                )
+            found.append(tokens)
+        return found
+
     async def close(self) -> None:
         """Stop what runs and free the model. Calling it again does nothing."""
         await asyncio.to_thread(self._core.close)
@@ -222,6 +310,7 @@ class Engine:
                     if isinstance(item, EdgeLLMError):
                         missing = 0
                         raise item
+                    assert isinstance(item, Chunk)
                     missing -= item.finish_reason is not None
                     yield item
         finally:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from edgellm_runtimes.backend import Capability
+from edgellm_runtimes.backend import Capability, Pooling
 
 __all__ = ["EngineFacts", "EngineInfo", "EngineStatus", "Isolation"]
 
@@ -47,6 +47,8 @@ class EngineFacts(msgspec.Struct, frozen=True):
     eos_text: str
     eot_text: str
     capabilities: frozenset[Capability]
+    n_embd: int  # length of an embedding
+    pooling: Pooling  # of embeddings, unless a request says otherwise
 
 
 class EngineStatus(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ __all__ = [
     "GenerationStats",
     "Overflow",
     "Request",
+    "check_adapters",
 ]
 
 FinishReason = Literal["stop", "length", "deadline"]
@@ -70,11 +71,16 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"keep is {self.keep}; it must be 0 or more")
         if len(self.scope) > _LONGEST_SCOPE:
             raise UsageError(f"the scope has {len(self.scope)} characters; at most {_LONGEST_SCOPE} are possible")
-        if len(self.adapters) > _MOST_ADAPTERS:
-            raise UsageError(f"{len(self.adapters)} adapters were asked for; at most {_MOST_ADAPTERS} are possible")
-        for adapter in self.adapters:
-            if not -_LARGEST_SCALE <= adapter.scale <= _LARGEST_SCALE:
-                raise UsageError(f"the scale of adapter {adapter.name!r} is {adapter.scale}; it must be -100 to 100")
+        check_adapters(self.adapters)
+
+
+def check_adapters(uses: Sequence[AdapterUse]) -> None:
+    """Raise UsageError for more adapters than a request may have, and for impossible scales."""
+    if len(uses) > _MOST_ADAPTERS:
+        raise UsageError(f"{len(uses)} adapters were asked for; at most {_MOST_ADAPTERS} are possible")
+    for use in uses:
+        if not -_LARGEST_SCALE <= use.scale <= _LARGEST_SCALE:
+            raise UsageError(f"the scale of adapter {use.name!r} is {use.scale}; it must be -100 to 100")
 
 
 class GenerationStats(msgspec.Struct, frozen=True):

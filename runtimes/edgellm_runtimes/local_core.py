@@ -12,6 +12,7 @@ from edgellm.errors import AccessError, BackendError, EdgeLLMError, UnsupportedE
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.compute_lease import ComputeLease
 from edgellm_runtimes.core import Deliver
+from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts, EngineInfo, EngineStatus
 from edgellm_runtimes.generation import Request
 
@@ -55,6 +56,8 @@ class LocalCore:
             eos_text=text(vocabulary.eos),
             eot_text=text(vocabulary.eot),
             capabilities=backend.capabilities,
+            n_embd=backend.facts.n_embd,
+            pooling=backend.facts.pooling or "mean",
         )
         self._scheduler = Scheduler(backend, deliver, lease=lease, **scheduling)
 
@@ -95,11 +98,14 @@ class LocalCore:
         """Nothing that was closed here comes back."""
         self._check_open()
 
-    def start(self, request: Request) -> None:
+    def start(self, request: Request | EmbedRequest) -> None:
         """Queue ``request``."""
         self._check_open()
         try:
-            self._scheduler.submit(request)
+            if isinstance(request, EmbedRequest):
+                self._scheduler.embed(request)
+            else:
+                self._scheduler.submit(request)
         except EdgeLLMError as error:
             self._deliver([(request.id, error)])
 

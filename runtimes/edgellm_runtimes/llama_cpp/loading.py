@@ -14,14 +14,24 @@ from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.llama_cpp.library import log_position, log_since
 
 if TYPE_CHECKING:
-    from edgellm_runtimes._native import AbortFlag
+    from edgellm_runtimes._native import AbortFlag, GraphStop
 
-__all__ = ["KV_TYPES", "check_settings", "create_context", "load_model", "logits_rows", "pool_tokens"]
+__all__ = [
+    "KV_TYPES",
+    "check_settings",
+    "create_context",
+    "hidden_rows",
+    "load_model",
+    "logits_rows",
+    "pool_tokens",
+]
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30, "iq4_nl": 20}
 
 _LARGEST_CONTEXT = 2**27
 _LARGEST_SEQUENCES = 256  # LLAMA_MAX_SEQ
+_EMBEDDING_LOGITS_BYTES = 32 << 20
+_ROWS_STEP = 16  # rows that the matrix kernels take at once
 _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
 
 
@@ -55,6 +65,16 @@ def check_settings(settings: BackendSettings) -> None:
 def logits_rows(settings: BackendSettings) -> int:
     """Logits rows that room is reserved for: llama.cpp wants one per sequence at least."""
     return max(settings.outputs, settings.sequences + settings.spare_sequences)
+
+
+def hidden_rows(settings: BackendSettings, n_vocab: int) -> int:
+    """Tokens whose hidden states one call can give.
+
+    llama.cpp keeps a row of logits for each from the first such call on, though no logits are computed: the room for
+    them is bounded here.
+    """
+    rows = _EMBEDDING_LOGITS_BYTES // (4 * n_vocab)
+    return min(settings.batch, max(logits_rows(settings), rows - rows % _ROWS_STEP))
 
 
 def pool_tokens(settings: BackendSettings) -> int:
@@ -116,11 +136,16 @@ def _refuse_unusable(lib: Any, model: Any, path: Path) -> None:
         raise UnsupportedError(f"{path} is a diffusion model: only models that decode left to right are supported")
 
 
-def create_context(lib: Any, model: Any, settings: BackendSettings, abort_flag: AbortFlag) -> Any:
-    """A context for ``model`` whose decode stops when ``abort_flag`` is set. Raises BackendError."""
+def create_context(
+    lib: Any, model: Any, settings: BackendSettings, abort_flag: AbortFlag, stop: GraphStop, n_hidden: int
+) -> Any:
+    """A context for ``model`` whose decode fails when ``abort_flag`` is set, and ends where ``stop`` says.
+
+    ``n_hidden`` is ``hidden_rows``. Raises BackendError.
+    """
     n_pool = pool_tokens(settings)
     n_batch = min(settings.batch, n_pool)
-    n_outputs = logits_rows(settings)
+    n_outputs = max(logits_rows(settings), n_hidden)
     params = lib.llama_context_default_params()
     params.n_ctx = n_pool
     params.n_batch = n_batch
@@ -135,11 +160,14 @@ def create_context(lib: Any, model: Any, settings: BackendSettings, abort_flag: 
     params.flash_attn_type = (
         lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
+    params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # its pooling forgets all but the last part of a text
     params.kv_unified = settings.shared_cells
     params.swa_full = False
     params.no_perf = True
     params.abort_callback = ctypes.cast(abort_flag.callback, lib.ggml_abort_callback)
     params.abort_callback_data = abort_flag.data
+    params.cb_eval = ctypes.cast(stop.callback, lib.ggml_backend_sched_eval_callback)
+    params.cb_eval_user_data = stop.data
     mark = log_position()
     context = lib.llama_init_from_model(model, params)
     if not context:

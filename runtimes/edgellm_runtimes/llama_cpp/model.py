@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edgellm.errors import BackendError
+from edgellm.errors import BackendError, UnsupportedError
 from edgellm.progress import CancelToken, Progress, SilentProgress
-from edgellm_runtimes._native import AbortFlag
+from edgellm_runtimes._native import AbortFlag, GraphStop
 from edgellm_runtimes.backend import (
     BackendLimits,
     BackendSettings,
@@ -20,13 +20,14 @@ from edgellm_runtimes.backend import (
     Capability,
     DecodeAbortedError,
     ModelFacts,
+    Pooling,
     TokenSlice,
     Vocabulary,
 )
 from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
-from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, load_model, logits_rows
+from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, hidden_rows, load_model, logits_rows
 from edgellm_runtimes.llama_cpp.state import read_state, state_bytes, state_traits, write_state
 from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["LlamaBackend"]
 
 _NO_SLOT, _ABORTED = 1, 2  # return values of llama_decode
+_HIDDEN_STATES = "result_embd_pooled"  # what llama.cpp calls the output of the last norm while embeddings are on
+_LOOK_AHEAD = frozenset({"gemma-embedding"})  # though their files need not say so
+_POOLINGS: dict[str, Pooling] = {"1": "mean", "3": "last"}  # enum llama_pooling_type
 
 
 class LlamaBackend:
@@ -64,17 +68,18 @@ class LlamaBackend:
         self._context: Any = None
         self.path = path
         self.abort_flag = AbortFlag()
+        self._stop = GraphStop(_HIDDEN_STATES, _address(lib._lib.ggml_get_name))
         self._model = load_model(lib, path, settings, progress or SilentProgress(), cancel or CancelToken())
         try:
             self._adapters = LlamaAdapters(lib, self._model, path, adapters or {})
-            self._context = create_context(lib, self._model, settings, self.abort_flag)
-            self.vocabulary: Vocabulary = LlamaVocabulary(
-                lib, lib.llama_model_get_vocab(self._model), extra_ends, normalization, space_prefix
-            )
+            vocabulary = lib.llama_model_get_vocab(self._model)
+            n_hidden = hidden_rows(settings, lib.llama_vocab_n_tokens(vocabulary))
+            self._context = create_context(lib, self._model, settings, self.abort_flag, self._stop, n_hidden)
+            self.vocabulary: Vocabulary = LlamaVocabulary(lib, vocabulary, extra_ends, normalization, space_prefix)
         except BaseException:
             self.close()
             raise
-        self.capabilities: frozenset[Capability] = frozenset({"adapters", "save", "shift"})
+        self.capabilities = _capabilities(lib, self._model)
         self.settings = settings
         self.facts = _facts(lib, self._model)
         self.adapters = self._adapters.names
@@ -82,6 +87,7 @@ class LlamaBackend:
             n_batch=int(lib.llama_n_batch(self._context)),
             n_ubatch=int(lib.llama_n_ubatch(self._context)),
             n_outputs=logits_rows(settings),
+            n_hidden=min(n_hidden, int(lib.llama_n_batch(self._context))),
             n_sequences=settings.sequences + settings.spare_sequences,
             n_context=settings.context,
             n_pool=int(lib.llama_n_ctx(self._context)),
@@ -99,8 +105,33 @@ class LlamaBackend:
 
     def decode(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
         """Append each slice to its sequence and return the chosen logits rows; see ``backend.Backend.decode``."""
+        n_rows = self._check_batch(slices, self.limits.n_outputs)
+        self._compute(slices)
+        return self._logits(n_rows)
+
+    def hidden_states(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
+        """Append each slice to its sequence and return the hidden states; see ``backend.Backend.hidden_states``.
+
+        The graph ends before the output matrix, which would be up to half of the work of a small model.
+        """
+        if "embeddings" not in self.capabilities:
+            raise UnsupportedError("this model gives no embeddings here: its attention looks ahead")
         context = self._open_context()
-        n_rows = self._check_batch(slices)
+        whole = [TokenSlice(slice_.sequence, slice_.tokens, len(slice_.tokens)) for slice_ in slices]
+        n_rows = self._check_batch(whole, self.limits.n_hidden)
+        self._lib.llama_set_embeddings(context, True)
+        self._stop.set()
+        try:
+            self._compute(whole)
+        finally:
+            self._stop.clear()
+            self._lib.llama_set_embeddings(context, False)
+        pointer = self._lib.llama_get_embeddings(context)
+        return np.ctypeslib.as_array(pointer, shape=(n_rows, self.facts.n_embd))
+
+    def _compute(self, slices: Sequence[TokenSlice]) -> None:
+        """One call of llama.cpp for ``slices``, which are checked already."""
+        context = self._open_context()
         n_tokens = self._batch.fill(slices, self._lengths)
         self._check_ids(n_tokens)
         mark = log_position()
@@ -115,10 +146,9 @@ class LlamaBackend:
             raise BackendError(f"llama.cpp failed to decode (status {status}): {log_since(mark) or 'no reason given'}")
         for slice_ in slices:
             self._lengths[slice_.sequence] += len(slice_.tokens)
-        return self._logits(n_rows)
 
-    def _check_batch(self, slices: Sequence[TokenSlice]) -> int:
-        """Refuse what llama.cpp would abort on or mix up. Returns the number of logits rows."""
+    def _check_batch(self, slices: Sequence[TokenSlice], most_rows: int) -> int:
+        """Refuse what llama.cpp would abort on or mix up. Returns the number of output rows."""
         limits = self.limits
         n_tokens = n_rows = 0
         seen = set()
@@ -128,7 +158,7 @@ class LlamaBackend:
             if count == 0 or sequence in seen:
                 raise BackendError(f"sequence {sequence} must come once in a batch, with at least one token")
             if not 0 <= n_outputs <= count:
-                raise BackendError(f"{n_outputs} logits rows were asked of {count} tokens")
+                raise BackendError(f"{n_outputs} output rows were asked of {count} tokens")
             if self._lengths[sequence] + count > limits.n_context:
                 raise BackendError(
                     f"sequence {sequence} would have {self._lengths[sequence] + count} tokens, "
@@ -139,8 +169,8 @@ class LlamaBackend:
             n_rows += n_outputs
         if not 0 < n_tokens <= limits.n_batch:
             raise BackendError(f"a batch of {n_tokens} tokens: 1 to {limits.n_batch} are possible")
-        if n_rows > limits.n_outputs:
-            raise BackendError(f"a batch with {n_rows} logits rows: at most {limits.n_outputs} are possible")
+        if n_rows > most_rows:
+            raise BackendError(f"a batch with {n_rows} output rows: at most {most_rows} are possible")
         return n_rows
 
     def _check_ids(self, n_tokens: int) -> None:
@@ -323,18 +353,40 @@ class LlamaBackend:
             raise BackendError(f"sequence {sequence} is outside 0 to {self.limits.n_sequences - 1}")
 
 
+def _address(function: Any) -> int:
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
+def _metadata(lib: Any, model: Any, key: str) -> str:
+    """A value of the file's metadata as text; empty where there is none."""
+    buffer = ctypes.create_string_buffer(256)
+    length = lib.llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
+    return buffer.value.decode("utf-8", "replace") if length >= 0 else ""
+
+
+def _capabilities(lib: Any, model: Any) -> frozenset[Capability]:
+    """Where attention looks ahead, a text cannot be computed in parts: no embeddings."""
+    architecture = _metadata(lib, model, "general.architecture")
+    found: set[Capability] = {"adapters", "save", "shift"}
+    if architecture not in _LOOK_AHEAD and _metadata(lib, model, f"{architecture}.attention.causal") != "false":
+        found.add("embeddings")
+    return frozenset(found)
+
+
 def _facts(lib: Any, model: Any) -> ModelFacts:
     buffer = ctypes.create_string_buffer(256)
     length = lib.llama_model_desc(model, buffer, len(buffer))
-    description = buffer.value.decode("utf-8", "replace") if length >= 0 else ""
-    length = lib.llama_model_meta_val_str(model, b"general.architecture", buffer, len(buffer))
-    architecture = buffer.value.decode("utf-8", "replace") if length >= 0 else ""
+    architecture = _metadata(lib, model, "general.architecture")
     template = lib.llama_model_chat_template(model, None)
     return ModelFacts(
         architecture=architecture,
-        description=description,
+        description=buffer.value.decode("utf-8", "replace") if length >= 0 else "",
         n_parameters=int(lib.llama_model_n_params(model)),
         size_bytes=int(lib.llama_model_size(model)),
         trained_context=int(lib.llama_model_n_ctx_train(model)),
         chat_template=template.decode("utf-8", "replace") if template else None,
+        n_embd=int(lib.llama_model_n_embd_out(model)),
+        pooling=_POOLINGS.get(_metadata(lib, model, f"{architecture}.pooling_type")),
     )

@@ -5,11 +5,14 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <utility>
 
 #include "abort_flag.h"
 #include "bandwidth.h"
 #include "cpu_features.h"
+#include "graph_stop.h"
 
 namespace nb = nanobind;
 
@@ -41,5 +44,15 @@ NB_MODULE(_native, m) {
         .def_prop_ro("callback", &edgellm::AbortFlag::callback_address,
                      "Address of the C function `bool (*)(void *)` that reads the flag.")
         .def_prop_ro("data", &edgellm::AbortFlag::data_address,
+                     "The argument for `callback`; valid while this object lives.");
+
+    nb::class_<edgellm::GraphStop>(m, "GraphStop",
+                                   "While set, a graph ends after the tensor of this name: nothing behind it is computed.")
+        .def(nb::init<std::string, std::uintptr_t>(), nb::arg("tensor"), nb::arg("get_name"))
+        .def("set", &edgellm::GraphStop::set, "Stop the graphs that come.")
+        .def("clear", &edgellm::GraphStop::clear, "Compute whole graphs again.")
+        .def_prop_ro("callback", &edgellm::GraphStop::callback_address,
+                     "Address of the C function `bool (*)(ggml_tensor *, bool ask, void *)`.")
+        .def_prop_ro("data", &edgellm::GraphStop::data_address,
                      "The argument for `callback`; valid while this object lives.");
 }

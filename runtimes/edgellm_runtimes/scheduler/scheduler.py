@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgellm.errors import BackendError, EdgeLLMError
+from edgellm.errors import BackendError, EdgeLLMError, UnsupportedError, UsageError
 from edgellm_runtimes.backend import Backend
 from edgellm_runtimes.core import Deliver
 from edgellm_runtimes.dry import DryBreakers
+from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.generation import Request
 from edgellm_runtimes.sampler import create_sampler
 from edgellm_runtimes.scheduler.disk import DiskPrefixes
+from edgellm_runtimes.scheduler.embedder import Embedder
 from edgellm_runtimes.scheduler.inbox import Inbox
 from edgellm_runtimes.scheduler.live import LiveAnswer
 from edgellm_runtimes.scheduler.overflow import fit_prompt
@@ -88,6 +90,11 @@ class Scheduler:
             lambda: self._inbox.is_closing,
             prompt_tokens or limits.n_batch,
         )
+        self._embedder = Embedder(
+            backend, self._running, self._slots, self._statistics, self._stepper, prompt_tokens or limits.n_batch
+        )
+        self._stepper.give_way = self._embedder.give_way
+        self._embeds_next = False
         self._baked = list(baked)
         self._breakers = DryBreakers(backend.vocabulary)
         self._breakers_lock = threading.Lock()
@@ -115,6 +122,22 @@ class Scheduler:
             raise
         self._statistics.requests += 1
 
+    def embed(self, request: EmbedRequest) -> None:
+        """Queue texts to embed. Raises UnsupportedError where the model gives no embeddings, UsageError for a text that
+        is empty or does not fit, BusyError when the queue is full, BackendError after ``close``."""
+        if "embeddings" not in self._backend.capabilities:
+            raise UnsupportedError("this model gives no embeddings")
+        n_context = self._backend.limits.n_context
+        for index, text in enumerate(request.texts):
+            if not 0 < len(text) <= n_context:
+                raise UsageError(f"text {index} has {len(text)} tokens; 1 to {n_context} fit into the context")
+        try:
+            self._inbox.put_embedding(request)
+        except EdgeLLMError:
+            self._statistics.refused += 1
+            raise
+        self._statistics.requests += 1
+
     def cancel(self, request_id: int) -> None:
         """Stop a request, also in the middle of its prompt. A chunk that is on its way may still arrive."""
         self._inbox.cancel(request_id)
@@ -131,7 +154,8 @@ class Scheduler:
         return msgspec.structs.replace(
             self._statistics,
             running=len(self._running.answers),
-            waiting=len(self._inbox),
+            embedding=len(self._embedder),
+            waiting=len(self._inbox) + self._inbox.n_embeddings,
             cached_tokens=self._slots.n_idle_tokens,
         )
 
@@ -145,12 +169,13 @@ class Scheduler:
                         self._send()
                         self._inbox.wait()
                 except EdgeLLMError as error:
-                    self._running.fail_all(error)
+                    self._fail_all(error)
                 except Exception as error:  # noqa: BLE001  whoever waits for the requests must hear of it
-                    self._running.fail_all(BackendError(f"the decode thread failed: {error!r}"))
+                    self._fail_all(BackendError(f"the decode thread failed: {error!r}"))
                 self._send()
             self._running.answers += self._inbox.take(len(self._inbox))[0]
-            self._running.fail_all(BackendError("the model was closed"))
+            self._embedder.join(self._inbox.take_embeddings(self._inbox.n_embeddings))
+            self._fail_all(BackendError("the model was closed"))
             self._send()
         finally:
             if self._disk is not None:
@@ -181,15 +206,26 @@ class Scheduler:
     def _turn(self) -> bool:
         """Let answers leave and join, and compute a step; False when there is nothing to do."""
         now = time.monotonic()
-        arrivals, cancelled = self._inbox.take(self._running.room)
+        arrivals, cancelled = self._inbox.take(max(0, self._running.room - self._embedder.n_borrowed))
         self._running.cancel(cancelled)
+        self._embedder.cancel(cancelled)
         self._running.expire(now)
         self._running.expire_waiting(self._inbox.expired(now), now)
         self._running.join(arrivals, now)
+        self._embedder.join(self._inbox.take_embeddings(self._embedder.room))
+        if len(self._embedder) and (self._embeds_next or not self._running.answers):
+            self._embeds_next = False
+            if self._embedder.step():
+                return True
         if not self._running.answers:
             return False
+        self._embeds_next = True
         self._stepper.step()
         return True
+
+    def _fail_all(self, error: EdgeLLMError) -> None:
+        self._embedder.fail_all(error)
+        self._running.fail_all(error)
 
     def _send(self) -> None:
         outbox = self._running.outbox

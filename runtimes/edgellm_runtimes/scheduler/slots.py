@@ -46,6 +46,11 @@ class Slots:
         """Tokens whose state is kept without a request."""
         return self._tree.n_tokens
 
+    @property
+    def n_free(self) -> int:
+        """Sequences that hold nothing."""
+        return len(self._free)
+
     def take(self, key: CacheKey, tokens: Sequence[int]) -> tuple[int, int]:
         """A sequence for ``tokens``, and how many of them it holds: never all, the last one gives the logits."""
         wanted = tokens[:-1]

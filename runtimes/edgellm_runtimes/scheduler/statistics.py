@@ -8,10 +8,11 @@ __all__ = ["SchedulerStatistics"]
 
 
 class SchedulerStatistics(msgspec.Struct):
-    """Counts grow only; running, waiting and cached_tokens are of the moment."""
+    """Counts grow only; running, embedding, waiting and cached_tokens are of the moment."""
 
     running: int = 0  # answers that have a sequence
-    waiting: int = 0  # answers that wait for one
+    embedding: int = 0  # requests for embeddings that have begun
+    waiting: int = 0  # answers and requests for embeddings that have not begun
     cached_tokens: int = 0  # whose state is kept for requests that may come
     requests: int = 0
     refused: int = 0  # because the queue was full
@@ -21,6 +22,8 @@ class SchedulerStatistics(msgspec.Struct):
     prompt_tokens: int = 0  # computed
     reused_tokens: int = 0  # of prompts, found in the cache
     generated_tokens: int = 0
+    embedded_texts: int = 0
+    embedded_tokens: int = 0  # computed for embeddings
     drafted_tokens: int = 0  # proposed, of which
     accepted_tokens: int = 0  # so many were right
     step_s: float = 0.0  # time in steps, of which

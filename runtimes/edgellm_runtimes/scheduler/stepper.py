@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from edgellm.errors import EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Stepper"]
 
+T = TypeVar("T")
+
 _WORTH_ABORTING = 0.5  # share of a step that is for requests nobody waits for any more
 
 
 class Stepper:
     """Computes steps of ``running``. ``turn`` is entered around each decode; ``is_closing`` keeps one from beginning.
 
-    ``prompt_tokens`` is how many tokens of prompts a step has at most beside answers that generate.
+    ``prompt_tokens`` is how many tokens of prompts a step has at most beside answers that generate. ``give_way`` is
+    asked for room in the cache when no prefix is left there; it returns False when there is none.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Stepper:
         self._chooser = TokenChooser(backend.vocabulary, backend.limits.n_vocab)
         self._costs = StepCosts()
         self._can_speculate = True
+        self.give_way: Callable[[], bool] = lambda: False
         self._step_requests: dict[int, int] = {}  # request id -> tokens in the step that is being computed
 
     def step(self) -> None:
@@ -162,10 +166,29 @@ class Stepper:
     def _decode(self, shares: Sequence[Share], slices: list[TokenSlice]) -> npt.NDArray[np.float32] | None:
         """The logits of the step; None when it was stopped and has to be planned again."""
         backend = self._backend
-        backend.abort_flag.clear()
         tokens: dict[int, int] = {}
         for share in shares:
             tokens[share.answer.request.id] = tokens.get(share.answer.request.id, 0) + share.n_tokens
+
+        def decode() -> npt.NDArray[np.float32]:
+            begun = time.monotonic()
+            rows = backend.decode(slices)
+            self._learn(shares, sum(len(slice_.tokens) for slice_ in slices), time.monotonic() - begun)
+            return rows
+
+        try:
+            return self.compute(tokens, decode, lambda: self._slots.make_room() or self.give_way())
+        except DecodeAbortedError:
+            for share in shares:
+                share.answer.computed = backend.sequence_length(share.answer.sequence)
+            return None
+
+    def compute(self, tokens: dict[int, int], call: Callable[[], T], make_room: Callable[[], bool]) -> T | None:
+        """One ``call`` of the backend, of so many tokens for each request; again as long as ``make_room`` finds room.
+
+        Returns None when the model is about to be closed. Raises CacheFullError, DecodeAbortedError, BackendError.
+        """
+        self._backend.abort_flag.clear()
         self._step_requests = tokens
         if self._is_closing():
             return None
@@ -174,17 +197,10 @@ class Stepper:
             while True:
                 try:
                     with self._lease:
-                        begun = time.monotonic()
-                        rows = backend.decode(slices)
-                    self._learn(shares, sum(len(slice_.tokens) for slice_ in slices), time.monotonic() - begun)
-                    return rows
+                        return call()
                 except CacheFullError:
-                    if not self._slots.make_room():
+                    if not make_room():
                         raise
-        except DecodeAbortedError:
-            for share in shares:
-                share.answer.computed = backend.sequence_length(share.answer.sequence)
-            return None
         finally:
             self._step_requests = {}
             self._statistics.compute_s += time.monotonic() - started

@@ -13,6 +13,7 @@ import msgspec
 from edgellm.errors import BackendError, EdgeLLMError, Interrupted, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.core import Deliver, Delivery
+from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts
 from edgellm_runtimes.worker import messages as wire
 from edgellm_runtimes.worker.frames import FrameReader, frame
@@ -45,7 +46,7 @@ class Connection:
         self._progress: Progress | None = None
         self._loaded: Future[EngineFacts] = Future()
         self._lock = threading.Lock()
-        self._answers: dict[int, int] = {}  # request in flight -> choices that are not finished
+        self._answers: dict[int, int] = {}  # request in flight -> choices or texts that are not finished
         self._calls: dict[int, Future[msgspec.Raw]] = {}
         self._n_calls = 0
         self._end: BackendError | None = None
@@ -78,17 +79,22 @@ class Connection:
         except TimeoutError:
             raise Interrupted("loading was stopped") from None
 
-    def start(self, request: Request) -> None:
+    def start(self, request: Request | EmbedRequest) -> None:
         """Begin ``request``. Raises BackendError when the worker has ended, UsageError for options that no worker can
         be told."""
         try:
             options = msgspec.Raw(wire.encode(request.options))
-            message = wire.encode(wire.StartRequest(request.id, list(request.prompt), options))
+            if isinstance(request, EmbedRequest):
+                texts = [list(text) for text in request.texts]
+                message, n_answers = wire.encode(wire.StartEmbedding(request.id, texts, options)), len(texts)
+            else:
+                message = wire.encode(wire.StartRequest(request.id, list(request.prompt), options))
+                n_answers = request.options.choices
         except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
             raise UsageError(f"the request cannot be sent to a worker: {error}") from error
         with self._lock:
             self._check_alive()
-            self._answers[request.id] = request.options.choices
+            self._answers[request.id] = n_answers
             self._outgoing.put(frame(message))
 
     def cancel(self, request_id: int) -> None:
@@ -179,6 +185,9 @@ class Connection:
                     if chunk.finish_reason is not None:
                         self._count_answer(request_id)
                     batch.append((request_id, chunk))
+                for request_id, embedding in report.embeddings:
+                    self._count_answer(request_id)
+                    batch.append((request_id, embedding))
                 for request_id, error in report.errors:
                     self._answers.pop(request_id, None)
                     batch.append((request_id, error.rebuild()))

@@ -12,6 +12,7 @@ import msgspec
 from edgellm.errors import BackendError, BusyError, EdgeLLMError, Interrupted
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.core import Deliver
+from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts, EngineStatus
 from edgellm_runtimes.worker.connection import Connection
 from edgellm_runtimes.worker.restart import RestartClock, RestartPolicy
@@ -88,7 +89,7 @@ class WorkerCore:
             except Interrupted:
                 raise BackendError("the model was closed") from None
 
-    def start(self, request: Request) -> None:
+    def start(self, request: Request | EmbedRequest) -> None:
         """Begin a request."""
         self._worker().start(request)
 

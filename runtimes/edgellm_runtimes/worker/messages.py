@@ -13,6 +13,7 @@ import msgspec
 from edgellm import errors
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm_runtimes.core import Delivery
+from edgellm_runtimes.embedding import Embedding
 from edgellm_runtimes.engine_info import EngineFacts
 from edgellm_runtimes.generation import Chunk
 from edgellm_runtimes.load import LoadRequest
@@ -31,6 +32,7 @@ __all__ = [
     "Phase",
     "Pieces",
     "Report",
+    "StartEmbedding",
     "StartRequest",
     "Step",
     "Tokenize",
@@ -58,6 +60,14 @@ class StartRequest(msgspec.Struct, frozen=True, tag=True):
 
     id: int
     prompt: list[int]
+    options: msgspec.Raw
+
+
+class StartEmbedding(msgspec.Struct, frozen=True, tag=True):
+    """Embed texts. ``options`` is an EmbedOptions, read on its own likewise."""
+
+    id: int
+    texts: list[list[int]]
     options: msgspec.Raw
 
 
@@ -93,7 +103,9 @@ class Close(msgspec.Struct, frozen=True, tag=True):
     """Free the model and end."""
 
 
-Command = LoadModel | CancelLoad | StartRequest | CancelRequest | Tokenize | Pieces | AskStatistics | Close
+Command = (
+    LoadModel | CancelLoad | StartRequest | StartEmbedding | CancelRequest | Tokenize | Pieces | AskStatistics | Close
+)
 
 
 class WireError(msgspec.Struct, frozen=True):
@@ -148,10 +160,11 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Step(msgspec.Struct, frozen=True, tag=True):
-    """What one step gave, by request. An error is the last thing of its request, so the chunks come first."""
+    """What one step gave, by request. An error is the last thing of its request, so it comes last."""
 
     chunks: list[tuple[int, Chunk]]
     errors: list[tuple[int, WireError]]
+    embeddings: list[tuple[int, Embedding]] = []
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):
@@ -187,10 +200,12 @@ decode_report = _reports.decode
 
 def step_of(batch: list[Delivery]) -> Step:
     """``batch`` as it is sent."""
-    step = Step([], [])
+    step = Step([], [], [])
     for request_id, item in batch:
         if isinstance(item, Chunk):
             step.chunks.append((request_id, item))
+        elif isinstance(item, Embedding):
+            step.embeddings.append((request_id, item))
         else:
             step.errors.append((request_id, WireError.of(item)))
     return step

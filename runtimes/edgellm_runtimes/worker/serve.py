@@ -18,6 +18,7 @@ import msgspec
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.progress import CancelToken
 from edgellm_runtimes.core import Delivery
+from edgellm_runtimes.embedding import EmbedOptions, EmbedRequest
 from edgellm_runtimes.generation import GenerationOptions, Request
 from edgellm_runtimes.load import LoadRequest
 from edgellm_runtimes.local_core import LocalCore
@@ -29,6 +30,7 @@ __all__ = ["Server", "main"]
 
 _NO_VALUE = msgspec.Raw(b"\xc0")  # nil
 _options: msgspec.msgpack.Decoder[GenerationOptions] = msgspec.msgpack.Decoder(GenerationOptions)
+_embed_options: msgspec.msgpack.Decoder[EmbedOptions] = msgspec.msgpack.Decoder(EmbedOptions)
 
 
 class Outlet:
@@ -83,7 +85,7 @@ class Server:
 
     def _take(self, command: wire.Command) -> None:
         match command:
-            case wire.StartRequest():
+            case wire.StartRequest() | wire.StartEmbedding():
                 self._start(command)
             case wire.CancelRequest():
                 self._model().cancel(command.id)
@@ -111,10 +113,13 @@ class Server:
             self._core = core
             self._outlet.send(wire.Loaded(core.facts))
 
-    def _start(self, command: wire.StartRequest) -> None:
+    def _start(self, command: wire.StartRequest | wire.StartEmbedding) -> None:
         try:
-            request = Request(command.id, command.prompt, _options.decode(command.options))
-            self._model().start(request)
+            if isinstance(command, wire.StartEmbedding):
+                options = _embed_options.decode(command.options)
+                self._model().start(EmbedRequest(command.id, command.texts, options))
+            else:
+                self._model().start(Request(command.id, command.prompt, _options.decode(command.options)))
         except msgspec.ValidationError as error:
             self._deliver([(command.id, UsageError(f"the options of the request are off: {error}"))])
         except EdgeLLMError as error:

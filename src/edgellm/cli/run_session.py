@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_error, print_json, print_message, printable
-from edgellm.cli.progress import MessagesOnly, make_progress
+from edgellm.cli.model_request import adapter_uses, load_request, loading
 from edgellm.errors import EdgeLLMError, UsageError
 
 if TYPE_CHECKING:
-    from edgellm.bundle.opened import OpenBundle
-    from edgellm.progress import Progress
-    from edgellm.settings import SettingsWithOrigin
     from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.generation import Chunk, GenerationOptions, GenerationStats, Overflow
-    from edgellm_runtimes.load import LoadRequest
     from edgellm_runtimes.sampler import TokenLogprobs
     from edgellm_runtimes.sampling import SamplingParams
 
@@ -110,8 +106,8 @@ def run_session(options: RunOptions) -> None:
     if "logprobs" in options.sampling and not options.as_json:
         raise UsageError("--logprobs are part of what --json prints", hint="add --json")
     with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
-        request = _load_request(options, stack)
-        with _loading(options) as progress:
+        request = load_request(options, stack)
+        with loading(options) as progress:
             from edgellm_runtimes.engine import Engine
             from edgellm_runtimes.llama_cpp.library import explain_aborts
 
@@ -133,16 +129,6 @@ def run_session(options: RunOptions) -> None:
             runner.run(engine.close())
 
 
-@contextlib.contextmanager
-def _loading(options: RunOptions) -> Iterator[Progress]:
-    """A moving line on a terminal; elsewhere what the user has to know and nothing else."""
-    if options.quiet or sys.stderr.isatty():
-        with make_progress(options.quiet) as progress:
-            yield progress
-    else:
-        yield MessagesOnly()
-
-
 def _one_shot_prompt(options: RunOptions) -> str | None:
     """The prompt from the argument or from standard input; None means a conversation on the terminal."""
     if options.prompt is not None:
@@ -161,89 +147,18 @@ def _one_shot_prompt(options: RunOptions) -> str | None:
     return text
 
 
-def _load_request(options: RunOptions, stack: contextlib.ExitStack) -> LoadRequest:
-    """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
-    from edgellm.cli.context import user_settings
-    from edgellm.cli.target import A_MODEL, find_bundle
-    from edgellm.sources.local import open_source
-    from edgellm_runtimes.load import LoadRequest
-
-    settings = user_settings()
-    bundle = _pulled(options, settings) or find_bundle(options.model, settings, or_else=A_MODEL)
-    if bundle is not None:
-        stack.enter_context(bundle.hold())
-        path = bundle.weights_path
-    else:
-        source = open_source(options.model)
-        if source.kind != "gguf":
-            raise UsageError(
-                f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
-            )
-        path = source.path
-    return LoadRequest(
-        model_path=path,
-        name=bundle.name if bundle is not None else path.name,
-        plan=bundle.plan if bundle is not None else None,
-        context=options.context,
-        threads=options.threads or settings.values.threads or None,
-        force=options.force,
-        **(_kept_prefixes(bundle, settings, options) if bundle is not None else {}),
-    )
-
-
-def _kept_prefixes(bundle: OpenBundle, settings: SettingsWithOrigin, options: RunOptions) -> dict[str, Any]:
-    """The adapters of a bundle, and what names it among the prefixes on disk."""
-    return {
-        "adapters": bundle.adapter_paths,
-        "model_digest": bundle.bundle.model_file.digest,
-        "adapter_digests": {name: file.digest for name, file in bundle.bundle.adapters.items()},
-        "prefix_folder": settings.paths.prefixes,
-        "save_chats": options.cache_chats,
-    }
-
-
 def _generation(options: RunOptions, params: SamplingParams) -> GenerationOptions:
     """How answers are made. Raises UsageError for what makes no sense."""
-    from edgellm_runtimes.generation import AdapterUse, GenerationOptions
+    from edgellm_runtimes.generation import GenerationOptions
 
-    adapters = []
-    for text in options.adapters:
-        name, equals, scale = text.partition("=")
-        try:
-            adapters.append(AdapterUse(name, float(scale) if equals else 1.0))
-        except ValueError as error:
-            raise UsageError(
-                f"--adapter {text[:80]!r}: {scale[:40]!r} is no number", hint="--adapter NAME or --adapter NAME=0.5"
-            ) from error
     return GenerationOptions(
         sampling=params,
         stop=options.stop,
         overflow=options.overflow,
         keep=options.keep,
-        adapters=tuple(adapters),
+        adapters=adapter_uses(options.adapters),
         save=options.cache_chats,
     )
-
-
-def _pulled(options: RunOptions, settings: SettingsWithOrigin) -> OpenBundle | None:
-    """The bundle of a hub's model: from the store without a connection, else fetched. None for anything else."""
-    from edgellm.cli.context import open_store, this_device_id
-    from edgellm.cli.pull_command import PullOptions, pull_reference
-    from edgellm.cli.stored import find_stored
-    from edgellm.cli.target import hub_reference
-
-    reference = hub_reference(options.model, settings)
-    if reference is None:
-        return None
-    store = open_store(settings)
-    row = find_stored(store, reference, this_device_id(settings))
-    if row is not None:
-        return store.resolve(row.full_name)
-    pull = PullOptions(
-        options.model, context=options.context, force=options.force, yes=options.yes, quiet=options.quiet
-    )
-    packed, there = pull_reference(reference, pull, settings)
-    return store.resolve(str(packed[0].name) if packed else there[0].full_name)
 
 
 def _finish(conversation: Conversation, text: str, last: Chunk) -> None:

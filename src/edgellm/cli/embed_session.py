@@ -1,0 +1,100 @@
+"""What `edgellm embed` does: load, embed, print."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgellm.cli.console import print_json
+from edgellm.cli.model_request import adapter_uses, load_request, loading
+from edgellm.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.embedding import Embeddings, Pooling
+    from edgellm_runtimes.engine import Engine
+
+__all__ = ["EmbedCommand", "embed_session"]
+
+
+@dataclass(frozen=True)
+class EmbedCommand:
+    """The command line of `edgellm embed`."""
+
+    model: str
+    texts: tuple[str, ...]
+    pooling: Pooling | None
+    no_normalise: bool
+    context: int | None
+    threads: int | None
+    adapters: tuple[str, ...]
+    force: bool
+    yes: bool
+    as_json: bool
+    quiet: bool
+    cache_chats: bool = False  # texts are never kept
+
+
+def embed_session(options: EmbedCommand) -> None:
+    """Load the model and embed the texts. Raises the errors of loading and embedding."""
+    texts = list(options.texts) or _lines()
+    adapters = adapter_uses(options.adapters)
+    with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
+        request = load_request(options, stack)
+        with loading(options) as progress:
+            from edgellm_runtimes.engine import Engine
+            from edgellm_runtimes.llama_cpp.library import explain_aborts
+
+            explain_aborts()
+            engine = runner.run(Engine.load(request, progress=progress))
+        try:
+            found = runner.run(
+                engine.embed(texts, pooling=options.pooling, normalise=not options.no_normalise, adapters=adapters)
+            )
+            if options.as_json:
+                _print_object(engine, options, found)
+            else:
+                _print_lines(found)
+        finally:
+            runner.run(engine.close())
+
+
+def _lines() -> list[str]:
+    """The lines of standard input."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("there is no text", hint="give texts as arguments, or one a line on standard input")
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the text on standard input is not UTF-8 (byte {error.start})") from error
+    if not text:
+        raise UsageError("there is no text", hint="give texts as arguments, or one a line on standard input")
+    return [line.removesuffix("\r") for line in text.split("\n")]  # not at every character that may end a line
+
+
+def _print_lines(found: Embeddings) -> None:
+    import msgspec
+
+    for vector in found.vectors:
+        sys.stdout.write(msgspec.json.encode(vector.tolist()).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _print_object(engine: Engine, options: EmbedCommand, found: Embeddings) -> None:
+    import msgspec
+
+    print_json(
+        {
+            "embeddings": [
+                {"tokens": n_tokens, "vector": vector.tolist()}
+                for vector, n_tokens in zip(found.vectors, found.n_tokens, strict=True)
+            ],
+            "dimensions": engine.facts.n_embd,
+            "pooling": options.pooling or engine.facts.pooling,
+            "normalised": not options.no_normalise,
+            "tokens": sum(found.n_tokens),
+            "model": msgspec.to_builtins(engine.info),
+        }
+    )

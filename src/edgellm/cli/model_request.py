@@ -1,0 +1,127 @@
+"""The model that a command loads: what the command line names, found, fetched if need be, with what belongs to it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgellm.cli.progress import MessagesOnly, make_progress
+from edgellm.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgellm.bundle.opened import OpenBundle
+    from edgellm.progress import Progress
+    from edgellm.settings import SettingsWithOrigin
+    from edgellm_runtimes.generation import AdapterUse
+    from edgellm_runtimes.load import LoadRequest
+
+__all__ = ["ModelOptions", "adapter_uses", "load_request", "loading"]
+
+
+class ModelOptions(Protocol):
+    """What a command line says about the model."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def context(self) -> int | None: ...
+    @property
+    def threads(self) -> int | None: ...
+    @property
+    def force(self) -> bool: ...
+    @property
+    def quiet(self) -> bool: ...
+    @property
+    def yes(self) -> bool: ...
+    @property
+    def cache_chats(self) -> bool: ...
+
+
+@contextlib.contextmanager
+def loading(options: ModelOptions) -> Iterator[Progress]:
+    """A moving line on a terminal; elsewhere what the user has to know and nothing else."""
+    if options.quiet or sys.stderr.isatty():
+        with make_progress(options.quiet) as progress:
+            yield progress
+    else:
+        yield MessagesOnly()
+
+
+def load_request(options: ModelOptions, stack: contextlib.ExitStack) -> LoadRequest:
+    """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
+    from edgellm.cli.context import user_settings
+    from edgellm.cli.target import A_MODEL, find_bundle
+    from edgellm.sources.local import open_source
+    from edgellm_runtimes.load import LoadRequest
+
+    settings = user_settings()
+    bundle = _pulled(options, settings) or find_bundle(options.model, settings, or_else=A_MODEL)
+    if bundle is not None:
+        stack.enter_context(bundle.hold())
+        path = bundle.weights_path
+    else:
+        source = open_source(options.model)
+        if source.kind != "gguf":
+            raise UsageError(
+                f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
+            )
+        path = source.path
+    return LoadRequest(
+        model_path=path,
+        name=bundle.name if bundle is not None else path.name,
+        plan=bundle.plan if bundle is not None else None,
+        context=options.context,
+        threads=options.threads or settings.values.threads or None,
+        force=options.force,
+        **(_kept_prefixes(bundle, settings, options) if bundle is not None else {}),
+    )
+
+
+def adapter_uses(texts: Sequence[str]) -> tuple[AdapterUse, ...]:
+    """What ``--adapter NAME[=SCALE]`` asks for. Raises UsageError."""
+    from edgellm_runtimes.generation import AdapterUse
+
+    found = []
+    for text in texts:
+        name, equals, scale = text.partition("=")
+        try:
+            found.append(AdapterUse(name, float(scale) if equals else 1.0))
+        except ValueError as error:
+            raise UsageError(
+                f"--adapter {text[:80]!r}: {scale[:40]!r} is no number", hint="--adapter NAME or --adapter NAME=0.5"
+            ) from error
+    return tuple(found)
+
+
+def _kept_prefixes(bundle: OpenBundle, settings: SettingsWithOrigin, options: ModelOptions) -> dict[str, Any]:
+    """The adapters of a bundle, and what names it among the prefixes on disk."""
+    return {
+        "adapters": bundle.adapter_paths,
+        "model_digest": bundle.bundle.model_file.digest,
+        "adapter_digests": {name: file.digest for name, file in bundle.bundle.adapters.items()},
+        "prefix_folder": settings.paths.prefixes,
+        "save_chats": options.cache_chats,
+    }
+
+
+def _pulled(options: ModelOptions, settings: SettingsWithOrigin) -> OpenBundle | None:
+    """The bundle of a hub's model: from the store without a connection, else fetched. None for anything else."""
+    from edgellm.cli.context import open_store, this_device_id
+    from edgellm.cli.pull_command import PullOptions, pull_reference
+    from edgellm.cli.stored import find_stored
+    from edgellm.cli.target import hub_reference
+
+    reference = hub_reference(options.model, settings)
+    if reference is None:
+        return None
+    store = open_store(settings)
+    row = find_stored(store, reference, this_device_id(settings))
+    if row is not None:
+        return store.resolve(row.full_name)
+    pull = PullOptions(
+        options.model, context=options.context, force=options.force, yes=options.yes, quiet=options.quiet
+    )
+    packed, there = pull_reference(reference, pull, settings)
+    return store.resolve(str(packed[0].name) if packed else there[0].full_name)
