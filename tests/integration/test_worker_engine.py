@@ -215,11 +215,15 @@ def test_errors_of_loading_are_the_same(tiny_gguf: Path, tmp_path: Path) -> None
         assert here[0] is expected
 
 
-def test_a_model_that_does_not_fit_is_refused_by_the_worker(tiny_gguf: Path) -> None:
-    async def load() -> None:
-        await Engine.load(request_for(tiny_gguf, context=512, sequences=256, ubatch=10**6), isolation="worker")
+def test_a_model_that_does_not_fit_is_refused_by_the_worker(tiny_gguf: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter.gguf"
+    with adapter.open("wb") as file:
+        file.truncate(1 << 40)  # counts as memory; nothing of it is on the disk
 
-    with pytest.raises((DoesNotFitError, UsageError)):
+    async def load() -> None:
+        await Engine.load(request_for(tiny_gguf, adapters={"huge": adapter}), isolation="worker")
+
+    with pytest.raises(DoesNotFitError):
         asyncio.run(load())
 
 

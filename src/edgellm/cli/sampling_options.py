@@ -65,6 +65,10 @@ def take_sampling(options: dict[str, Any]) -> dict[str, Any]:
 class SectionedCommand(click.Command):
     """A command whose help lists the sampling options under headings of their own, after the others."""
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.context_settings.setdefault("help_option_names", ["-h", "--help"])  # also where it is called by itself
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections = {parameter.name: parameter.section for parameter in PARAMETERS}
         records: dict[str, list[tuple[str, str]]] = {"Options": [], **{section: [] for section in SECTIONS}}
