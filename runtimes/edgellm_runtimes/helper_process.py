@@ -34,7 +34,7 @@ class HelperProcess:
     def ask(self, request: bytes, timeout_s: float) -> bytes | int:
         """The child's answer to ``request``, or its exit status, negative for a signal, when it died of it.
 
-        ``request`` is a JSON object that names the same ``timeout_s``. Raises BackendError when no child can be started.
+        ``request`` is a JSON object that names the same ``timeout_s``. Raises BackendError when no child starts.
         """
         with self._lock:
             for _attempt in range(2):

@@ -39,9 +39,7 @@ def solve_reference(wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timi
     return solve_values(wide, wide_timing, narrow, narrow_timing, rest)
 
 
-def solve_values(
-    wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timing: Timing, rest: Reference
-) -> Reference:
+def solve_values(wide: Shape, wide_timing: Timing, narrow: Shape, narrow_timing: Timing, rest: Reference) -> Reference:
     """``rest`` with the fixed times of another pair of models of one type; attention stays."""
 
     def terms(shape: Shape, timing: Timing) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
