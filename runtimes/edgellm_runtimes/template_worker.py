@@ -1,13 +1,10 @@
 """The child process that renders chat templates: `python -m edgellm_runtimes.template_worker`.
 
 A template is code from the internet. Jinja's sandbox keeps it from touching Python, but not from running or growing
-for ever: nested ranges, repeated strings and huge powers all pass. So it runs here, where an alarm ends the process at
-the deadline whatever it does, memory is limited, and the kernel takes this process first when memory is short.
+for ever: nested ranges, repeated strings and huge powers all pass. So it runs here, as a helper (``helper_child``).
 
-Protocol on stdin and stdout: a 4-byte big-endian length, then JSON. Request: template, variables, timeout_s,
-limit_characters, now (ISO 8601, or null: the time that the template takes for the present). Answer: {"text": ...} or
-{"error": ..., "kind": "raised" | "template" | "memory" | "size"}.
-It ends when stdin does.
+Request: template, variables, timeout_s, limit_characters, now (ISO 8601, or null: the time that the template takes for
+the present). Answer: {"text": ...} or {"error": ..., "kind": "raised" | "template" | "memory" | "size"}.
 
 Semantics: those of Hugging Face's apply_chat_template
 (https://huggingface.co/docs/transformers/main/en/chat_templating_writing).
@@ -15,16 +12,10 @@ Semantics: those of Hugging Face's apply_chat_template
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import os
-import resource
-import select
-import signal
 from datetime import datetime
-from io import RawIOBase
-from typing import Any, BinaryIO
+from typing import Any
 
 import jinja2
 import jinja2.ext
@@ -33,9 +24,10 @@ import jinja2.parser
 import jinja2.sandbox
 import jinja2.utils
 
+from edgellm_runtimes.helper_child import serve_requests
+
 __all__ = ["main"]
 
-_IDLE_S = 60.0
 _MEMORY_BYTES = 512 * 2**20  # address space: the interpreter itself takes a fifth of it
 
 
@@ -151,46 +143,14 @@ def render(
     return {"text": "".join(parts)}
 
 
-def _read_exactly(stream: RawIOBase, size: int) -> bytes:
-    """``size`` bytes, or nothing when the stream ends before."""
-    data = bytearray()
-    while len(data) < size:
-        part = stream.read(size - len(data))
-        if not part:
-            return b""
-        data += part
-    return bytes(data)
-
-
-def _serve(source: RawIOBase, target: BinaryIO) -> None:
-    while True:
-        readable, _, _ = select.select([source], [], [], _IDLE_S)
-        if not readable:
-            return
-        header = _read_exactly(source, 4)
-        raw = _read_exactly(source, int.from_bytes(header, "big")) if header else b""
-        if not raw:
-            return
-        request = json.loads(raw)
-        signal.setitimer(signal.ITIMER_REAL, request["timeout_s"])
-        now = datetime.fromisoformat(request["now"]) if request.get("now") else None
-        answer = json.dumps(render(request["template"], request["variables"], request["limit_characters"], now))
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        target.write(len(answer).to_bytes(4, "big") + answer.encode("ascii"))
-        target.flush()
+def _answer(request: dict[str, Any]) -> dict[str, str]:
+    now = datetime.fromisoformat(request["now"]) if request.get("now") else None
+    return render(request["template"], request["variables"], request["limit_characters"], now)
 
 
 def main() -> None:
     """Serve requests until stdin ends or nothing was asked for a minute."""
-    source = os.fdopen(os.dup(0), "rb", buffering=0)  # unbuffered: select must see what is there
-    target = os.fdopen(os.dup(1), "wb")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, even inside one long C call
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
-        file.write("1000")
-    _serve(source, target)
+    serve_requests(_answer, _MEMORY_BYTES)
 
 
 if __name__ == "__main__":

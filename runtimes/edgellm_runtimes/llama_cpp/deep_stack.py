@@ -8,22 +8,21 @@ of spaces or of other characters is one match.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from edgellm.errors import UsageError
+from edgellm_runtimes.stack import call_on_stack
 
 __all__ = ["LONGEST_RUN", "call_deep"]
 
 LONGEST_RUN = 200_000  # characters; its stack is 100 MiB, of which the run touches two thirds
 _SHALLOW_RUN = 4_000  # fits any thread's stack
 _BYTES_PER_CHARACTER = 512
+_ROOM_BYTES = 2**20  # for everything else
 _RUNS = re.compile(r"\s+|\d+|[^\W\d]+|[^\w\s]+")
 
 T = TypeVar("T")
-
-_stack_size_lock = threading.Lock()  # the size for new threads is a setting of the whole process
 
 
 def call_deep(text: str, function: Callable[[], T]) -> T:
@@ -38,23 +37,5 @@ def call_deep(text: str, function: Callable[[], T]) -> T:
             f"the text has a run of {longest} characters of one kind; at most {LONGEST_RUN} can be tokenized",
             hint="break it up with spaces or punctuation",
         )
-    results: list[T] = []
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(function())
-        except BaseException as error:  # noqa: BLE001  raised again by the caller
-            failures.append(error)
-
-    with _stack_size_lock:
-        before = threading.stack_size((longest * _BYTES_PER_CHARACTER // 65536 + 16) * 65536)
-        try:
-            thread = threading.Thread(target=work, name="edgellm-tokenize")
-            thread.start()
-        finally:
-            threading.stack_size(before)
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
+    size_bytes = longest * _BYTES_PER_CHARACTER + _ROOM_BYTES
+    return call_on_stack(size_bytes, function, name="edgellm-tokenize")

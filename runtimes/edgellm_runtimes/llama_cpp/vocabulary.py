@@ -17,6 +17,7 @@ _Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 _LONGEST_TEXT_BYTES = 16 * 2**20
 _LONGEST_SPECIAL = 128  # characters
+_MOST_CACHED_PIECES = 32768  # a vocabulary of 150,000 would take 20 MB
 _SPECIAL_ATTRIBUTES = 1 | 8 | 16  # enum llama_token_attr: unknown, control, user-defined
 
 
@@ -105,7 +106,7 @@ class LlamaVocabulary:
             count = self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
             if count >= 0:
                 raw = buffer.raw[:count]
-                if not special:
+                if not special and len(self._plain) < _MOST_CACHED_PIECES:
                     self._plain[token] = raw
                 return raw
             size = -count

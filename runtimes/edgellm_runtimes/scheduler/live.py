@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgellm_runtimes.detokenizer import IncrementalDetokenizer, StopMatcher
 from edgellm_runtimes.generation import Chunk, FinishReason, GenerationStats, Request
@@ -14,6 +14,7 @@ from edgellm_runtimes.scheduler.speculation import Speculation
 if TYPE_CHECKING:
     from edgellm_runtimes.backend import Vocabulary
     from edgellm_runtimes.scheduler.slots import CacheKey
+    from edgellm_runtimes.structured import Constraint
 
 __all__ = ["LiveAnswer"]
 
@@ -41,7 +42,7 @@ class LiveAnswer:
         self.follows: LiveAnswer | None = None  # computes a prefix that this one waits for
         self.reused = 0
         self.generated = 0
-        self.constraint: Any = None
+        self.constraint: Constraint | None = None
         self.speculation = Speculation() if request.options.speculate and request.options.grammar is None else None
         self.started = self.first_token = self.last_token = 0.0
         self._stops = StopMatcher(request.options.stop)
@@ -88,7 +89,7 @@ class LiveAnswer:
             return "stop"
         if self.generated == params.max_tokens:
             return "length"
-        if self.computed >= n_context and self.request.options.overflow != "shift":
+        if len(self.tokens) >= n_context and self.request.options.overflow != "shift":
             return "length"
         self.tokens.append(token)
         return None

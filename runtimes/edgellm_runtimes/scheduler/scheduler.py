@@ -23,6 +23,7 @@ from edgellm_runtimes.generation import Request
 from edgellm_runtimes.sampler import create_sampler
 from edgellm_runtimes.scheduler.disk import DiskPrefixes
 from edgellm_runtimes.scheduler.embedder import Embedder
+from edgellm_runtimes.scheduler.grammars import GrammarQueue
 from edgellm_runtimes.scheduler.inbox import Inbox
 from edgellm_runtimes.scheduler.live import LiveAnswer
 from edgellm_runtimes.scheduler.overflow import fit_prompt
@@ -34,6 +35,7 @@ from edgellm_runtimes.scheduler.stepper import Stepper
 if TYPE_CHECKING:
     from edgellm_runtimes.compute_lease import ComputeLease
     from edgellm_runtimes.kv_store import PrefixStore
+    from edgellm_runtimes.structured import CompiledGrammar
 
 __all__ = ["Scheduler"]
 
@@ -96,6 +98,7 @@ class Scheduler:
         self._stepper.give_way = self._embedder.give_way
         self._embeds_next = False
         self._baked = list(baked)
+        self._grammars = GrammarQueue(backend.vocabulary, limits.n_vocab)
         self._breakers = DryBreakers(backend.vocabulary)
         self._breakers_lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="edgellm-decode", daemon=True)
@@ -115,12 +118,29 @@ class Scheduler:
             drawn = params if seed is None else msgspec.structs.replace(params, seed=(seed + choice) % 2**63)
             sampler = create_sampler(drawn, tokens, breakers)
             answers.append(LiveAnswer(request, choice, list(tokens), dropped, key, sampler))
+        if options.grammar is not None:
+            self._grammars.begin(request.id, options.grammar, lambda compiled: self._put_constrained(answers, compiled))
+            return
+        self._put(answers)
+
+    def _put(self, answers: list[LiveAnswer]) -> None:
         try:
             self._inbox.put(answers)
         except EdgeLLMError:
             self._statistics.refused += 1
             raise
         self._statistics.requests += 1
+
+    def _put_constrained(self, answers: list[LiveAnswer], compiled: CompiledGrammar | EdgeLLMError) -> None:
+        """On the thread that compiles grammars."""
+        try:
+            if isinstance(compiled, EdgeLLMError):
+                raise compiled
+            for answer in answers:
+                answer.constraint = compiled.start()
+            self._put(answers)
+        except EdgeLLMError as error:
+            self._deliver([(answers[0].request.id, error)])
 
     def embed(self, request: EmbedRequest) -> None:
         """Queue texts to embed. Raises UnsupportedError where the model gives no embeddings, UsageError for a text that
@@ -140,11 +160,13 @@ class Scheduler:
 
     def cancel(self, request_id: int) -> None:
         """Stop a request, also in the middle of its prompt. A chunk that is on its way may still arrive."""
+        self._grammars.cancel(request_id)
         self._inbox.cancel(request_id)
         self._stepper.stop_step_of(request_id)
 
     def close(self) -> None:
         """Stop everything, wait for the thread and close the backend. Requests in flight get a BackendError."""
+        self._grammars.close()
         self._inbox.close()
         self._backend.abort_flag.set()
         self._thread.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgellm.errors import BackendError
+from edgellm.errors import EdgeLLMError, UsageError
 from edgellm_runtimes.sampler import sample_each
 from edgellm_runtimes.scheduler.live import LiveAnswer
 
@@ -28,32 +28,37 @@ class TokenChooser:
         self._n_words = -(-n_vocab // _WORD_BITS)
         self._no_ends: npt.NDArray[np.uint32] | None = None
 
-    def choose(self, answers: Sequence[LiveAnswer], rows: npt.NDArray[np.float32]) -> list[int | BackendError]:
+    def choose(self, answers: Sequence[LiveAnswer], rows: npt.NDArray[np.float32]) -> list[int | EdgeLLMError]:
         """A token for each answer from its row, float32 [len(answers), n_vocab]; an error for rows that have none.
 
         A grammar is asked about the token that was drawn; only where it refuses, the row is drawn from again with all
         refused tokens left out, by another random number: what is chosen so has the distribution of the row, given that
         the grammar allows it.
         """
-        tokens = sample_each([answer.sampler for answer in answers], rows, self._masks(answers))
+        tokens: list[int | EdgeLLMError] = [
+            *sample_each([answer.sampler for answer in answers], rows, self._masks(answers))
+        ]
         for place, (answer, token) in enumerate(zip(answers, tokens, strict=True)):
-            if answer.constraint is None or isinstance(token, BackendError):
+            if answer.constraint is None or isinstance(token, EdgeLLMError):
                 continue
             if not answer.constraint.allows(token):
                 tokens[place] = self._choose_allowed(answer, rows[place : place + 1])
         return tokens
 
-    def _choose_allowed(self, answer: LiveAnswer, row: npt.NDArray[np.float32]) -> int | BackendError:
+    def _choose_allowed(self, answer: LiveAnswer, row: npt.NDArray[np.float32]) -> int | EdgeLLMError:
         import numpy as np
 
         assert answer.constraint is not None
         mask = np.zeros((1, self._n_words), np.uint32)
-        answer.constraint.mask_into(mask[0])
+        try:
+            answer.constraint.mask_into(mask[0])
+        except UsageError as error:
+            return error
         return answer.sampler.choose_again(row, mask)
 
     def _masks(self, answers: Sequence[LiveAnswer]) -> npt.NDArray[np.uint32] | None:
         """What is forbidden whatever is drawn; None where nothing is."""
-        held = [place for place, answer in enumerate(answers) if answer.may_not_end]
+        held = [place for place, answer in enumerate(answers) if answer.may_not_end and answer.constraint is None]
         if not held:
             return None
         import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgellm.errors import EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
-from edgellm_runtimes.generation import AdapterUse
+from edgellm_runtimes.generation import AdapterUse, FinishReason
 from edgellm_runtimes.scheduler.live import LiveAnswer
 from edgellm_runtimes.scheduler.overflow import tokens_to_drop
 from edgellm_runtimes.scheduler.planning import Share, plan_step
@@ -236,7 +236,11 @@ class Stepper:
         answer, draft = share.answer, share.draft
         if answer.is_over:  # another choice of its request failed
             return False
-        reason = answer.accept(token, self._backend.vocabulary, self._backend.limits.n_context, now)
+        try:
+            reason = self._take(answer, token, now)
+        except EdgeLLMError as error:  # its grammar reached a limit
+            self._running.fail(answer, error)
+            return False
         goes_on = reason is None and depth < len(draft) and draft[depth] == token
         if goes_on:
             answer.computed += 1
@@ -247,6 +251,24 @@ class Stepper:
         elif not goes_on:
             self._running.outbox.append((answer.request.id, answer.take_chunk()))
         return goes_on
+
+    def _take(self, answer: LiveAnswer, token: int, now: float) -> FinishReason | None:
+        """Give ``token`` to the answer and its grammar, with what has to follow. Returns why the answer ends so."""
+        vocabulary, n_context = self._backend.vocabulary, self._backend.limits.n_context
+        constraint = answer.constraint
+        if constraint is None:
+            return answer.accept(token, vocabulary, n_context, now)
+        constraint.accept(token)
+        reason = answer.accept(token, vocabulary, n_context, now)
+        if reason is None and answer.request.options.sampling.logprobs is None:
+            for forced in constraint.forced():
+                constraint.accept(forced)
+                answer.sampler.accept(forced)
+                self._statistics.generated_tokens += 1
+                reason = answer.accept(forced, vocabulary, n_context, now)
+                if reason is not None:
+                    break
+        return "stop" if reason is None and constraint.is_over else reason
 
     def _end_draft(self, answer: LiveAnswer, proposed: int, accepted: int) -> None:
         """Take what was wrong out of the cache."""

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from edgellm.cli.context import json_option, quiet_option, yes_option
+from edgellm.cli.grammar_options import grammar_options, take_grammar
 from edgellm.cli.sampling_options import SectionedCommand, sampling_options, take_sampling
 
 __all__ = ["command"]
@@ -32,6 +33,7 @@ __all__ = ["command"]
 )
 @click.option("--keep", type=int, default=0, help="Tokens at the start that no overflow takes out.")
 @click.option("--cache-chats", is_flag=True, help="Keep conversations on disk: what was said is not computed again.")
+@grammar_options
 @click.option("--force", is_flag=True, help="Load even if memory looks too small.")
 @yes_option
 @json_option
@@ -47,4 +49,5 @@ def command(model: str, prompt: str | None, as_json: bool, quiet: bool, **option
     from edgellm.cli.run_session import RunOptions, run_session
 
     sampling = take_sampling(options)
+    options["grammar"] = take_grammar(options)
     run_session(RunOptions(model=model, prompt=prompt, as_json=as_json, quiet=quiet, sampling=sampling, **options))

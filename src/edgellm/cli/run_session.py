@@ -16,12 +16,14 @@ from edgellm.errors import EdgeLLMError, UsageError
 if TYPE_CHECKING:
     from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.generation import Chunk, GenerationOptions, GenerationStats, Overflow
+    from edgellm_runtimes.grammar import Grammar
     from edgellm_runtimes.sampler import TokenLogprobs
     from edgellm_runtimes.sampling import SamplingParams
 
 __all__ = ["RunOptions", "run_session"]
 
 _LEAST_LOGPROB = -9999.0
+_LARGEST_GRAMMAR_BYTES = 1 << 20
 _HELP = "Talk to the model; Ctrl-C stops an answer, /clear forgets, /bye or Ctrl-D ends."
 
 
@@ -45,6 +47,7 @@ class RunOptions:
     overflow: Overflow = "error"
     keep: int = 0
     cache_chats: bool = False
+    grammar: Grammar | None = None
 
 
 @dataclass
@@ -158,6 +161,7 @@ def _generation(options: RunOptions, params: SamplingParams) -> GenerationOption
         keep=options.keep,
         adapters=adapter_uses(options.adapters),
         save=options.cache_chats,
+        grammar=options.grammar,
     )
 
 
