@@ -25,11 +25,8 @@ def test_an_answer_follows_a_schema_a_pattern_and_a_grammar(packed: Cli, tmp_pat
 
 
 def test_a_wrong_pattern_or_file_is_a_usage_error(packed: Cli, tmp_path: Path) -> None:
-    failed = packed.run("run", "tiny-llm", "Is it?", "--regex", "(yes", check=False)
-    assert failed.returncode == 2
+    failed = packed.run("run", "tiny-llm", "Is it?", "--regex", "(yes", status=2)
     assert "regex" in failed.stderr
     assert "unclosed" in failed.stderr
-    missing = packed.run("run", "tiny-llm", "Hi", "--json-schema", str(tmp_path / "none.json"), check=False)
-    assert missing.returncode == 3
-    both = packed.run("run", "tiny-llm", "Hi", "--regex", "a", "--grammar", "b", check=False)
-    assert both.returncode == 2
+    packed.run("run", "tiny-llm", "Hi", "--json-schema", str(tmp_path / "none.json"), status=3)
+    packed.run("run", "tiny-llm", "Hi", "--regex", "a", "--grammar", "b", status=2)
