@@ -139,7 +139,7 @@ class Embedder:
         if not self._slots.n_free and self._n_begun >= max(1, self._spare // 2):
             return False
         try:
-            text.sequence = self._slots.take_empty()
+            text.sequence = self._slots.lend()
         except BackendError:
             return False
         self._n_begun += 1

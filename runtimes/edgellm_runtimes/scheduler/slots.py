@@ -40,6 +40,7 @@ class Slots:
         self._has_own_cells = not backend.limits.shared_cells
         self._tree = PrefixTree()
         self._free = list(range(backend.limits.n_sequences - 1, -1, -1))
+        self._lent: set[int] = set()  # to what is no answer
 
     @property
     def n_idle_tokens(self) -> int:
@@ -74,6 +75,16 @@ class Slots:
         """A sequence that holds nothing."""
         return self._take_free()
 
+    def lend(self) -> int:
+        """A sequence that holds nothing, for what runs beside the answers; ``drop`` takes it back."""
+        while not self._free:
+            if not self.make_room():
+                raise BackendError("every sequence of the model is in use")
+        sequence = max(self._free)  # the first ones are those of answers: see ``settle``
+        self._free.remove(sequence)
+        self._lent.add(sequence)
+        return sequence
+
     def matched(self, key: CacheKey, tokens: Sequence[int]) -> int:
         """How many of ``tokens`` ``take`` would find; changes nothing."""
         match = self._best(key, tokens[:-1])
@@ -88,6 +99,7 @@ class Slots:
 
     def drop(self, sequence: int) -> None:
         """``sequence`` is free, and nothing of it is kept."""
+        self._lent.discard(sequence)
         self._backend.drop_sequence(sequence)
         self._free.append(sequence)
 
@@ -131,7 +143,7 @@ class Slots:
         if not self._has_own_cells:
             return
         placed = {answer.sequence: answer for answer in answers if answer.sequence >= 0}
-        gaps = [place for place in range(len(placed)) if place not in placed]
+        gaps = [place for place in range(len(placed)) if place not in placed and place not in self._lent]
         for gap, sequence in zip(gaps, sorted(placed, reverse=True), strict=False):
             self._vacate(gap)
             self._backend.copy_sequence(sequence, gap)
