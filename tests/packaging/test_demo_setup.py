@@ -25,6 +25,7 @@ def test_ctrl_c_while_it_installs_says_how_to_go_on(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as install:
         assert install.stdout is not None
         while "building" not in install.stdout.readline():
