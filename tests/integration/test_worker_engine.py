@@ -292,7 +292,9 @@ def test_a_worker_finds_its_model_from_another_working_folder(
         request = request_for(Path(tiny_gguf.name))
         async with await Engine.load(request, isolation="worker", restart=QUICK_RESTARTS) as engine:
             monkeypatch.chdir(tmp_path)
-            os.kill(engine.status().pid or 0, signal.SIGKILL)
+            pid = engine.status().pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
             while engine.status().state == "running":
                 await asyncio.sleep(0.001)
             return await collect(engine, PROMPT)
