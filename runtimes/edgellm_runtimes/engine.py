@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,7 +15,7 @@ import msgspec
 
 from edgellm.errors import EdgeLLMError, UnsupportedError, UsageError
 from edgellm.progress import CancelToken, Progress
-from edgellm_runtimes.arrivals import Arrivals
+from edgellm_runtimes.arrivals import Arrivals, Mailbox
 from edgellm_runtimes.chat import Message, render_chat_async
 from edgellm_runtimes.embedding import Embedding, Embeddings, EmbedOptions, EmbedRequest, Pooling
 from edgellm_runtimes.engine_info import EngineFacts, EngineInfo, EngineStatus, Isolation
@@ -24,7 +25,7 @@ from edgellm_runtimes.sampling import SamplingParams, sampling_params
 if TYPE_CHECKING:
     from edgellm.bundle.plan import SamplingDefaults
     from edgellm_runtimes.backend import Backend
-    from edgellm_runtimes.core import Core
+    from edgellm_runtimes.core import Core, Delivered
     from edgellm_runtimes.load import LoadRequest
     from edgellm_runtimes.scheduler import SchedulerStatistics
     from edgellm_runtimes.worker.restart import RestartPolicy
@@ -220,8 +221,7 @@ class Engine:
         if "embeddings" not in self.facts.capabilities:
             raise UnsupportedError(f"{self.info.description or 'this model'} gives no embeddings")
         options = EmbedOptions(pooling=pooling or self.facts.pooling, normalise=normalise, adapters=tuple(adapters))
-        if not self._core.ready:
-            await asyncio.to_thread(self._core.revive)
+        await self._be_ready()
         tokens = await asyncio.to_thread(self._text_tokens, texts)
         found: list[Embedding] = []
         while len(found) < len(tokens):
@@ -235,23 +235,13 @@ class Engine:
 
     async def _embed(self, texts: list[list[int]], options: EmbedOptions) -> list[Embedding]:
         request = EmbedRequest(next(self._ids), texts, options)
-        missing = len(texts)
         found: dict[int, Embedding] = {}
-        box = self._arrivals.open(request.id)
-        try:
-            self._core.start(request)
-            while missing:
-                for item in await box.take():
-                    if isinstance(item, EdgeLLMError):
-                        missing = 0
-                        raise item
-                    assert isinstance(item, Embedding)
-                    found[item.index] = item
-                    missing -= 1
-        finally:
-            self._arrivals.close(request.id)
-            if missing:
-                self._core.cancel(request.id)
+        with self._exchange(request, len(texts)) as exchange:
+            while exchange.missing:
+                for item in await exchange.box.take():
+                    embedding = exchange.receive(item)
+                    assert isinstance(embedding, Embedding)
+                    found[embedding.index] = embedding
         return [found[index] for index in range(len(texts))]
 
     def _embeddings(self, found: list[Embedding]) -> Embeddings:
@@ -301,21 +291,23 @@ class Engine:
             options = msgspec.structs.replace(options, deadline_s=left)
         request = Request(next(self._ids), tokens, options)
         _check_unicode(options)
-        missing = options.choices
-        box = self._arrivals.open(request.id)
+        with self._exchange(request, options.choices) as exchange:
+            while exchange.missing:
+                for item in await exchange.box.take():
+                    chunk = exchange.receive(item)
+                    assert isinstance(chunk, Chunk)
+                    yield chunk
+
+    @contextlib.contextmanager
+    def _exchange(self, request: Request | EmbedRequest, missing: int) -> Iterator[_Exchange]:
+        """Start ``request``, of which ``missing`` answers or vectors are to come. Who leaves before cancels it."""
+        exchange = _Exchange(self._arrivals.open(request.id), missing)
         try:
             self._core.start(request)
-            while missing:
-                for item in await box.take():
-                    if isinstance(item, EdgeLLMError):
-                        missing = 0
-                        raise item
-                    assert isinstance(item, Chunk)
-                    missing -= item.finish_reason is not None
-                    yield item
+            yield exchange
         finally:
             self._arrivals.close(request.id)
-            if missing:
+            if exchange.missing:
                 self._core.cancel(request.id)
 
     async def _be_ready(self) -> None:
@@ -382,6 +374,22 @@ class Engine:
             if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
                 raise UsageError(f"{token!r} is not a token id of this model (0 to {n_vocab - 1})")
         return tokens
+
+
+class _Exchange:
+    """What has come of one request, and how many of its answers or vectors are not whole."""
+
+    def __init__(self, box: Mailbox, missing: int) -> None:
+        self.box = box
+        self.missing = missing
+
+    def receive(self, item: Delivered) -> Chunk | Embedding:
+        """Count ``item``; raise it where it is the error that ends the request."""
+        if isinstance(item, EdgeLLMError):
+            self.missing = 0
+            raise item
+        self.missing -= isinstance(item, Embedding) or item.finish_reason is not None
+        return item
 
 
 class _Loading:
