@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgellm.cli.console import print_json
-from edgellm.cli.model_request import adapter_uses, load_request, loading
+from edgellm.cli.model_request import adapter_uses, open_engine
 from edgellm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,24 +39,14 @@ def embed_session(options: EmbedCommand) -> None:
     """Load the model and embed the texts. Raises the errors of loading and embedding."""
     texts = list(options.texts) or _lines()
     adapters = adapter_uses(options.adapters)
-    with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
-        request = load_request(options, stack)
-        with loading(options) as progress:
-            from edgellm_runtimes.engine import Engine
-            from edgellm_runtimes.llama_cpp.library import explain_aborts
-
-            explain_aborts()
-            engine = runner.run(Engine.load(request, progress=progress))
-        try:
-            found = runner.run(
-                engine.embed(texts, pooling=options.pooling, normalise=not options.no_normalise, adapters=adapters)
-            )
-            if options.as_json:
-                _print_object(engine, options, found)
-            else:
-                _print_lines(found)
-        finally:
-            runner.run(engine.close())
+    with open_engine(options) as (runner, engine):
+        found = runner.run(
+            engine.embed(texts, pooling=options.pooling, normalise=not options.no_normalise, adapters=adapters)
+        )
+        if options.as_json:
+            _print_object(engine, options, found)
+        else:
+            _print_lines(found)
 
 
 def _lines() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from edgellm.bundle.opened import OpenBundle
     from edgellm.progress import Progress
     from edgellm.settings import SettingsWithOrigin
+    from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.generation import AdapterUse
     from edgellm_runtimes.load import LoadRequest
 
-__all__ = ["ModelOptions", "adapter_uses", "load_request", "loading"]
+__all__ = ["ModelOptions", "adapter_uses", "open_engine"]
 
 
 class ModelOptions(Protocol):
@@ -40,7 +42,24 @@ class ModelOptions(Protocol):
 
 
 @contextlib.contextmanager
-def loading(options: ModelOptions) -> Iterator[Progress]:
+def open_engine(options: ModelOptions) -> Iterator[tuple[asyncio.Runner, Engine]]:
+    """The loaded model and the event loop that it belongs to, until the block ends. Raises the errors of loading."""
+    with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
+        request = _load_request(options, stack)
+        with _loading(options) as progress:
+            from edgellm_runtimes.engine import Engine
+            from edgellm_runtimes.llama_cpp.library import explain_aborts
+
+            explain_aborts()
+            engine = runner.run(Engine.load(request, progress=progress))
+        try:
+            yield runner, engine
+        finally:
+            runner.run(engine.close())
+
+
+@contextlib.contextmanager
+def _loading(options: ModelOptions) -> Iterator[Progress]:
     """A moving line on a terminal; elsewhere what the user has to know and nothing else."""
     if options.quiet or sys.stderr.isatty():
         with make_progress(options.quiet) as progress:
@@ -49,7 +68,7 @@ def loading(options: ModelOptions) -> Iterator[Progress]:
         yield MessagesOnly()
 
 
-def load_request(options: ModelOptions, stack: contextlib.ExitStack) -> LoadRequest:
+def _load_request(options: ModelOptions, stack: contextlib.ExitStack) -> LoadRequest:
     """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
     from edgellm.cli.context import user_settings
     from edgellm.cli.target import A_MODEL, find_bundle

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_error, print_json, print_message, printable
-from edgellm.cli.model_request import adapter_uses, load_request, loading
+from edgellm.cli.model_request import adapter_uses, open_engine
 from edgellm.errors import EdgeLLMError, UsageError
 
 if TYPE_CHECKING:
@@ -108,28 +108,18 @@ def run_session(options: RunOptions) -> None:
     _generation(options, sampling_params(None, **options.sampling))
     if "logprobs" in options.sampling and not options.as_json:
         raise UsageError("--logprobs are part of what --json prints", hint="add --json")
-    with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
-        request = load_request(options, stack)
-        with loading(options) as progress:
-            from edgellm_runtimes.engine import Engine
-            from edgellm_runtimes.llama_cpp.library import explain_aborts
-
-            explain_aborts()
-            engine = runner.run(Engine.load(request, progress=progress))
-        try:
-            conversation = Conversation(engine, _generation(options, engine.params(**options.sampling)), options)
-            if not engine.info.has_chat_template and not options.raw:
-                raise UsageError(
-                    "this model has no chat template: it continues text and does not answer",
-                    hint=f"edgellm run {options.model} --raw",
-                )
-            if prompt is None:
-                _talk(runner, conversation)
-            else:
-                text, last = runner.run(conversation.answer(prompt))
-                _finish(conversation, text, last)
-        finally:
-            runner.run(engine.close())
+    with open_engine(options) as (runner, engine):
+        conversation = Conversation(engine, _generation(options, engine.params(**options.sampling)), options)
+        if not engine.info.has_chat_template and not options.raw:
+            raise UsageError(
+                "this model has no chat template: it continues text and does not answer",
+                hint=f"edgellm run {options.model} --raw",
+            )
+        if prompt is None:
+            _talk(runner, conversation)
+        else:
+            text, last = runner.run(conversation.answer(prompt))
+            _finish(conversation, text, last)
 
 
 def _one_shot_prompt(options: RunOptions) -> str | None:
