@@ -29,8 +29,16 @@ class GrammarQueue:
         self._compiler: GrammarCompiler | None = None
         self._is_closed = False
 
-    def begin(self, request_id: int, grammar: Grammar, done: Callable[[CompiledGrammar | EdgeLLMError], None]) -> None:
-        """Compile ``grammar`` and call ``done`` with it, or with its error, unless the request is cancelled meanwhile.
+    def begin(
+        self,
+        request_id: int,
+        grammar: Grammar,
+        put: Callable[[CompiledGrammar], None],
+        fail: Callable[[EdgeLLMError], None],
+    ) -> None:
+        """Compile ``grammar`` and call ``put`` with it, unless the request is cancelled meanwhile: after ``cancel`` has
+        returned, ``put`` was called or never will be. ``fail`` gets what is wrong with the grammar, or what ``put``
+        raises.
 
         Raises BackendError after ``close``.
         """
@@ -40,7 +48,7 @@ class GrammarQueue:
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, "edgellm-grammar")
             self._wanted.add(request_id)
-            self._thread.submit(self._compile, request_id, grammar, done)
+            self._thread.submit(self._compile, request_id, grammar, put, fail)
 
     def cancel(self, request_id: int) -> None:
         """Nobody waits for this request any more."""
@@ -58,11 +66,14 @@ class GrammarQueue:
             self._compiler.close()
 
     def _compile(
-        self, request_id: int, grammar: Grammar, done: Callable[[CompiledGrammar | EdgeLLMError], None]
+        self,
+        request_id: int,
+        grammar: Grammar,
+        put: Callable[[CompiledGrammar], None],
+        fail: Callable[[EdgeLLMError], None],
     ) -> None:
         if request_id not in self._wanted:
             return
-        found: CompiledGrammar | EdgeLLMError
         try:
             if self._is_closed:
                 raise BackendError("the model was closed")
@@ -70,13 +81,17 @@ class GrammarQueue:
                 from edgellm_runtimes.structured import GrammarCompiler
 
                 self._compiler = GrammarCompiler(self._vocabulary, self._n_vocab)
-            found = self._compiler.compile(grammar)
+            compiled = self._compiler.compile(grammar)
+            with self._lock:
+                if request_id in self._wanted:
+                    put(compiled)
         except EdgeLLMError as error:
-            found = error
+            self._fail(request_id, fail, error)
         except Exception as error:  # noqa: BLE001  whoever waits for the request must hear of it
-            found = BackendError(f"the grammar could not be compiled: {error!r}")
-        with self._lock:
-            if request_id not in self._wanted:
-                return
-            self._wanted.discard(request_id)
-        done(found)
+            self._fail(request_id, fail, BackendError(f"the grammar could not be compiled: {error!r}"))
+        finally:
+            self.cancel(request_id)
+
+    def _fail(self, request_id: int, fail: Callable[[EdgeLLMError], None], error: EdgeLLMError) -> None:
+        if request_id in self._wanted:
+            fail(error)

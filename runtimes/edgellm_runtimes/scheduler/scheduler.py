@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ class Scheduler:
         BackendError after ``close``."""
         options, params = request.options, request.options.sampling
         tokens, dropped = fit_prompt(request.prompt, options, self._backend.limits.n_context)
-        key = CacheKey(options.scope, tuple(sorted((use.name, use.scale) for use in options.adapters if use.scale)))
+        key = CacheKey.of(options.scope, options.adapters)
         with self._breakers_lock:
             breakers = self._breakers.tokens(params.dry_breakers) if params.dry_multiplier else ()
         answers: list[LiveAnswer] = []
@@ -119,28 +119,28 @@ class Scheduler:
             sampler = create_sampler(drawn, tokens, breakers)
             answers.append(LiveAnswer(request, choice, list(tokens), dropped, key, sampler))
         if options.grammar is not None:
-            self._grammars.begin(request.id, options.grammar, lambda compiled: self._put_constrained(answers, compiled))
+            self._grammars.begin(
+                request.id,
+                options.grammar,
+                lambda compiled: self._put_constrained(answers, compiled),
+                lambda error: self._deliver([(request.id, error)]),
+            )
             return
-        self._put(answers)
+        self._queue(lambda: self._inbox.put(answers))
 
-    def _put(self, answers: list[LiveAnswer]) -> None:
+    def _queue(self, put: Callable[[], None]) -> None:
         try:
-            self._inbox.put(answers)
+            put()
         except EdgeLLMError:
             self._statistics.refused += 1
             raise
         self._statistics.requests += 1
 
-    def _put_constrained(self, answers: list[LiveAnswer], compiled: CompiledGrammar | EdgeLLMError) -> None:
+    def _put_constrained(self, answers: list[LiveAnswer], compiled: CompiledGrammar) -> None:
         """On the thread that compiles grammars."""
-        try:
-            if isinstance(compiled, EdgeLLMError):
-                raise compiled
-            for answer in answers:
-                answer.constraint = compiled.start()
-            self._put(answers)
-        except EdgeLLMError as error:
-            self._deliver([(answers[0].request.id, error)])
+        for answer in answers:
+            answer.constraint = compiled.start()
+        self._queue(lambda: self._inbox.put(answers))
 
     def embed(self, request: EmbedRequest) -> None:
         """Queue texts to embed. Raises UnsupportedError where the model gives no embeddings, UsageError for a text that
@@ -151,12 +151,7 @@ class Scheduler:
         for index, text in enumerate(request.texts):
             if not 0 < len(text) <= n_context:
                 raise UsageError(f"text {index} has {len(text)} tokens; 1 to {n_context} fit into the context")
-        try:
-            self._inbox.put_embedding(request)
-        except EdgeLLMError:
-            self._statistics.refused += 1
-            raise
-        self._statistics.requests += 1
+        self._queue(lambda: self._inbox.put_embedding(request))
 
     def cancel(self, request_id: int) -> None:
         """Stop a request, also in the middle of its prompt. A chunk that is on its way may still arrive."""
