@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
 from edgellm_runtimes.embedding import EmbedRequest
-from edgellm_runtimes.generation import AdapterUse
 from edgellm_runtimes.scheduler.running import RunningAnswers
-from edgellm_runtimes.scheduler.slots import Slots
+from edgellm_runtimes.scheduler.slots import Slots, adapter_uses
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
 from edgellm_runtimes.scheduler.step_costs import PromptPace
 from edgellm_runtimes.scheduler.stepper import Stepper
@@ -114,7 +113,7 @@ class Embedder:
             if shares[0].text.request is first.request:
                 self._requests.rotate(-1)
             try:
-                self._backend.set_adapters([AdapterUse(name, scale) for name, scale in key.adapters])
+                self._backend.set_adapters(adapter_uses(key.adapters))
             except EdgeLLMError as error:
                 for live in alike:
                     self._fail(live, error)

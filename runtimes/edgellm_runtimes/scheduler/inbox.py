@@ -63,12 +63,10 @@ class Inbox:
             self.is_closing = True
             self._changed.notify()
 
-    def wait(self, timeout_s: float | None = None) -> None:
+    def wait(self) -> None:
         """Until there is something to take, or the end."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._waiting or self._embeddings or self._cancelled or self.is_closing, timeout_s
-            )
+            self._changed.wait_for(lambda: self._waiting or self._embeddings or self._cancelled or self.is_closing)
 
     def take(self, room: int) -> tuple[list[LiveAnswer], set[int]]:
         """At most ``room`` answers to begin, and the ids of cancelled requests, whose answers do not wait any more."""

@@ -109,20 +109,22 @@ class RunningAnswers:
     def _begin(self, answer: LiveAnswer) -> None:
         """Give ``answer`` a sequence, with what is there of its prompt; or let it wait for one that computes it."""
         leader, common = self._leader(answer)
-        if leader is not None and common >= self._slots.matched(answer.key, answer.tokens) + _WORTH_WAITING:
+        held = self._slots.matched(answer.key, answer.tokens)
+        if leader is not None and common >= held + _WORTH_WAITING:
             answer.follows = leader
             return
-        if not self._restore(answer):
+        if not self._restore(answer, held):
             answer.sequence, answer.computed = self._slots.take(answer.key, answer.tokens)
             answer.shared = answer.computed
         answer.reused = answer.computed
         self._statistics.reused_tokens += answer.computed
 
-    def _restore(self, answer: LiveAnswer) -> bool:
-        """Begin with what is on disk, where that is more than memory holds; False where nothing came of it."""
+    def _restore(self, answer: LiveAnswer, held: int) -> bool:
+        """Begin with what is on disk, where that is more than the ``held`` tokens in memory; False where nothing came
+        of it."""
         if self._disk is None:
             return False
-        found = self._disk.find(answer.key, answer.tokens, self._slots.matched(answer.key, answer.tokens))
+        found = self._disk.find(answer.key, answer.tokens, held)
         if found is None:
             return False
         answer.sequence = self._slots.take_empty()

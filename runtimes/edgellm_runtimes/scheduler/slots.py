@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgellm.errors import BackendError
 from edgellm_runtimes.backend import Backend
+from edgellm_runtimes.generation import AdapterUse
 from edgellm_runtimes.scheduler.prefix_tree import Eviction, Match, PrefixTree
 
 if TYPE_CHECKING:
     from edgellm_runtimes.scheduler.live import LiveAnswer
 
-__all__ = ["CacheKey", "Slots", "public_key"]
+__all__ = ["CacheKey", "Slots", "adapter_uses"]
 
 
 class CacheKey(NamedTuple):
@@ -21,10 +22,15 @@ class CacheKey(NamedTuple):
     scope: str | None  # None: baked prompts, which all may use
     adapters: tuple[tuple[str, float], ...] = ()  # name and scale, sorted
 
+    @classmethod
+    def of(cls, scope: str | None, uses: Iterable[AdapterUse]) -> CacheKey:
+        """With the adapters that count; in which order they are named does not matter."""
+        return cls(scope, tuple(sorted((use.name, use.scale) for use in uses if use.scale)))
 
-def public_key(key: CacheKey) -> CacheKey:
-    """Where prefixes lie that requests of every scope may use."""
-    return CacheKey(None, key.adapters)
+
+def adapter_uses(adapters: Iterable[tuple[str, float]]) -> list[AdapterUse]:
+    """The adapters of a key, as a backend takes them."""
+    return [AdapterUse(name, scale) for name, scale in adapters]
 
 
 class Slots:
@@ -60,7 +66,7 @@ class Slots:
             return self._take_over(match)
         if match is not None and self._has_own_cells and match.holder == self._next_place():
             return self._go_on_in_place(match)
-        sequence = self._take_free()
+        sequence = self.take_empty()
         match = self._best(key, wanted)
         if match is not None and self._backend.copy_sequence(match.holder, sequence, match.length):
             return sequence, match.length
@@ -68,18 +74,22 @@ class Slots:
 
     def take_copy(self, source: int, length: int) -> tuple[int, int]:
         """A sequence that begins as ``source`` does, with ``length`` tokens; with none where it cannot be cut there."""
-        sequence = self._take_free()
+        sequence = self.take_empty()
         return sequence, length if self._backend.copy_sequence(source, sequence, length) else 0
 
     def take_empty(self) -> int:
-        """A sequence that holds nothing."""
-        return self._take_free()
+        """A sequence that holds nothing. Raises BackendError when every one is in use."""
+        if self._has_own_cells:
+            place = self._next_place()
+            self._vacate(place)
+            self._backend.drop_sequence(place)
+            return place
+        self._need_free()
+        return self._free.pop()
 
     def lend(self) -> int:
-        """A sequence that holds nothing, for what runs beside the answers; ``drop`` takes it back."""
-        while not self._free:
-            if not self.make_room():
-                raise BackendError("every sequence of the model is in use")
+        """A sequence that holds nothing, for what runs beside the answers; ``drop`` takes it back. Raises likewise."""
+        self._need_free()
         sequence = max(self._free)  # the first ones are those of answers: see ``settle``
         self._free.remove(sequence)
         self._lent.add(sequence)
@@ -119,21 +129,20 @@ class Slots:
 
     def _go_on_in_place(self, match: Match) -> tuple[int, int]:
         """The place that is next holds what is wanted: that is kept elsewhere too, and goes on here."""
-        place = match.holder
-        self._vacate(place)
-        length = min(match.length, self._backend.sequence_length(place))
-        if self._backend.truncate_sequence(place, length):
-            return place, length
-        self._backend.drop_sequence(place)
-        return place, 0
+        self._vacate(match.holder)
+        return self._cut(match.holder, min(match.length, self._backend.sequence_length(match.holder)))
 
     def _take_over(self, match: Match) -> tuple[int, int]:
         """The only prefix that is left goes on in its own sequence."""
         self._tree.forget(match.holder)
-        if self._backend.truncate_sequence(match.holder, match.length):
-            return match.holder, match.length
-        self._backend.drop_sequence(match.holder)
-        return match.holder, 0
+        return self._cut(match.holder, match.length)
+
+    def _cut(self, sequence: int, length: int) -> tuple[int, int]:
+        """``sequence`` with its first ``length`` tokens; with none where it cannot be cut there."""
+        if self._backend.truncate_sequence(sequence, length):
+            return sequence, length
+        self._backend.drop_sequence(sequence)
+        return sequence, 0
 
     def settle(self, answers: Iterable[LiveAnswer]) -> None:
         """Where sequences have cells of their own, let those of ``answers``, all that run, follow each other from 0 on.
@@ -150,16 +159,10 @@ class Slots:
             placed[sequence].sequence = gap
             self.drop(sequence)
 
-    def _take_free(self) -> int:
-        if self._has_own_cells:
-            place = self._next_place()
-            self._vacate(place)
-            self._backend.drop_sequence(place)
-            return place
+    def _need_free(self) -> None:
         while not self._free:
             if not self.make_room():
                 raise BackendError("every sequence of the model is in use")
-        return self._free.pop()
 
     def _next_place(self) -> int:
         """The first sequence that does not run."""
@@ -182,7 +185,7 @@ class Slots:
             self._tree.forget(place)
 
     def _best(self, key: CacheKey, tokens: Sequence[int], *, touch: bool = False) -> Match | None:
-        matches = (self._tree.match(each, tokens, touch=touch) for each in (key, public_key(key)))
+        matches = (self._tree.match(each, tokens, touch=touch) for each in (key, CacheKey(None, key.adapters)))
         return max((match for match in matches if match is not None), key=lambda match: match.length, default=None)
 
     def _apply(self, eviction: Eviction) -> None:

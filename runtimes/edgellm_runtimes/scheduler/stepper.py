@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgellm.errors import EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
-from edgellm_runtimes.generation import AdapterUse, FinishReason
+from edgellm_runtimes.generation import FinishReason
 from edgellm_runtimes.scheduler.live import LiveAnswer
 from edgellm_runtimes.scheduler.overflow import tokens_to_drop
 from edgellm_runtimes.scheduler.planning import Share, plan_step
 from edgellm_runtimes.scheduler.running import RunningAnswers
 from edgellm_runtimes.scheduler.selection import TokenChooser
-from edgellm_runtimes.scheduler.slots import Slots
+from edgellm_runtimes.scheduler.slots import Slots, adapter_uses
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
 from edgellm_runtimes.scheduler.step_costs import PromptPace, StepCosts
 
@@ -94,7 +94,7 @@ class Stepper:
         chosen = sets[self._statistics.steps % len(sets)] if sets else ()
         ready = [answer for answer in ready if answer.key.adapters == chosen]
         try:
-            self._backend.set_adapters([AdapterUse(name, scale) for name, scale in chosen])
+            self._backend.set_adapters(adapter_uses(chosen))
         except EdgeLLMError as error:
             for request in {answer.request.id: answer for answer in ready}.values():
                 self._running.fail(request, error)

@@ -74,8 +74,7 @@ class LiveTexts:
 
     def __init__(self, request: EmbedRequest) -> None:
         self.request = request
-        adapters = request.options.adapters
-        self.key = CacheKey(None, tuple(sorted((use.name, use.scale) for use in adapters if use.scale)))
+        self.key = CacheKey.of(None, request.options.adapters)
         self.begun: list[LiveText] = []
         self.waiting = deque(LiveText(request, index) for index in range(len(request.texts)))
 
