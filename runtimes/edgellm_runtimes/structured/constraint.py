@@ -62,7 +62,8 @@ class Constraint:
     draw again. Then ``accept`` what was chosen, and append what is ``forced`` without drawing. Where ``is_over``, only
     end tokens are left.
 
-    Everything that a limit stops raises UsageError, after which the sequence cannot go on.
+    Where a limit of llguidance is reached, ``allows`` is False and everything else raises UsageError: the sequence
+    cannot go on.
     """
 
     def __init__(self, compiled: CompiledGrammar, matcher: LLMatcher, ends: EndTokens) -> None:
