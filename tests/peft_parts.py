@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 
 from checkpoint_maker import decode, write_safetensors
+from edgellm.progress import CancelToken, SilentProgress
+from edgellm_converters.checkpoint import open_checkpoint
+from edgellm_converters.gguf import GeneralMetadata
+from edgellm_converters.lora import base_of_checkpoint, fit_peft, open_peft
 
 CONFIG: dict[str, Any] = {
     "peft_type": "LORA",
@@ -28,7 +32,24 @@ CONFIG: dict[str, Any] = {
     "rank_pattern": {},
     "alpha_pattern": {},
 }
+FAMILIES = {
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
+}  # model_type: architecture
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def write_adapter(adapter: Path, folder: Path, target: Path) -> Path:
+    """The PEFT adapter as GGUF, for the checkpoint in ``folder``."""
+    with open_checkpoint(folder) as checkpoint, target.open("wb") as sink:
+        opened = open_peft(adapter)
+        fitted = fit_peft(opened, base_of_checkpoint(checkpoint), GeneralMetadata("x"))
+        fitted.write(sink, threads=1, progress=SilentProgress(), cancel=CancelToken())
+        opened.close()
+    return target
 
 
 def make_adapter(

@@ -8,13 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from edgellm.errors import NotFoundError
-from edgellm.progress import CancelToken, SilentProgress
-from edgellm_converters.checkpoint import open_checkpoint
-from edgellm_converters.gguf import GeneralMetadata
-from edgellm_converters.lora import base_of_checkpoint, fit_peft, open_peft
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.engine import Engine
 from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
@@ -22,7 +19,7 @@ from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
 from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.load import LoadRequest, info_of
 from edgellm_runtimes.sampling import SamplingParams
-from peft_parts import make_adapter, read_checkpoint
+from peft_parts import make_adapter, read_checkpoint, write_adapter
 
 GREEDY = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
 PROMPT = [5 + 7 * number % 900 for number in range(150)]
@@ -61,8 +58,7 @@ def request_of(tiny_gguf: Path, tmp_path: Path) -> LoadRequest:
 
 
 def asking_to_save(request: LoadRequest) -> LoadRequest:
-    values = {name: getattr(request, name) for name in request.__struct_fields__}
-    return LoadRequest(**values | {"save_chats": True})
+    return msgspec.structs.replace(request, save_chats=True)
 
 
 def test_a_conversation_goes_on_after_a_restart(request_of: LoadRequest) -> None:
@@ -116,12 +112,7 @@ def test_requests_with_different_adapters_run_side_by_side(tiny_llm: Path, tiny_
     files = {}
     for number, name in enumerate(("one", "two")):
         make_adapter(tmp_path / name, base, seed=number)
-        files[name] = tmp_path / f"{name}.gguf"
-        with open_checkpoint(tiny_llm) as checkpoint, files[name].open("wb") as sink:
-            opened = open_peft(tmp_path / name)
-            fitted = fit_peft(opened, base_of_checkpoint(checkpoint), GeneralMetadata("x"))
-            fitted.write(sink, threads=1, progress=SilentProgress(), cancel=CancelToken())
-            opened.close()
+        files[name] = write_adapter(tmp_path / name, tiny_llm, tmp_path / f"{name}.gguf")
     request = LoadRequest(model_path=tiny_gguf, context=256, sequences=6, adapters=files)
     uses = [(), (AdapterUse("one"),), (AdapterUse("two"),), (AdapterUse("one", 0.5), AdapterUse("two"))]
 

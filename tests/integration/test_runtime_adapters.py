@@ -18,7 +18,6 @@ from edgellm.progress import CancelToken, SilentProgress
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf import GeneralMetadata, write_gguf
 from edgellm_converters.gguf.encode import encode_entry, make_layout
-from edgellm_converters.lora import base_of_checkpoint, fit_peft, open_peft
 from edgellm_converters.recipes import get_recipe
 from edgellm_converters.tokenizer import load_vocabulary
 from edgellm_runtimes.backend import BackendSettings, TokenSlice
@@ -26,7 +25,7 @@ from edgellm_runtimes.generation import AdapterUse
 from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.load import LoadRequest, load_backend
 from edgellm_runtimes.smoke import run_smoke
-from peft_parts import ALL_LINEAR, make_adapter, merged, read_checkpoint
+from peft_parts import ALL_LINEAR, FAMILIES, make_adapter, merged, read_checkpoint, write_adapter
 
 EXACT = BackendSettings(
     context=128,
@@ -50,15 +49,6 @@ def write_model(folder: Path, target: Path, recipe: str) -> Path:
             checkpoint, load_vocabulary(folder, checkpoint.config), get_recipe(recipe), sink,
             threads=1, progress=SilentProgress(), cancel=CancelToken(), general=GeneralMetadata("x"),
         )  # fmt: skip
-    return target
-
-
-def write_adapter(adapter: Path, folder: Path, target: Path) -> Path:
-    with open_checkpoint(folder) as checkpoint, target.open("wb") as sink:
-        opened = open_peft(adapter)
-        fitted = fit_peft(opened, base_of_checkpoint(checkpoint), GeneralMetadata("x"))
-        fitted.write(sink, threads=1, progress=SilentProgress(), cancel=CancelToken())
-        opened.close()
     return target
 
 
@@ -149,15 +139,6 @@ def test_a_quantized_base_takes_the_same_adapter(folder: Path, tiny_llm: Path, t
         loaded.close()
     expected = alone(folder / "merged-one.gguf")
     assert distance(adapted, expected) < 0.2 * distance(base, expected)
-
-
-FAMILIES = {
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "smollm3": "SmolLM3ForCausalLM",
-}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

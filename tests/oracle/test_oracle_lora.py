@@ -16,17 +16,10 @@ from edgellm.progress import CancelToken, SilentProgress
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf import GeneralMetadata
 from edgellm_converters.lora import base_of_checkpoint, fit_peft, open_peft
-from peft_parts import ALL_LINEAR, make_adapter
+from peft_parts import ALL_LINEAR, FAMILIES, make_adapter
 
 pytestmark = pytest.mark.oracle
 
-FAMILIES = {
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "smollm3": "SmolLM3ForCausalLM",
-}
 CARD = """---
 license: apache-2.0
 base_model: example/Tiny-40M-Instruct
