@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
+
 def pack(
     request: PackRequest,
     open_writer: Callable[[], BundleWriter],

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FoundTokens", "PackRequest", "PackedBundle", "ReadPrompt", "SmokeTest"]
 
-SmokeTest = Callable[
-    [Path, "RunSettings", CancelToken, Mapping[str, Path], Mapping[str, Path]], Mapping[str, Any]
-]
+SmokeTest = Callable[[Path, "RunSettings", CancelToken, Mapping[str, Path], Mapping[str, Path]], Mapping[str, Any]]
 """Loads the model file under the plan's settings and generates, in a child process, also with each of the adapters (the
 first mapping). The second mapping has every file of a model of several files by its name; it is empty for others.
 
