@@ -1,0 +1,79 @@
+"""The inputs that describe a batch, and what the layers need to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgellm_converters.onnx.graph import Graph
+
+__all__ = ["Batch", "batch_inputs"]
+
+_INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Names of values."""
+
+    ids: str  # int64 [batch, tokens]
+    last_positions: str  # see attention.Rows
+    longest: str
+    query_lens: str
+    wanted: str  # int64 [positions]: which of the batch * tokens positions get logits
+
+
+def batch_inputs(graph: Graph) -> Batch:
+    """Declare the inputs.
+
+    - ``input_ids`` int64 [batch, tokens], rows filled up at the end.
+    - ``attention_mask`` int64 [batch, all tokens]: a row has as many ones as its sequence tokens, the new ones included.
+    - ``query_lens`` int32 [batch], optional: how many of a row's ids are new tokens; all of them without it.
+    - ``logits_indices`` int64 [positions], optional: positions row * tokens + column that get logits, none of them
+      negative; without it the last new token of every row.
+    """
+    from onnx import TensorProto
+
+    ids = graph.input("input_ids", TensorProto.INT64, ["batch", "tokens"])
+    mask = graph.input("attention_mask", TensorProto.INT64, ["batch", "total_tokens"])
+    lens = graph.input("query_lens", TensorProto.INT32, ["query_rows"], default=[_INT32_MAX])
+    indices = graph.input("logits_indices", TensorProto.INT64, ["logits_rows"], default=[-1])
+
+    lengths = graph.node("ReduceSum", [mask, graph.integers([1])], "batch.lengths", keepdims=0)
+    last = graph.node("Sub", [lengths, graph.integers([1])], "batch.last_positions.int64")
+    last_positions = graph.node("Cast", [last], "batch.last_positions", to=TensorProto.INT32)
+    width = graph.node("Shape", [mask], "batch.total_tokens", start=1, end=2)
+    scalar = graph.node("Squeeze", [width], "batch.longest.int64")
+    longest = graph.node("Cast", [scalar], "batch.longest", to=TensorProto.INT32)
+
+    n_rows = graph.node("Shape", [ids], "batch.rows", start=0, end=1)
+    n_columns = graph.node("Shape", [ids], "batch.columns", start=1, end=2)
+    columns = graph.node("Cast", [n_columns], "batch.columns.int32", to=TensorProto.INT32)
+    capped = graph.node("Min", [lens, columns], "batch.query_lens.capped")
+    query_lens = graph.node("Expand", [capped, n_rows], "batch.query_lens")
+    wanted = _wanted(graph, indices, query_lens, n_rows, n_columns)
+    return Batch(ids, last_positions, longest, query_lens, wanted)
+
+
+def _wanted(graph: Graph, indices: str, query_lens: str, n_rows: str, n_columns: str) -> str:
+    """``indices``, or the last new token of every row when they are the default, a single negative number.
+
+    Both lie one behind the other and a slice takes one of them: an If node would cost more than it saves.
+    """
+    from onnx import TensorProto
+
+    zero, one = graph.integers([0], scalar=True), graph.integers([1], scalar=True)
+    count = graph.node("Squeeze", [n_rows], "wanted.rows")
+    row = graph.node("Range", [zero, count, one], "wanted.row")
+    start = graph.node("Mul", [row, n_columns], "wanted.row_start")
+    lens = graph.node("Cast", [query_lens], "wanted.query_lens", to=TensorProto.INT64)
+    end = graph.node("Add", [start, lens], "wanted.row_end")
+    last = graph.node("Sub", [end, one], "wanted.last")
+    both = graph.node("Concat", [indices, last], "wanted.both", axis=0)
+    negative = graph.node("Less", [indices, zero], "wanted.negative")
+    numbers = graph.node("Cast", [negative], "wanted.negative.int64", to=TensorProto.INT64)
+    is_default = graph.node("ReduceSum", [numbers, graph.integers([0])], "wanted.is_default", keepdims=1)
+    n_given = graph.node("Shape", [indices], "wanted.given")
+    first = graph.node("Mul", [is_default, n_given], "wanted.slice_start")
+    more = graph.node("Mul", [is_default, n_rows], "wanted.more")
+    stop = graph.node("Add", [n_given, more], "wanted.slice_end")
+    return graph.node("Slice", [both, first, stop], "wanted")
