@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgellm.progress import CancelToken, SilentProgress
 from edgellm_converters.checkpoint import open_checkpoint
@@ -26,3 +31,55 @@ def write_model(
     path = folder / GRAPH_NAME
     path.write_bytes(model.encode(f"sha256:{'0' * 64}"))
     return path
+
+
+class GraphRun:
+    """A model in ONNX Runtime itself, one sequence, its cache handed from call to call."""
+
+    def __init__(self, path: Path) -> None:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 2
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._outputs = [value.name for value in self.session.get_outputs()]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the sequence."""
+        self._tokens = 0
+        self._past = {
+            value.name: np.zeros((1, value.shape[1], 0, value.shape[3]), np.float32)
+            for value in self.session.get_inputs()
+            if value.name.startswith("past_key_values.")
+        }
+
+    def logits(self, ids: Sequence[int], wanted: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Append ``ids``; the logits [positions, vocabulary] of all of them, or of the ``wanted``."""
+        return self.run(ids, range(len(ids)) if wanted is None else wanted)["logits"][:, 0]
+
+    def run(self, ids: Sequence[int], wanted: Sequence[int] | None) -> dict[str, NDArray[np.float32]]:
+        """Append ``ids``; every output. ``wanted`` None leaves ``logits_indices`` out."""
+        self._tokens += len(ids)
+        feeds = {
+            "input_ids": np.asarray([ids], np.int64),
+            "attention_mask": np.ones((1, self._tokens), np.int64),
+            **self._past,
+        }
+        if wanted is not None:
+            feeds["logits_indices"] = np.asarray(wanted, np.int64)
+        found = dict(zip(self._outputs, self.session.run(None, feeds), strict=True))
+        self._past = {
+            name.replace("present", "past_key_values"): value
+            for name, value in found.items()
+            if name.startswith("present")
+        }
+        return found
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log-probabilities along the last axis."""
+    values = logits.astype(np.float64)
+    values -= values.max(axis=-1, keepdims=True)
+    return values - np.log(np.exp(values).sum(axis=-1, keepdims=True))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sink", "write_data"]
 
+_LARGEST = 1e15  # of a weight that is quantized: sums of squares decide on scales
+
 
 class Sink(Protocol):
     """Where bytes go, in order."""
@@ -80,11 +82,12 @@ def _convert(
     encoding: Encoding, work: Work[Encoding], raw: NDArray[np.uint8], values: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
     """The parts of some rows, one behind the other."""
-    parts = quantize(values.reshape(-1, work.row_length), encoding)
-    if encoding.form is not Form.FLOAT and not np.isfinite(parts[1]).all():
+    if encoding.form is not Form.FLOAT and max(-values.min(), values.max()) > _LARGEST:
         raise CheckpointError(
-            f"the weights of {work.name} are too large to be quantized", hint="take the recipe F32 of --format onnx"
+            f"the tensor {work.name} holds weights beyond {_LARGEST:g}: their squares do not fit a float",
+            hint="take the recipe F32",
         )
+    parts = quantize(values.reshape(-1, work.row_length), encoding)
     return np.concatenate([np.ascontiguousarray(part).view(np.uint8).reshape(-1) for part in parts])
 
 
