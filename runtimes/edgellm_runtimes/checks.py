@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgellm.errors import BackendError
+from edgellm.errors import BackendError, NoSpaceError
 from edgellm_runtimes.backend import BackendLimits, TokenSlice
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["check_batch", "check_copy", "check_cut", "check_ids", "check_sequence", "check_threads", "saved_length"]
+__all__ = [
+    "FULL_DISK",
+    "check_batch",
+    "check_copy",
+    "check_cut",
+    "check_ids",
+    "check_sequence",
+    "check_threads",
+    "no_space",
+    "saved_length",
+]
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_batch(slices: Sequence[TokenSlice], lengths: Sequence[int], limits: BackendLimits, most_rows: int) -> int:
@@ -89,3 +103,11 @@ def check_threads(threads: int, batch_threads: int) -> None:
     """Raise BackendError for impossible numbers of threads."""
     if threads < 1 or batch_threads < 1:
         raise BackendError(f"{threads} and {batch_threads} threads: at least 1 each is needed")
+
+
+def no_space(path: Path) -> NoSpaceError:
+    """The error for a state that does not fit on the disk of ``path``."""
+    return NoSpaceError(
+        f"the disk is full: the state of a sequence does not fit into {path.parent}",
+        hint="free some space (`edgellm cache clear` removes saved prefixes)",
+    )

@@ -24,7 +24,15 @@ from edgellm_runtimes.backend import (
     TokenSlice,
     Vocabulary,
 )
-from edgellm_runtimes.checks import check_batch, check_copy, check_cut, check_ids, check_sequence, check_threads, saved_length
+from edgellm_runtimes.checks import (
+    check_batch,
+    check_copy,
+    check_cut,
+    check_ids,
+    check_sequence,
+    check_threads,
+    saved_length,
+)
 from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since

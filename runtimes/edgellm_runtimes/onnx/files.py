@@ -23,7 +23,8 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 _JSON_LIMIT_BYTES = 4 << 20
 _LARGEST = 2**31
 _AGAIN = "check the bundle with `edgellm verify`, or pack the model again"
-_DATA_BYTES = "edgellm.data_bytes"  # in the graph's metadata: the exact size of the file that it belongs to
+_DATA_SIZE, _DATA_DIGEST = "edgellm.data_size", "edgellm.data_digest"  # metadata of the graph: what it belongs to
+_BLOBS = "sha256"  # the folder of files that are called by their digest
 
 
 class Decoder(msgspec.Struct, frozen=True):
@@ -123,11 +124,12 @@ class OnnxFiles:
         with os_errors(f"read {found}"):
             size_bytes = found.stat().st_size
         check_data(self.graph, size_bytes, str(found))
-        stated = self.graph.metadata.get(_DATA_BYTES, "")
-        if stated and stated != str(size_bytes):
+        stated = self.graph.metadata.get(_DATA_SIZE, "")
+        digest = self.graph.metadata.get(_DATA_DIGEST, "")
+        is_other = found.parent.name == _BLOBS and digest not in ("", f"sha256:{found.name}")
+        if is_other or stated not in ("", str(size_bytes)):
             raise ModelFileError(
-                f"{found} has {size_bytes} bytes, {path} was made with a file of {stated}: they do not belong together",
-                hint=_AGAIN,
+                f"{path} was made with other weights than those in {found}: they do not belong together", hint=_AGAIN
             )
         return found
 
@@ -139,7 +141,7 @@ def _check_graph(graph: OnnxGraph, config: ModelConfig, path: Path) -> None:
     kv = (None, decoder.num_key_value_heads, None, decoder.head_size)
     for layer in range(decoder.num_hidden_layers):
         wanted |= {f"past_key_values.{layer}.{part}": kv for part in ("key", "value")}
-    missing = [name for name in (*wanted, "query_lens", "logits_rows") if name not in graph.inputs]
+    missing = [name for name in (*wanted, "query_lens", "logits_indices") if name not in graph.inputs]
     missing += [name for name in ("logits", "hidden_states") if name not in graph.outputs]
     if missing:
         raise UnsupportedError(

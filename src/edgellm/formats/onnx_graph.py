@@ -6,7 +6,7 @@ Source: onnx.proto of ONNX 1.23 (field numbers never change).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,17 @@ from edgellm.files import read_small_file
 from edgellm.formats.protobuf import Field, ProtobufError, Span, encode_field, fields, varints
 from edgellm.units import format_bytes
 
-__all__ = ["ELEMENT_BITS", "ELEMENT_NAMES", "GraphValue", "OnnxGraph", "OnnxTensor", "check_data", "point_at", "read_graph"]
+__all__ = [
+    "ELEMENT_BITS",
+    "ELEMENT_NAMES",
+    "BlockMatrix",
+    "GraphValue",
+    "OnnxGraph",
+    "OnnxTensor",
+    "check_data",
+    "point_at",
+    "read_graph",
+]
 
 _LIMIT_BYTES: Final = 256 << 20  # of a graph: its weights lie in another file
 _TENSORS_LIMIT: Final = 1 << 20
@@ -54,6 +64,16 @@ class OnnxTensor:
 
 
 @dataclass(frozen=True)
+class BlockMatrix:
+    """How MatMulNBits stores a matrix: ``n_rows`` rows of ``row_length`` numbers of ``bits`` bits, in blocks."""
+
+    row_length: int
+    n_rows: int
+    bits: int
+    block_size: int
+
+
+@dataclass(frozen=True)
 class GraphValue:
     """An input or an output: element type, and lengths that are numbers, or names where they may differ."""
 
@@ -71,7 +91,8 @@ class OnnxGraph:
     tensors: Mapping[str, OnnxTensor]
     metadata: Mapping[str, str]
     opsets: Mapping[str, int]  # by domain
-    operators: frozenset[str] = field(default_factory=frozenset)
+    operators: frozenset[str]
+    blocks: Mapping[str, BlockMatrix]  # by the name of the tensor with the levels
 
     @property
     def locations(self) -> frozenset[str]:
@@ -146,6 +167,7 @@ def _entry(data: bytes, span: Span) -> tuple[str, str]:
 class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._blocks: dict[str, BlockMatrix] = {}
 
     def model(self) -> OnnxGraph:
         graph: Span | None = None
@@ -175,7 +197,7 @@ class _Reader:
                 (inputs if item.number == 11 else outputs)[value.name] = value
         if len(tensors) > _TENSORS_LIMIT:
             raise ProtobufError(f"it has {len(tensors)} tensors")
-        return OnnxGraph(inputs, outputs, tensors, metadata, opsets, frozenset(operators))
+        return OnnxGraph(inputs, outputs, tensors, metadata, opsets, frozenset(operators), self._blocks)
 
     def _text(self, span: Span) -> str:
         return self._data[slice(*span)].decode()
@@ -185,18 +207,30 @@ class _Reader:
         if depth > _DEEPEST:
             raise ProtobufError("its graphs lie too deep in each other")
         name = domain = ""
+        inputs, numbers = list[str](), dict[str, int]()
         for item in fields(self._data, span):
-            if item.number == 4:
+            if item.number == 1:
+                inputs.append(self._text(item.payload))
+            elif item.number == 4:
                 name = self._text(item.payload)
             elif item.number == 7:
                 domain = self._text(item.payload)
             elif item.number == 5:
-                self._check_attribute(item.payload, depth)
+                numbers |= self._attribute(item.payload, depth)
+        if name == "MatMulNBits" and len(inputs) > 1:
+            length, rows, bits, size = (numbers.get(key, 0) for key in ("K", "N", "bits", "block_size"))
+            self._blocks[inputs[1]] = BlockMatrix(length, rows, bits or 4, size)
         return f"{domain}.{name}" if domain else name
 
-    def _check_attribute(self, span: Span, depth: int) -> None:
+    def _attribute(self, span: Span, depth: int) -> dict[str, int]:
+        """Its number by its name, if it is one. Graphs and tensors inside are checked."""
+        name, number = "", dict[str, int]()
         for item in fields(self._data, span):
-            if item.number in (5, 10):
+            if item.number == 1:
+                name = self._text(item.payload)
+            elif item.number == 3:
+                number[name] = item.value
+            elif item.number in (5, 10):
                 self._refuse_external(item.payload)
             elif item.number in (6, 11):
                 for inner in fields(self._data, item.payload):
@@ -204,6 +238,7 @@ class _Reader:
                         self._refuse_external(inner.payload)
                     elif inner.number == 1:
                         self._operator(inner.payload, depth + 1)
+        return number
 
     def _refuse_external(self, span: Span) -> None:
         if self._tensor(span).location:
