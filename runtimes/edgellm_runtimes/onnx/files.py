@@ -12,13 +12,16 @@ from edgellm.errors import ModelFileError, UnsupportedError
 from edgellm.files import os_errors, read_small_file
 from edgellm.formats.onnx_graph import OnnxGraph, check_data, read_graph
 
-__all__ = ["CONFIG", "DATA", "GRAPH", "TOKENIZER", "TOKENIZER_CONFIG", "Decoder", "ModelConfig", "OnnxFiles", "is_onnx"]
+__all__ = ["CONFIG", "DATA", "GRAPH", "OPTIONAL_INPUTS", "TOKENIZER", "TOKENIZER_CONFIG", "Decoder", "ModelConfig", "OnnxFiles", "is_onnx"]
 
 GRAPH = "model.onnx"
 DATA = "model.onnx.data"
 CONFIG = "genai_config.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
+
+OPTIONAL_INPUTS = ("query_lens", "logits_indices", "logits_count")
+"""Inputs with defaults, for other programs: what has a default cannot be bound to our memory."""
 
 _JSON_LIMIT_BYTES = 4 << 20
 _LARGEST = 2**31
@@ -141,7 +144,7 @@ def _check_graph(graph: OnnxGraph, config: ModelConfig, path: Path) -> None:
     kv = (None, decoder.num_key_value_heads, None, decoder.head_size)
     for layer in range(decoder.num_hidden_layers):
         wanted |= {f"past_key_values.{layer}.{part}": kv for part in ("key", "value")}
-    missing = [name for name in (*wanted, "query_lens", "logits_indices") if name not in graph.inputs]
+    missing = [name for name in (*wanted, *OPTIONAL_INPUTS) if name not in graph.inputs]
     missing += [name for name in ("logits", "hidden_states") if name not in graph.outputs]
     if missing:
         raise UnsupportedError(

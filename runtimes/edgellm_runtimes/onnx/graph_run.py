@@ -65,6 +65,7 @@ class GraphRunner:
             ("attention_mask", mask),
             ("query_lens", new),
             ("logits_indices", indices),
+            ("logits_count", np.array([len(indices) if output == "logits" else 0])),
         ):
             binding.bind_input(name, "cpu", 0, value.dtype.type, value.shape, value.ctypes.data)
         binding.bind_output(output, "cpu", 0, np.float32, (len(indices), 1, rows.shape[-1]), rows.ctypes.data)

@@ -53,9 +53,9 @@ class OnnxLoader:
         )
 
     def fixed(self) -> dict[str, object]:
-        """The type of the cache is a part of the graph."""
+        """The type of the cache is a part of the graph; its attention keeps scores."""
         kind = kv_type(self._files.graph)
-        return {"kv_type_k": kind, "kv_type_v": kind, "flash_attention": True}
+        return {"kv_type_k": kind, "kv_type_v": kind, "flash_attention": False}
 
     def rooms(self, sequences: int) -> tuple[bool, int]:
         """Every sequence has cells of its own."""

@@ -71,7 +71,6 @@ class OnnxBackend:
         self._runner: GraphRunner | None = None
         self._options = ort.RunOptions()
         self._options.log_severity_level = log_level()
-        self._options.only_execute_path_to_fetches = True
         self.abort_flag = AbortSwitch(self._options)
         self.vocabulary: Vocabulary = TokenizersVocabulary(found, extra_ends)
         self._prepared = PreparedWeights(found, prepared, progress)
@@ -109,7 +108,7 @@ class OnnxBackend:
     def hidden_states(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
         """Append each slice to its sequence and return the hidden states; see ``backend.Backend.hidden_states``.
 
-        The output matrix is not computed: nobody fetches what it gives.
+        The output matrix is computed for none of them.
         """
         whole = [TokenSlice(slice_.sequence, slice_.tokens, len(slice_.tokens)) for slice_ in slices]
         n_rows = check_batch(whole, self._cache.lengths, self.limits, self.limits.n_hidden)

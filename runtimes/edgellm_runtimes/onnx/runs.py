@@ -18,7 +18,7 @@ _RUN_COST = 3  # of the weights, in tokens
 
 
 class Run(NamedTuple):
-    """One call of the graph: sequences ``first`` to ``end`` (not included), those in between that have no slice idle."""
+    """One call of the graph: the sequences from ``first`` on, before ``end``; those without a slice are idle."""
 
     first: int
     end: int

@@ -9,13 +9,10 @@ from typing import Any
 from edgellm.devices.busy import busy_cores
 from edgellm.errors import ModelFileError, UnsupportedError
 from edgellm.formats.onnx_graph import point_at
-from edgellm_runtimes.onnx.files import OnnxFiles
+from edgellm_runtimes.onnx.files import OPTIONAL_INPUTS, OnnxFiles
 from edgellm_runtimes.onnx.library import explain, library, log_level
 
-__all__ = ["OPTIONAL_INPUTS", "PREPARED_DATA", "PREPARED_GRAPH", "open_portable", "open_prepared", "should_spin"]
-
-OPTIONAL_INPUTS = ("query_lens", "logits_indices")
-"""Inputs with defaults, for other programs: what has a default cannot be bound to our memory."""
+__all__ = ["PREPARED_DATA", "PREPARED_GRAPH", "open_portable", "open_prepared", "should_spin"]
 
 PREPARED_GRAPH, PREPARED_DATA = "model.onnx", "weights.bin"
 
@@ -31,7 +28,8 @@ def should_spin(threads: int, pause: Callable[[], object]) -> bool:
 def open_portable(files: OnnxFiles, threads: int, *, spin: bool, save_to: Path | None = None) -> Any:
     """A session of the model's own files. Its weights are brought into the processor's layout, in memory.
 
-    ``save_to`` is a folder that gets the model with its weights in that layout. Raises ModelFileError, UnsupportedError.
+    ``save_to`` is a folder that gets the model with its weights in that layout. Raises ModelFileError and
+    UnsupportedError.
     """
     ort = library()
     options = _options(threads, spin)

@@ -10,7 +10,6 @@ from itertools import pairwise
 import msgspec
 
 from edgellm.devices.model import ModelShape
-from edgellm.devices.onnx_memory import ONNX_KV_BYTES, onnx_rooms, packed_bytes, processing_bytes
 from edgellm.devices.prediction import PredictedMemory
 from edgellm.devices.profile import Memory
 from edgellm.devices.repack import repack_bytes, replaced_bytes
@@ -57,8 +56,6 @@ def predict_memory(
     shape: ModelShape, settings: RunSettings, features: tuple[str, ...], memory: Memory
 ) -> PredictedMemory:
     """Memory of ``shape`` under ``settings`` on a CPU with ``features`` (names as in /proc/cpuinfo)."""
-    if shape.format == "onnx":
-        return _predict_onnx(shape, settings, memory)
     copy = repack_bytes(shape, features) if settings.repack else 0
     weights = shape.weights_bytes
     if settings.repack and not settings.mmap:  # the mapped file keeps both forms resident; a read one does not
@@ -75,24 +72,6 @@ def predict_memory(
         overhead_bytes=overhead,
         reserve_bytes=os_reserve_bytes(memory),
         adapter_bytes=settings.adapter_bytes,
-    )
-
-
-def _predict_onnx(shape: ModelShape, settings: RunSettings, memory: Memory) -> PredictedMemory:
-    weights, packed = shape.weights_bytes, packed_bytes(shape)
-    per_token = sum(layer.n_kv_heads * (layer.key_length + layer.value_length) for layer in shape.layers)
-    kv = per_token * ONNX_KV_BYTES.get(settings.kv_type_k, 4) * settings.context * onnx_rooms(settings)
-    compute = compute_bytes(shape, msgspec.structs.replace(settings, flash_attention=False))
-    overhead = processing_bytes(shape)
-    return PredictedMemory(
-        total_bytes=packed + kv + compute + overhead,
-        weights_bytes=weights,
-        repack_bytes=packed - weights,
-        kv_bytes=kv,
-        compute_bytes=compute,
-        overhead_bytes=overhead,
-        reserve_bytes=os_reserve_bytes(memory),
-        adapter_bytes=0,
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 __all__ = ["AttentionLayer", "ModelShape", "TensorShape"]
@@ -13,7 +11,7 @@ class TensorShape(msgspec.Struct, frozen=True):
     """One tensor as it stands (or will stand) in the model file."""
 
     name: str  # GGUF name, e.g. "blk.0.attn_q.weight"
-    type: str  # ggml type name in upper case: "F32", "Q4_K", "IQ4_NL"; of ONNX "F32", "I8", "INT4_32"
+    type: str  # ggml type name in upper case: "F32", "Q4_K", "IQ4_NL"; in an ONNX model "INT4_32" and the like
     shape: tuple[int, ...]  # ggml order: the row length (ne[0]) first
     size_bytes: int
 
@@ -38,7 +36,7 @@ class AttentionLayer(msgspec.Struct, frozen=True):
 class ModelShape(msgspec.Struct, frozen=True):
     """A model as the fit model sees it; made from a checkpoint's headers plus a recipe, or from a GGUF header."""
 
-    architecture: str  # GGUF general.architecture, or Hugging Face's model_type of an ONNX model
+    architecture: str  # GGUF general.architecture
     n_embd: int
     n_vocab: int
     n_heads: int
@@ -50,8 +48,8 @@ class ModelShape(msgspec.Struct, frozen=True):
     n_experts_used: int = 0
     state_bytes: int = 0  # recurrent state of one sequence; 0 for attention-only models
     notes: tuple[str, ...] = ()  # what could not be read from the header and was assumed
-    format: Literal["gguf", "onnx"] = "gguf"
     file_bytes: int = 0  # the model file with its header; 0 where it has yet to be converted
+    format: str = "gguf"  # or "onnx"
 
     @property
     def n_parameters(self) -> int:

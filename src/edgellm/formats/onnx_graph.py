@@ -296,7 +296,7 @@ class _Reader:
 
 
 def check_data(graph: OnnxGraph, size_bytes: int, name: str) -> None:
-    """Raise ModelFileError when a data file of ``size_bytes`` cannot be the one that the tensors of ``graph`` lie in."""
+    """Raise ModelFileError when the tensors of ``graph`` cannot lie in a file of ``size_bytes``."""
     needed = graph.data_bytes()
     if size_bytes < needed:
         raise ModelFileError(
