@@ -9,6 +9,7 @@ from edgellm_converters.onnx.graph import Graph
 __all__ = ["Batch", "batch_inputs"]
 
 _INT32_MAX = 2**31 - 1
+_INT64_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Batch:
     last_positions: str  # see attention.Rows
     longest: str
     query_lens: str
-    wanted: str  # int64 [positions]: which of the batch * tokens positions get logits
+    wanted: str  # int64 [positions]: which of the batch * tokens positions get hidden states
+    n_logits: str  # int64 [1]: so many of them, the first ones, get logits too
 
 
 def batch_inputs(graph: Graph) -> Batch:
@@ -28,8 +30,9 @@ def batch_inputs(graph: Graph) -> Batch:
     - ``input_ids`` int64 [batch, tokens], rows filled up at the end.
     - ``attention_mask`` int64 [batch, all tokens]: a row has as many ones as its sequence tokens, the new ones included.
     - ``query_lens`` int32 [batch], optional: how many of a row's ids are new tokens; all of them without it.
-    - ``logits_indices`` int64 [positions], optional: positions row * tokens + column that get logits, none of them
-      negative; without it the last new token of every row.
+    - ``logits_indices`` int64 [positions], optional: positions row * tokens + column that get hidden states and logits,
+      none of them negative; without it the last new token of every row.
+    - ``logits_count`` int64 [1], optional: how many of these, from the first on, get logits; all without it.
     """
     from onnx import TensorProto
 
@@ -37,6 +40,7 @@ def batch_inputs(graph: Graph) -> Batch:
     mask = graph.input("attention_mask", TensorProto.INT64, ["batch", "total_tokens"])
     lens = graph.input("query_lens", TensorProto.INT32, ["query_rows"], default=[_INT32_MAX])
     indices = graph.input("logits_indices", TensorProto.INT64, ["logits_rows"], default=[-1])
+    n_logits = graph.input("logits_count", TensorProto.INT64, [1], default=[_INT64_MAX])
 
     lengths = graph.node("ReduceSum", [mask, graph.integers([1])], "batch.lengths", keepdims=0)
     last = graph.node("Sub", [lengths, graph.integers([1])], "batch.last_positions.int64")
@@ -51,7 +55,7 @@ def batch_inputs(graph: Graph) -> Batch:
     capped = graph.node("Min", [lens, columns], "batch.query_lens.capped")
     query_lens = graph.node("Expand", [capped, n_rows], "batch.query_lens")
     wanted = _wanted(graph, indices, query_lens, n_rows, n_columns)
-    return Batch(ids, last_positions, longest, query_lens, wanted)
+    return Batch(ids, last_positions, longest, query_lens, wanted, n_logits)
 
 
 def _wanted(graph: Graph, indices: str, query_lens: str, n_rows: str, n_columns: str) -> str:

@@ -68,8 +68,8 @@ class DecoderGraph:
 
 
 def build_decoder(parts: DecoderGraph) -> Graph:
-    """The graph: inputs as ``batch_inputs`` says, ``logits`` float32 [positions, 1, vocabulary], ``hidden_states``
-    [positions, 1, hidden] after the last norm, and the cache of every layer."""
+    """The graph: inputs as ``batch_inputs`` says, ``hidden_states`` float32 [positions, 1, hidden] after the last
+    norm, ``logits`` float32 [positions that get them, 1, vocabulary], and the cache of every layer."""
     from onnx import TensorProto
 
     hyper = parts.hyper
@@ -92,9 +92,11 @@ def build_decoder(parts: DecoderGraph) -> Graph:
     for layer in range(hyper.n_layers):
         wanted = batch.wanted if layer == hyper.n_layers - 1 else ""
         normed, residual = _layer(graph, parts, layer, normed, residual, rows, wanted)
-    graph.output("hidden_states", TensorProto.FLOAT, ["logits_positions", 1, hyper.n_embd])
+    graph.output("hidden_states", TensorProto.FLOAT, ["positions", 1, hyper.n_embd])
     head = parts.matrix(HEAD[1]) if HEAD[1] in parts.plans else embedding
-    linear(graph, normed, head, None, "logits", parts.accuracy)
+    zero = graph.integers([0])
+    scored = graph.node("Slice", [normed, zero, batch.n_logits, zero], "hidden_states.scored")
+    linear(graph, scored, head, None, "logits", parts.accuracy)
     graph.output("logits", TensorProto.FLOAT, ["logits_positions", 1, hyper.n_vocab])
     return graph
 

@@ -11,6 +11,7 @@ from edgellm_converters.onnx.linear import ACCURACY_INT8
 from edgellm_converters.onnx.recipes import OnnxRecipe, matrix_encodings
 
 if TYPE_CHECKING:
+    from edgellm_converters.arch.hyper import Hyper
     from edgellm_converters.arch.plan import TensorPlan
     from edgellm_converters.checkpoint import Checkpoint
     from edgellm_converters.onnx.graph import Graph
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["GRAPH_NAME", "OnnxModel", "open_model"]
 
 GRAPH_NAME = "model.onnx"
-_DATA_DIGEST = "edgellm.data_digest"
-_DATA_SIZE = "edgellm.data_size"
 _NO_DIGEST = f"sha256:{'0' * 64}"
 
 
@@ -29,7 +28,10 @@ class OnnxModel:
 
     recipe: OnnxRecipe
     graph: Graph
+    hyper: Hyper
+    model_type: str  # of Hugging Face
     context_length: int
+    n_parameters: int
 
     @property
     def data_bytes(self) -> int:
@@ -43,7 +45,13 @@ class OnnxModel:
 
     def encode(self, data_digest: str) -> bytes:
         """The graph file; it names the data file that it belongs to, ``sha256:...``."""
-        metadata = {_DATA_DIGEST: data_digest, _DATA_SIZE: str(self.data_bytes), "edgellm.recipe": self.recipe.name}
+        metadata = {
+            "edgellm.architecture": self.model_type,
+            "edgellm.data_digest": data_digest,
+            "edgellm.data_size": str(self.data_bytes),
+            "edgellm.parameters": str(self.n_parameters),
+            "edgellm.recipe": self.recipe.name,
+        }
         return self.graph.model(metadata).SerializeToString(deterministic=True)
 
 
@@ -59,7 +67,8 @@ def open_model(
     plans = {plan.name: plan for plan in family.tensors(hyper, checkpoint)}
     encodings = matrix_encodings(recipe, _row_lengths(plans), hyper.n_layers)
     parts = DecoderGraph(hyper, plans, encodings, min(context_length, hyper.context_length), accuracy)
-    return OnnxModel(recipe, build_decoder(parts), parts.context_length)
+    n_parameters = sum(plan.n_elements for plan in plans.values() if plan.source)
+    return OnnxModel(recipe, build_decoder(parts), hyper, family.model_type, parts.context_length, n_parameters)
 
 
 def _row_lengths(plans: dict[str, TensorPlan]) -> dict[str, int]:
