@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgellm.devices.profile import Profile
     from edgellm_runtimes.backend import Backend
 
-__all__ = ["LoadRequest", "Loader", "info_of", "load_backend", "plan_settings"]
+__all__ = ["LoadRequest", "Loader", "info_of", "load_backend", "open_plain", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
@@ -102,6 +102,18 @@ def load_backend(
     _check_memory(request, settings, shape, machine, progress, loader)
     backend = loader.open(settings, progress, cancel)
     return backend, info_of(backend, time.monotonic() - started)
+
+
+def open_plain(request: LoadRequest, settings: BackendSettings) -> Backend:
+    """Load the model with ``settings``, but for those that it was made for; nothing is asked of plan and machine.
+
+    Raises what loading raises.
+    """
+    loader = _loader(request)
+    shared_cells, _spare = loader.rooms(settings.sequences)
+    fixed: dict[str, Any] = loader.fixed()
+    settings = msgspec.structs.replace(settings, shared_cells=shared_cells, **fixed)
+    return loader.open(settings, SilentProgress(), None)
 
 
 def _loader(request: LoadRequest) -> Loader:

@@ -12,7 +12,18 @@ from edgellm.errors import ModelFileError, UnsupportedError
 from edgellm.files import os_errors, read_small_file
 from edgellm.formats.onnx_graph import OnnxGraph, check_data, read_graph
 
-__all__ = ["CONFIG", "DATA", "GRAPH", "OPTIONAL_INPUTS", "TOKENIZER", "TOKENIZER_CONFIG", "Decoder", "ModelConfig", "OnnxFiles", "is_onnx"]
+__all__ = [
+    "CONFIG",
+    "DATA",
+    "GRAPH",
+    "OPTIONAL_INPUTS",
+    "TOKENIZER",
+    "TOKENIZER_CONFIG",
+    "Decoder",
+    "ModelConfig",
+    "OnnxFiles",
+    "is_onnx",
+]
 
 GRAPH = "model.onnx"
 DATA = "model.onnx.data"
@@ -69,8 +80,8 @@ def is_onnx(path: Path, files: Mapping[str, Path]) -> bool:
 class OnnxFiles:
     """The files of one model: ``path`` is its graph, ``files`` has the others by their names in the bundle.
 
-    Without ``files`` they lie in the folder of ``path``. Raises ModelFileError for files that are missing, damaged or do
-    not belong together, UnsupportedError for an ONNX model that is no decoder of ours.
+    Without ``files`` they lie in the folder of ``path``. Raises ModelFileError for files that are missing, damaged or
+    do not belong together, UnsupportedError for an ONNX model that is no decoder of ours.
     """
 
     def __init__(self, path: Path, files: Mapping[str, Path] | None = None) -> None:

@@ -59,13 +59,14 @@ class GraphRunner:
             end = row * run.width + count
             wanted += range(end - n_outputs, end)
         indices = np.array(wanted, np.int64)
+        scored = np.array([len(wanted) if output == "logits" else 0], np.int64)  # positions that go through the head
         binding = self._binding(output, run.first, run.end)
         for name, value in (
             ("input_ids", ids),
             ("attention_mask", mask),
             ("query_lens", new),
             ("logits_indices", indices),
-            ("logits_count", np.array([len(indices) if output == "logits" else 0])),
+            ("logits_count", scored),
         ):
             binding.bind_input(name, "cpu", 0, value.dtype.type, value.shape, value.ctypes.data)
         binding.bind_output(output, "cpu", 0, np.float32, (len(indices), 1, rows.shape[-1]), rows.ctypes.data)

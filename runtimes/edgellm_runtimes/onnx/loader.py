@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgellm.devices.onnx_shape import shape_from_onnx
@@ -13,11 +15,11 @@ from edgellm_runtimes.onnx.loading import LARGEST_SEQUENCES, check_settings, kv_
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape
     from edgellm.progress import CancelToken, Progress
-    from edgellm_runtimes.backend import BackendSettings
+    from edgellm_runtimes.backend import BackendSettings, Vocabulary
     from edgellm_runtimes.load import LoadRequest
     from edgellm_runtimes.onnx.model import OnnxBackend
 
-__all__ = ["OnnxLoader"]
+__all__ = ["OnnxLoader", "read_vocabulary"]
 
 _SPARE_ALONE = 1  # as in devices.onnx_memory: every sequence has room of its own
 
@@ -83,3 +85,12 @@ class OnnxLoader:
             progress=progress,
             cancel=cancel,
         )
+
+
+def read_vocabulary(path: Path, files: Mapping[str, Path]) -> tuple[Vocabulary, str | None]:
+    """The vocabulary and the chat template of a model, its weights left alone. Raises as loading does."""
+    from edgellm_runtimes.onnx.template import chat_template
+    from edgellm_runtimes.onnx.vocabulary import TokenizersVocabulary
+
+    found = OnnxFiles(path, files or None)
+    return TokenizersVocabulary(found), chat_template(found)

@@ -121,8 +121,8 @@ class PreparedWeights:
             free = shutil.disk_usage(self._folder).free
             if needed > limit or free < needed + _LEFT_FREE_BYTES:
                 self._progress.message(
-                    f"no room for prepared weights ({format_bytes(needed)} in {self._folder}): this model takes more memory "
-                    "and loads slower"
+                    f"no room for prepared weights ({format_bytes(needed)} in {self._folder}): "
+                    "this model takes more memory and loads slower"
                 )
                 return False
             _make_room(self._folder, limit - needed)

@@ -21,9 +21,14 @@ _LONGEST_CONTEXT = 256
 
 
 def smoke(
-    path: Path, settings: RunSettings | Plan, cancel: CancelToken, adapters: Mapping[str, Path]
+    path: Path,
+    settings: RunSettings | Plan,
+    cancel: CancelToken,
+    adapters: Mapping[str, Path],
+    files: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
-    """Load the model file and let it speak, also with each adapter; returns what was measured.
+    """Load the model file and let it speak, also with each adapter; returns what was measured. ``files``: of a model
+    of several files, by their names.
 
     Raises BackendError and its like.
     """
@@ -38,6 +43,7 @@ def smoke(
         kv_type_v=settings.kv_type_v,
         flash_attention=settings.flash_attention,
         adapters=adapters,
+        files=files,
         cancel=cancel,
     )
     result = msgspec.to_builtins(measured)
