@@ -23,7 +23,7 @@ def test_float32_graph_equals_transformers(case: str, tmp_path: Path) -> None:
     import torch
 
     model = make_checkpoint(case, tmp_path / case, seed=7)
-    graph = write_model(tmp_path / case, tmp_path / "onnx", "F32")
+    graph = write_model(tmp_path / case, tmp_path / "onnx", "FP32")
     onnx.checker.check_model(str(graph), full_check=False)
     tokens = np.random.default_rng(3).integers(3, 8192, N_TOKENS).tolist()
     with torch.no_grad():

@@ -85,7 +85,7 @@ def _convert(
     if encoding.form is not Form.FLOAT and max(-values.min(), values.max()) > _LARGEST:
         raise CheckpointError(
             f"the tensor {work.name} holds weights beyond {_LARGEST:g}: their squares do not fit a float",
-            hint="take the recipe F32",
+            hint="take the recipe FP32",
         )
     parts = quantize(values.reshape(-1, work.row_length), encoding)
     return np.concatenate([np.ascontiguousarray(part).view(np.uint8).reshape(-1) for part in parts])

@@ -35,7 +35,7 @@ class OnnxRecipe:
 
 
 def _table() -> Iterable[OnnxRecipe]:
-    yield OnnxRecipe("F32", FLOAT32, FLOAT32, FLOAT32)
+    yield OnnxRecipe("FP32", FLOAT32, FLOAT32, FLOAT32)
     yield OnnxRecipe("INT8_128", _BYTES, _BYTES, _BYTES)
     yield OnnxRecipe("INT8_DYNAMIC", _COLUMNS, _BYTES, _COLUMNS)
     for block_size in (32, 64, 128):

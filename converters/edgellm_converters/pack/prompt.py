@@ -23,9 +23,17 @@ _STAND_IN = (0,)
 
 
 def prompt_outline(request: PackRequest, facts: SourceFacts) -> SystemPrompt | None:
-    """The system prompt before its tokens are known. Raises UsageError for a model without a chat template."""
+    """The system prompt before its tokens are known.
+
+    Raises UsageError for a model without a chat template, UnsupportedError for a format that has no place for it.
+    """
     if not request.system_prompt:
         return None
+    if facts.format == "onnx":
+        raise UnsupportedError(
+            "a system prompt cannot be baked into an ONNX bundle",
+            hint="leave --system out and give the prompt when the model runs, or take --format gguf",
+        )
     if facts.chat_template is None:
         raise UsageError(
             f"{facts.name} has no chat template: a system prompt has no place in it",

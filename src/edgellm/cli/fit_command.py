@@ -40,6 +40,7 @@ class FitOptions:
     sequences: int | None
     min_speed: float | None
     as_json: bool
+    format_: str | None = None
 
 
 def fit(options: FitOptions) -> None:
@@ -89,9 +90,10 @@ def _candidates(
     reference = hub_reference(options.model, settings)
     if reference is not None:
         return _hub_candidates(reference, options, device, settings.paths.cache), None
+    to_format = options.format_ or "gguf"
     bundle = find_bundle(options.model, settings, or_else=A_MODEL)
     if bundle is None:
-        return _shapes_of(open_source(options.model)), None
+        return _shapes_of(open_source(options.model), to_format), None
     import msgspec
 
     from edgellm.devices.gguf_shape import shape_from_gguf
@@ -101,10 +103,10 @@ def _candidates(
     return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}, bundle.plan
 
 
-def _shapes_of(source: LocalSource) -> Mapping[str, ModelShape]:
+def _shapes_of(source: LocalSource, to_format: str) -> Mapping[str, ModelShape]:
     from edgellm_converters.pack.open_input import open_input
 
-    with open_input(source) as opened:
+    with open_input(source, to_format=to_format) as opened:
         return {recipe: opened.shape(recipe) for recipe in opened.recipes()}
 
 
@@ -128,7 +130,7 @@ def _hub_candidates(
     ):
         model = find_model(client, reference)
         if model.kind == "checkpoint":
-            return _shapes_of(mirrored_checkpoint(client, model, mirror))
+            return _shapes_of(mirrored_checkpoint(client, model, mirror), options.format_ or "gguf")
         request = PackRequest(
             source=placeholder(),
             devices=(device,),

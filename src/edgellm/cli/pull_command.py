@@ -79,7 +79,7 @@ def pull_reference(
 def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOrigin) -> HubJob:
     from edgellm.cli.hub_order import placeholder
     from edgellm.cli.hub_pack import HubJob
-    from edgellm.cli.pack_command import recipe_name, say_packed
+    from edgellm.cli.pack_command import recipe_and_format, say_packed
     from edgellm_converters.pack import PackRequest
     from edgellm_runtimes.accelerators import installed_accelerators
 
@@ -91,14 +91,17 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
         print_message(f"{options.device or 'this machine'}: {device.assumption}")
 
     def committed(bundle: PackedBundle) -> None:
-        keep_smoke(store, bundle.digest, bundle.smoke)
+        if bundle.smoke:
+            keep_smoke(store, bundle.digest, bundle.smoke)
         if not options.as_json and not options.quiet:
             say_packed(bundle)
 
+    recipe, to_format = recipe_and_format(options.recipe or "auto", None, reference)
     request = PackRequest(
         source=placeholder(),
         devices=(device,),
-        recipe=recipe_name(options.recipe or "auto", reference),
+        recipe=recipe,
+        format=to_format,
         context=options.context,
         sequences=options.sequences,
         min_speed=options.min_speed or settings.values.min_speed,

@@ -72,6 +72,7 @@ class _Planner:
         self.candidates, self.profile, self.request = candidates, profile, request
         trained = max((shape.context_length for shape in candidates.values()), default=0)
         self.limit = max(1, min(trained or _WANTED_CONTEXT, profile.policy.context_cap))
+        self.onnx = any(shape.format == "onnx" for shape in candidates.values())
 
     def pick(self) -> FitRow | None:
         """The recipe and the least context that counts as fitting."""
@@ -114,6 +115,16 @@ class _Planner:
     def settings(self, context: int) -> RunSettings:
         """The profile's way to run, at ``context``."""
         policy = self.profile.policy
+        if self.onnx:  # its cache is float32, its attention keeps scores, and it always rearranges the weights
+            return RunSettings(
+                context=context,
+                sequences=self.request.sequences or 1,
+                ubatch=policy.ubatch,
+                kv_type_k="f32",
+                kv_type_v="f32",
+                flash_attention=False,
+                repack=False,
+            )
         return RunSettings(
             context=context,
             sequences=self.request.sequences or 1,
@@ -146,7 +157,7 @@ class _Planner:
     def _recipes(self) -> list[str]:
         if self.request.recipe is not None:
             return [self.request.recipe]
-        quantized = [r for r in self.candidates if r not in ("F32", "F16", "BF16")]
+        quantized = [r for r in self.candidates if r not in ("F32", "F16", "BF16", "FP32")]
         return best_first(quantized or list(self.candidates))
 
     def _rows(self, recipes: list[str], settings: RunSettings) -> Iterator[FitRow]:

@@ -11,6 +11,7 @@ __all__ = ["FOUR_BIT_LOSS", "base_recipe", "best_first", "is_sensible", "quality
 # llama.cpp (IQ4_NL and IQ4_XS are published with a matrix only). Other models differ in size, hardly in order.
 _LOSS = {
     "F32": 0.0,
+    "FP32": 0.0,
     "BF16": 0.0005,
     "F16": 0.0015,
     "Q8_0": 0.0027,
@@ -31,7 +32,7 @@ _LOSS = {
     "Q2_K": 3.5199,
 }
 FOUR_BIT_LOSS = _LOSS["Q4_0"]  # `auto` goes below only when nothing else fits
-_LARGEST_UNQUANTIZED = {"F32": 150_000_000, "F16": 600_000_000, "BF16": 600_000_000}  # weights
+_LARGEST_UNQUANTIZED = {"F32": 150_000_000, "FP32": 150_000_000, "F16": 600_000_000, "BF16": 600_000_000}  # weights
 
 
 def quality_loss(recipe: str) -> float:
