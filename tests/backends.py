@@ -39,7 +39,7 @@ def open_backend(path: Path, settings: BackendSettings, *, extra_ends: Iterable[
     return LlamaBackend(path, settings, extra_ends=extra_ends)
 
 
-def write_onnx_folder(checkpoint: Path, folder: Path, recipe: str = "F32") -> Path:
+def write_onnx_folder(checkpoint: Path, folder: Path, recipe: str = "FP32") -> Path:
     """The files of an ONNX model in ``folder``; the path of its graph."""
     config = json.loads((checkpoint / "config.json").read_text())
     path = write_model(checkpoint, folder, recipe, context=config["max_position_embeddings"])

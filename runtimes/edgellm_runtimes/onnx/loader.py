@@ -55,9 +55,9 @@ class OnnxLoader:
         )
 
     def fixed(self) -> dict[str, object]:
-        """The type of the cache is a part of the graph; its attention keeps scores."""
+        """The type of the cache is a part of the graph, its attention keeps scores, and its weights are rearranged."""
         kind = kv_type(self._files.graph)
-        return {"kv_type_k": kind, "kv_type_v": kind, "flash_attention": False}
+        return {"kv_type_k": kind, "kv_type_v": kind, "flash_attention": False, "repack": True}
 
     def rooms(self, sequences: int) -> tuple[bool, int]:
         """Every sequence has cells of its own."""

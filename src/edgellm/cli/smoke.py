@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_message, print_warning
+from edgellm.cli.console import print_warning
 from edgellm.errors import EdgeLLMError
 
 if TYPE_CHECKING:
@@ -27,14 +27,10 @@ def smoke(
     adapters: Mapping[str, Path],
     files: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
-    """Load the model file and let it speak, also with each adapter; returns what was measured. ``files``: of a model
-    of several files, by their names.
+    """Load the model file and let it speak, also with each adapter; returns what was measured.
 
     ``files``: every file of a model of several, by name. Raises BackendError and its like.
     """
-    if files:
-        print_message("note: there is no smoke test of ONNX models")
-        return {}
     import msgspec
 
     from edgellm_runtimes.smoke import run_smoke
