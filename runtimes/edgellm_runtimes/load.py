@@ -259,6 +259,7 @@ def _check_memory(
         mmap=settings.mmap,
         repack=settings.repack,
         n_outputs=loader.logits_rows(settings),
+        own_cells=not settings.shared_cells,
         adapter_bytes=_adapter_bytes(request.adapters),
     )
 

@@ -1,4 +1,4 @@
-"""The llama.cpp backend where GGUF files and the library have rules of their own: damage, limits, types of the cache."""
+"""The llama.cpp backend where GGUF files and the library have rules of their own: damage, limits, cache types."""
 
 from __future__ import annotations
 

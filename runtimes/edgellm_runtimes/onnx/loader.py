@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxLoader", "read_vocabulary"]
 
-_SPARE_ALONE = 1  # as in devices.onnx_memory: every sequence has room of its own
+_SPARE_ALONE = 1  # as RunSettings.rooms counts it
 
 
 class OnnxLoader:

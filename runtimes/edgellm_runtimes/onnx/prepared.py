@@ -65,7 +65,7 @@ class PreparedWeights:
         self._files = files
         self._folder = folder
         self._progress = progress
-        self._lock = -1
+        self._locks: list[int] = []
         self.in_use = False
         self._facts = PreparedFacts(_identity(files), library_version(), _cpu_features(), 0)
         self._entry = None if folder is None else folder / _key(files, self._facts)
@@ -82,9 +82,8 @@ class PreparedWeights:
 
     def close(self) -> None:
         """Let go of the folder; gc may remove it now."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        while self._locks:
+            os.close(self._locks.pop())
 
     def _from_cache(self, threads: int, spin: bool) -> Any:
         assert self._entry is not None
@@ -102,12 +101,12 @@ class PreparedWeights:
         return session
 
     def _hold(self) -> None:
-        """Other processes see that the folder is in use."""
-        assert self._entry is not None
-        if self._lock < 0:
+        """Other processes see that the entry is in use, and the folder: `gc --cache` removes it as a whole."""
+        for path in (self._folder, self._entry) if not self._locks else ():
+            assert path is not None
             with contextlib.suppress(OSError):
-                self._lock = os.open(self._entry, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                self._locks.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                fcntl.flock(self._locks[-1], fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def _save(self, threads: int) -> bool:
         """True when the folder is there. Saving takes the memory of the weights once, while it lasts."""
