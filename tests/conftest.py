@@ -59,3 +59,17 @@ def tiny_gguf(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             general=GeneralMetadata(),
         )
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny-llm as an ONNX model in float32 with the files beside its graph, made once per worker."""
+    from backends import write_onnx_folder
+
+    return write_onnx_folder(tiny_llm, tmp_path_factory.mktemp("onnx"))
+
+
+@pytest.fixture(params=["gguf", "onnx"], scope="session")
+def tiny_model(request: pytest.FixtureRequest) -> Path:
+    """tiny-llm for each backend: ``backends.open_backend`` opens it."""
+    return request.getfixturevalue(f"tiny_{request.param}")

@@ -48,6 +48,11 @@ class Paths:
         """The folder of saved prefixes: a cache with limits of its own."""
         return self.cache / "prefixes"
 
+    @property
+    def prepared(self) -> Path:
+        """The folder of ONNX weights in this processor's layout: a cache likewise."""
+        return self.cache / "prepared"
+
 
 def user_path(text: str) -> Path:
     """A path as a user typed it, ``~`` expanded. Raises UsageError for what cannot be a path."""

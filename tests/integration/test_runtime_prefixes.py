@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from backends import open_backend
 from edgellm.errors import BackendError, NoSpaceError
-from edgellm_runtimes.backend import BackendSettings, CacheFullError, TokenSlice
+from edgellm_runtimes.backend import Backend, BackendSettings, CacheFullError, TokenSlice
 from edgellm_runtimes.kv_store import AdapterKey, PrefixKey, PrefixStore
-from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from prefix_child import MODEL
 from tmpfs import tmpfs
 from window_model import WINDOW, write_window_model
@@ -31,21 +31,21 @@ VARIANTS = [
 
 
 @pytest.fixture(scope="module")
-def loaded(tiny_gguf: Path) -> Iterator[LlamaBackend]:
-    backend = LlamaBackend(tiny_gguf, SETTINGS)
+def loaded(tiny_model: Path) -> Iterator[Backend]:
+    backend = open_backend(tiny_model, SETTINGS)
     yield backend
     backend.close()
 
 
 @pytest.fixture
-def backend(loaded: LlamaBackend) -> LlamaBackend:
+def backend(loaded: Backend) -> Backend:
     for sequence in range(SETTINGS.sequences):
         loaded.drop_sequence(sequence)
     return loaded
 
 
 @pytest.fixture
-def tokens(loaded: LlamaBackend) -> list[int]:
+def tokens(loaded: Backend) -> list[int]:
     return loaded.vocabulary.tokenize(TEXT, add_special=True, parse_special=False)
 
 
@@ -65,10 +65,10 @@ def save_in_another_process(gguf: Path, folder: Path, settings: BackendSettings)
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=["f16", "q8_0", "no-flash", "f32-bf16"])
 def test_a_restart_goes_on_where_the_last_process_was(
-    tiny_gguf: Path, tmp_path: Path, settings: BackendSettings
+    tiny_model: Path, tmp_path: Path, settings: BackendSettings
 ) -> None:
-    tokens = save_in_another_process(tiny_gguf, tmp_path, settings)
-    backend = LlamaBackend(tiny_gguf, settings)
+    tokens = save_in_another_process(tiny_model, tmp_path, settings)
+    backend = open_backend(tiny_model, settings)
     try:
         backend.decode([TokenSlice(0, tokens, 0)])
         cold = backend.decode([TokenSlice(0, [9])]).copy()
@@ -86,14 +86,14 @@ def test_a_restart_goes_on_where_the_last_process_was(
         backend.close()
 
 
-def test_what_does_not_fit_is_not_found(tiny_gguf: Path, tmp_path: Path) -> None:
-    tokens = save_in_another_process(tiny_gguf, tmp_path, SETTINGS)
+def test_what_does_not_fit_is_not_found(tiny_model: Path, tmp_path: Path) -> None:
+    tokens = save_in_another_process(tiny_model, tmp_path, SETTINGS)
     for settings in VARIANTS[1:]:
-        backend = LlamaBackend(tiny_gguf, settings)
+        backend = open_backend(tiny_model, settings)
         key = PrefixKey(MODEL, backend.state_traits)
         backend.close()
         assert PrefixStore(tmp_path, key).find(tokens) is None
-    backend = LlamaBackend(tiny_gguf, SETTINGS)
+    backend = open_backend(tiny_model, SETTINGS)
     traits = backend.state_traits
     backend.close()
     assert PrefixStore(tmp_path, PrefixKey("sha256:" + "b" * 64, traits)).find(tokens) is None
@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_not_found(tiny_gguf: Path, tmp_path: Path) -> None
     assert store.find(tokens) is not None
 
 
-def test_a_part_that_matches_is_cut_out(backend: LlamaBackend, tokens: list[int], tmp_path: Path) -> None:
+def test_a_part_that_matches_is_cut_out(backend: Backend, tokens: list[int], tmp_path: Path) -> None:
     state = tmp_path / "state"
     backend.decode([TokenSlice(0, tokens)])
     assert backend.save_sequence(0, state)
@@ -112,9 +112,7 @@ def test_a_part_that_matches_is_cut_out(backend: LlamaBackend, tokens: list[int]
     assert np.allclose(backend.decode([TokenSlice(1, [9])]), cold, atol=2e-3)  # other shapes add up in another order
 
 
-def test_a_saved_prefix_holds_nothing_of_what_followed(
-    backend: LlamaBackend, tokens: list[int], tmp_path: Path
-) -> None:
+def test_a_saved_prefix_holds_nothing_of_what_followed(backend: Backend, tokens: list[int], tmp_path: Path) -> None:
     both = []
     for after in ([100, 200, 300], [7, 8, 9]):
         backend.decode([TokenSlice(0, tokens, 0)])  # a batch of its own: equal states to the last bit
@@ -128,7 +126,7 @@ def test_a_saved_prefix_holds_nothing_of_what_followed(
     assert both[0] == both[1]
 
 
-def test_restoring_replaces_what_the_sequence_held(backend: LlamaBackend, tokens: list[int], tmp_path: Path) -> None:
+def test_restoring_replaces_what_the_sequence_held(backend: Backend, tokens: list[int], tmp_path: Path) -> None:
     state = tmp_path / "state"
     backend.decode([TokenSlice(0, tokens, 0)])
     expected = backend.decode([TokenSlice(0, [9])]).copy()
@@ -140,7 +138,7 @@ def test_restoring_replaces_what_the_sequence_held(backend: LlamaBackend, tokens
 
 
 def test_a_part_cannot_be_saved_while_every_sequence_is_in_use(
-    backend: LlamaBackend, tokens: list[int], tmp_path: Path
+    backend: Backend, tokens: list[int], tmp_path: Path
 ) -> None:
     for sequence in range(3):
         backend.decode([TokenSlice(sequence, tokens)])
@@ -151,8 +149,8 @@ def test_a_part_cannot_be_saved_while_every_sequence_is_in_use(
     assert [backend.sequence_length(sequence) for sequence in range(3)] == [len(tokens)] * 3
 
 
-def test_a_pool_without_room_is_told_apart(tiny_gguf: Path, tmp_path: Path) -> None:
-    backend = LlamaBackend(tiny_gguf, BackendSettings(context=200, sequences=2, batch=200, ubatch=200))
+def test_a_pool_without_room_is_told_apart(tiny_model: Path, tmp_path: Path) -> None:
+    backend = open_backend(tiny_model, BackendSettings(context=200, sequences=2, batch=200, ubatch=200))
     try:
         backend.limits = msgspec.structs.replace(backend.limits, n_context=1000)  # let the pool be what is too small
         backend.decode([TokenSlice(0, [3] * 200, 0)])
@@ -168,7 +166,7 @@ def test_a_pool_without_room_is_told_apart(tiny_gguf: Path, tmp_path: Path) -> N
 
 
 def test_what_is_no_state_is_an_error_and_leaves_the_sequence_empty(
-    backend: LlamaBackend, tokens: list[int], tmp_path: Path
+    backend: Backend, tokens: list[int], tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
     backend.decode([TokenSlice(0, tokens)])
@@ -193,7 +191,7 @@ def test_what_is_no_state_is_an_error_and_leaves_the_sequence_empty(
     backend.restore_sequence(1, state, len(tokens))
 
 
-def test_what_cannot_be_saved_is_an_error(backend: LlamaBackend, tokens: list[int], tmp_path: Path) -> None:
+def test_what_cannot_be_saved_is_an_error(backend: Backend, tokens: list[int], tmp_path: Path) -> None:
     backend.decode([TokenSlice(0, tokens)])
     for sequence, length in ((0, 0), (0, len(tokens) + 1), (0, -1), (1, None), (3, None), (-1, None)):
         with pytest.raises(BackendError):
@@ -205,7 +203,7 @@ def test_what_cannot_be_saved_is_an_error(backend: LlamaBackend, tokens: list[in
 
 
 @pytest.mark.parametrize("size", ["4k", "12k", "72k"])
-def test_a_full_disk_is_told_apart(backend: LlamaBackend, tokens: list[int], tmp_path: Path, size: str) -> None:
+def test_a_full_disk_is_told_apart(backend: Backend, tokens: list[int], tmp_path: Path, size: str) -> None:
     backend.decode([TokenSlice(0, tokens)])
     assert backend.saved_bytes(0) > 76 * 1024
     with tmpfs(tmp_path / "disk", f"size={size}") as disk, pytest.raises(NoSpaceError):
@@ -213,9 +211,9 @@ def test_a_full_disk_is_told_apart(backend: LlamaBackend, tokens: list[int], tmp
     assert backend.save_sequence(0, tmp_path / "state")
 
 
-def test_a_sliding_window_comes_back_whole_and_is_not_cut(tiny_gguf: Path, tmp_path: Path) -> None:
-    write_window_model(tmp_path / "model.gguf", tiny_gguf)
-    backend = LlamaBackend(tmp_path / "model.gguf", BackendSettings(context=512, sequences=3, batch=64, ubatch=64))
+def test_a_sliding_window_comes_back_whole_and_is_not_cut(tiny_model: Path, tmp_path: Path) -> None:
+    write_window_model(tmp_path / "model.gguf", tiny_model)
+    backend = open_backend(tmp_path / "model.gguf", BackendSettings(context=512, sequences=3, batch=64, ubatch=64))
     try:
         state = tmp_path / "state"
         tokens = [(number * 37) % 8000 + 1 for number in range(192)]
@@ -242,10 +240,10 @@ def test_a_sliding_window_comes_back_whole_and_is_not_cut(tiny_gguf: Path, tmp_p
         backend.close()
 
 
-def test_only_the_same_library_types_and_attention_share_states(tiny_gguf: Path) -> None:
+def test_only_the_same_library_types_and_attention_share_states(tiny_model: Path) -> None:
     seen = []
     for settings in VARIANTS:
-        backend = LlamaBackend(tiny_gguf, settings)
+        backend = open_backend(tiny_model, settings)
         assert "save" in backend.capabilities
         seen.append(backend.state_traits)
         backend.close()

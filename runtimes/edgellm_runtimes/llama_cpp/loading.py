@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KV_TYPES",
+    "LARGEST_SEQUENCES",
     "check_settings",
     "create_context",
     "hidden_rows",
@@ -29,7 +30,7 @@ __all__ = [
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30, "iq4_nl": 20}
 
 _LARGEST_CONTEXT = 2**27
-_LARGEST_SEQUENCES = 256  # LLAMA_MAX_SEQ
+LARGEST_SEQUENCES = 256  # LLAMA_MAX_SEQ
 _EMBEDDING_LOGITS_BYTES = 32 << 20
 _ROWS_STEP = 16  # rows that the matrix kernels take at once
 _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
@@ -39,8 +40,8 @@ def check_settings(settings: BackendSettings) -> None:
     """Raise UsageError for settings that llama.cpp would refuse or abort on."""
     ranges = {
         "context": (settings.context, 1, _LARGEST_CONTEXT),
-        "sequences": (settings.sequences, 1, _LARGEST_SEQUENCES),
-        "spare sequences": (settings.spare_sequences, 0, _LARGEST_SEQUENCES - settings.sequences),
+        "sequences": (settings.sequences, 1, LARGEST_SEQUENCES),
+        "spare sequences": (settings.spare_sequences, 0, LARGEST_SEQUENCES - settings.sequences),
         "batch": (settings.batch, 1, 2**20),
         "ubatch": (settings.ubatch, 1, 2**20),
         "outputs": (settings.outputs, 0, 2**20),

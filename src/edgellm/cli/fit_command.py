@@ -18,6 +18,7 @@ from edgellm.units import format_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgellm.bundle.opened import OpenBundle
     from edgellm.bundle.plan import Plan
     from edgellm.devices.fit import Choice, FitRow, SpeedRange
     from edgellm.devices.load import LoadedProfile
@@ -96,11 +97,20 @@ def _candidates(
         return _shapes_of(open_source(options.model), to_format), None
     import msgspec
 
+    shape = _bundle_shape(bundle)
+    return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}, bundle.plan
+
+
+def _bundle_shape(bundle: OpenBundle) -> ModelShape:
+    if bundle.files:
+        from edgellm_runtimes.load import LoadRequest
+        from edgellm_runtimes.onnx.loader import OnnxLoader
+
+        return OnnxLoader(LoadRequest(model_path=bundle.weights_path, files=bundle.files)).shape()
     from edgellm.devices.gguf_shape import shape_from_gguf
     from edgellm.formats.gguf import read_header
 
-    shape = shape_from_gguf(read_header(bundle.weights_path, skip_arrays=True))
-    return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}, bundle.plan
+    return shape_from_gguf(read_header(bundle.weights_path, skip_arrays=True))
 
 
 def _shapes_of(source: LocalSource, to_format: str) -> Mapping[str, ModelShape]:

@@ -48,9 +48,11 @@ def open_engine(options: ModelOptions) -> Iterator[tuple[asyncio.Runner, Engine]
         request = _load_request(options, stack)
         with _loading(options) as progress:
             from edgellm_runtimes.engine import Engine
-            from edgellm_runtimes.llama_cpp.library import explain_aborts
 
-            explain_aborts()
+            if not request.files:
+                from edgellm_runtimes.llama_cpp.library import explain_aborts
+
+                explain_aborts()
             engine = runner.run(Engine.load(request, progress=progress))
         try:
             yield runner, engine
@@ -115,9 +117,11 @@ def adapter_uses(texts: Sequence[str]) -> tuple[AdapterUse, ...]:
 
 
 def _kept_prefixes(bundle: OpenBundle, settings: SettingsWithOrigin, options: ModelOptions) -> dict[str, Any]:
-    """The adapters of a bundle, and what names it among the prefixes on disk."""
+    """The files and adapters of a bundle, and what is kept on disk for it."""
     return {
         "adapters": bundle.adapter_paths,
+        "files": bundle.files,
+        "prepared_folder": settings.paths.prepared,
         "model_digest": bundle.bundle.model_file.digest,
         "adapter_digests": {name: file.digest for name, file in bundle.bundle.adapters.items()},
         "prefix_folder": settings.paths.prefixes,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_message, print_warning
+from edgellm.cli.console import print_warning
 from edgellm.errors import EdgeLLMError
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ def smoke(
 
     ``files``: every file of a model of several, by name. Raises BackendError and its like.
     """
-    if files:
-        print_message("note: there is no smoke test of ONNX models")
-        return {}
     import msgspec
 
     from edgellm_runtimes.smoke import run_smoke
@@ -45,6 +42,7 @@ def smoke(
         kv_type_v=settings.kv_type_v,
         flash_attention=settings.flash_attention,
         adapters=adapters,
+        files=files,
         cancel=cancel,
     )
     result = msgspec.to_builtins(measured)

@@ -124,6 +124,7 @@ class _Planner:
                 kv_type_v="f32",
                 flash_attention=False,
                 repack=False,
+                own_cells=True,
             )
         return RunSettings(
             context=context,
