@@ -41,8 +41,8 @@ class FoundTokens(Protocol):
         """They end where the template writes the date."""
 
 
-ReadPrompt = Callable[[Path, Plan, str, CancelToken], FoundTokens]
-"""Finds the tokens of a system prompt with the model file, under the plan's text settings.
+ReadPrompt = Callable[[Path, Plan, str, CancelToken, Mapping[str, Path]], FoundTokens]
+"""Finds the tokens of a system prompt with the model file, under the plan's text settings. Files as in SmokeTest.
 
 Raises errors of our tree.
 """
