@@ -10,7 +10,10 @@ import pytest
 from cli_process import Cli
 
 from edgellm.bundle.media import WEIGHT_CONFIG_TYPE, WEIGHT_RAW_TYPE
+from edgellm.bundle.opened import open_bundle
+from edgellm.errors import ModelFileError
 from edgellm.formats.onnx_graph import read_graph
+from edgellm_runtimes.smoke import run_smoke
 
 GRAPH, DATA = "model.onnx", "model.onnx.data"
 CONFIGS = {"genai_config.json", "tokenizer.json", "tokenizer_config.json"}
@@ -135,7 +138,7 @@ def test_a_checkpoint_without_tokenizer_json_is_told_what_to_do(cli: Cli, tiny_l
     folder = tmp_path / "no-tokenizer"
     shutil.copytree(tiny_llm, folder)
     (folder / "tokenizer.json").unlink()
-    said = cli.run("pack", folder, "-d", "raspberrypi5", "--format", "onnx", status=5).stderr
+    said = cli.run("pack", folder, "-d", "raspberrypi5", "--format", "onnx", status=1).stderr
     assert "no tokenizer" in said
 
 
@@ -151,23 +154,18 @@ def test_a_missing_file_is_named(home: Path, tmp_path: Path, path: str) -> None:
 
 def test_a_graph_with_the_data_of_another_pack_is_refused(cli: Cli, tiny_llm: Path, tmp_path: Path) -> None:
     """The graphs of both recipes are equal but for what they say of their data."""
-    from edgellm.bundle.opened import open_bundle
-    from edgellm_runtimes.smoke import run_smoke
-
     folders = []
-    for number, seed in enumerate((b"a", b"b")):
+    for number in range(2):
         checkpoint = tmp_path / f"model{number}"
         shutil.copytree(tiny_llm, checkpoint)
         if number:
             weights = bytearray((checkpoint / "model.safetensors").read_bytes())
-            weights[-1000:-998] = seed * 2
+            weights[-1000:-998] = b"\x00\x3c"  # one number
             (checkpoint / "model.safetensors").write_bytes(weights)
         cli.run("pack", checkpoint, "-d", "raspberrypi5", "--quant", "INT4_32", "-o", tmp_path / f"bundle{number}")
         folders.append(open_bundle(tmp_path / f"bundle{number}"))
     first, second = folders
     mixed = first.files | {DATA: second.files[DATA]}
     assert first.files[DATA] != second.files[DATA]
-    from edgellm.errors import ModelFileError
-
     with pytest.raises(ModelFileError, match="do not belong together"):
         run_smoke(first.weights_path, files=mixed)

@@ -65,7 +65,7 @@ def our_tokens(model: Path, prompt: list[int], n_tokens: int, end: int) -> list[
         tokens: list[int] = []
         fed = prompt
         while len(tokens) < n_tokens and (not tokens or tokens[-1] != end):
-            logits = backend.decode([TokenSlice(0, tuple(fed), logits=1)])
+            logits = backend.decode([TokenSlice(0, tuple(fed))])
             fed = [int(np.argmax(logits[0]))]
             tokens += fed
         return tokens

@@ -1,4 +1,4 @@
-"""Quantized ONNX graphs against the same weights in plain numbers: quantized and restored by numpy, run by transformers."""
+"""Quantized ONNX graphs against the same weights as plain numbers, quantized and restored by numpy, in transformers."""
 
 from __future__ import annotations
 
