@@ -97,6 +97,8 @@ def _candidates(
         return _shapes_of(open_source(options.model), to_format), None
     import msgspec
 
+    if options.format_ is not None:
+        raise UsageError(f"{options.model} is a bundle, whose format is settled", hint="leave --format out")
     shape = _bundle_shape(bundle)
     return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}, bundle.plan
 
@@ -141,6 +143,11 @@ def _hub_candidates(
         model = find_model(client, reference)
         if model.kind == "checkpoint":
             return _shapes_of(mirrored_checkpoint(client, model, mirror), options.format_ or "gguf")
+        if options.format_ == "onnx":
+            raise UsageError(
+                f"{reference} has GGUF files only: an ONNX model is made of a checkpoint",
+                hint="name the repository of the original checkpoint, or leave --format out",
+            )
         request = PackRequest(
             source=placeholder(),
             devices=(device,),
