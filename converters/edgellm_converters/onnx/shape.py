@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgellm.devices.model import AttentionLayer, ModelShape, TensorShape
+import msgspec
+
+from edgellm.devices.model import ModelShape, TensorShape
 from edgellm_converters.onnx.encoding import Encoding, Form
+from edgellm_converters.shape import decoder_shape
 
 if TYPE_CHECKING:
     from edgellm_converters.onnx.model import OnnxModel
@@ -15,24 +18,10 @@ __all__ = ["shape_of_onnx"]
 
 
 def shape_of_onnx(model: OnnxModel) -> ModelShape:
-    """Tensors as they will stand in the data file; its windows are honoured."""
-    hyper = model.hyper
-    layers = tuple(
-        AttentionLayer(n_kv_heads=hyper.n_kv_heads, key_length=hyper.head_dim, value_length=hyper.head_dim)
-        for _ in range(hyper.n_layers)
-    )
-    return ModelShape(
-        architecture=hyper.architecture,
-        n_embd=hyper.n_embd,
-        n_vocab=hyper.n_vocab,
-        n_heads=hyper.n_heads,
-        context_length=hyper.context_length,
-        layers=layers,
-        tensors=tuple(_tensor(weight) for weight in model.graph.weights if weight.sources),
-        recipe=model.recipe.name,
-        file_bytes=model.data_bytes,
-        format="onnx",
-    )
+    """Tensors as they will stand in the data file. Windows are honoured, but the cache keeps the whole context."""
+    tensors = [_tensor(weight) for weight in model.graph.weights if weight.sources]
+    shape = decoder_shape(model.hyper, tensors, model.recipe.name, model.hyper.context_length)
+    return msgspec.structs.replace(shape, file_bytes=model.data_bytes, format="onnx")
 
 
 def _tensor(weight: Weight) -> TensorShape:
