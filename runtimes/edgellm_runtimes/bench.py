@@ -38,13 +38,17 @@ class BenchWork(msgspec.Struct, frozen=True):
 
 
 class BenchResult(msgspec.Struct, frozen=True):
-    """One measurement. ``anonymous_bytes`` is memory of the process alone, ``mapped_bytes`` that of files, which the
-    system can take back at any time; None where the system does not tell."""
+    """One measurement.
+
+    ``anonymous_bytes`` is memory of the process alone, ``loaded_bytes`` that before anything was computed, and
+    ``mapped_bytes`` that of files, which the system can take back at any time; None where the system does not tell.
+    """
 
     load_s: float  # libraries and weights, from a fresh process
     prefill_tokens_per_s: float
     decode_tokens_per_s: float  # one stream, after the prompt
     streams_tokens_per_s: float  # all streams together
+    loaded_bytes: int | None
     anonymous_bytes: int | None
     mapped_bytes: int | None
     peak_bytes: int
@@ -87,6 +91,7 @@ def measure(request: LoadRequest, work: BenchWork) -> BenchResult:
     started = time.perf_counter()
     backend, info = load_backend(request)
     load_s = time.perf_counter() - started
+    loaded, _files = _memory_bytes()
     try:
         if work.prompt_tokens + work.decode_tokens > backend.limits.n_context:
             raise UsageError(
@@ -104,6 +109,7 @@ def measure(request: LoadRequest, work: BenchWork) -> BenchResult:
             prefill_tokens_per_s=work.prompt_tokens / min(prefill),
             decode_tokens_per_s=1 / decode_s,
             streams_tokens_per_s=work.streams / streams_s,
+            loaded_bytes=loaded,
             anonymous_bytes=anonymous,
             mapped_bytes=mapped,
             peak_bytes=peak,
