@@ -21,7 +21,12 @@ TINY_LLM = Path(__file__).resolve().parent / "models" / "tiny-llm"
 
 
 def write_model(
-    checkpoint_folder: Path, folder: Path, recipe: str = "INT4_32_M", *, context: int = 8192, accuracy: int = ACCURACY_INT8
+    checkpoint_folder: Path,
+    folder: Path,
+    recipe: str = "INT4_32_M",
+    *,
+    context: int = 8192,
+    accuracy: int = ACCURACY_INT8,
 ) -> Path:
     """Convert into ``folder``; the path of the graph file."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,9 +24,9 @@ def quantize_int_blocks(
     scales: NDArray[np.float32],
     zero_points: NDArray[np.uint8],
 ) -> None:
-    """Quantize rows of finite float32 values to blocks of 4-bit or symmetric 8-bit levels, without the interpreter lock.
+    """Quantize rows of finite float32 values to blocks of 4-bit or symmetric 8-bit levels.
 
-    A row has ceil(row_length / block_size) blocks, the last filled up with zeros. `levels`: block_size x bits / 8 bytes a
-    block; `scales`: one float a block; `zero_points`: 4 bits a block, whole bytes a row, empty if symmetric. Every kernel
-    set writes the same. Raises ValueError for an unknown name or a wrong size.
+    A row has ceil(row_length / block_size) blocks, the last filled up with zeros. `levels`: block_size x bits / 8 bytes
+    a block; `scales`: one float a block; `zero_points`: 4 bits a block, whole bytes a row, empty if symmetric. Every
+    kernel set writes the same. The interpreter lock is free. Raises ValueError for an unknown name or a wrong size.
     """

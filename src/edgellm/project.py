@@ -33,7 +33,8 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = None
     recipe: Annotated[str, Meta(description="Quantization recipe such as Q4_K_M, or auto.")] = "auto"
     format: Annotated[
-        Literal["gguf", "onnx"] | None, Meta(description="Format of the model file; default: that of the recipe, else gguf.")
+        Literal["gguf", "onnx"] | None,
+        Meta(description="Format of the model file; default: that of the recipe, else gguf."),
     ] = None
     context: Annotated[
         Annotated[int, Meta(ge=16, le=16777216)] | None, Meta(description="Tokens of one conversation.")

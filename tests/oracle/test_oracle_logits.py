@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from convert_cases import CASES, make_checkpoint, pack
 from numpy.typing import NDArray
+
 from onnx_models import log_softmax
 
 pytestmark = pytest.mark.oracle

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from convert_cases import CASES, WINDOW_CASES, make_checkpoint
+
 from onnx_models import GraphRun, log_softmax, write_model
 
 pytestmark = pytest.mark.oracle

@@ -21,7 +21,8 @@ def with_optional_window(hyper: Hyper, config: Config, *, default_max_window_lay
     window = config.integer("sliding_window")
     types = config.texts("layer_types")
     if types is None:
-        layers = range(config.integer("max_window_layers", default_max_window_layers, minimum=0), hyper.n_layers)
+        first = config.integer("max_window_layers", default_max_window_layers, minimum=0)
+        layers = list(range(first, hyper.n_layers))
     else:
         layers = [layer for layer, kind in enumerate(types[: hyper.n_layers]) if kind == "sliding_attention"]
     return replace(hyper, sliding_window=window, window_layers=tuple(layers)) if layers else hyper

@@ -14,9 +14,7 @@ from edgellm_converters.streaming import Work
 __all__ = ["to_type"]
 
 
-def to_type(
-    target: str, work: Work[str], raw: NDArray[np.uint8], values: NDArray[np.float32]
-) -> NDArray[np.uint8]:
+def to_type(target: str, work: Work[str], raw: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """See streaming.Convert. Raises CheckpointError for weights that do not fit the type."""
     if target == work.dtype and work.scale == 1.0:
         return raw.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgellm_converters.arch.hyper import Hyper
+from edgellm_converters.onnx.element_types import FLOAT
 from edgellm_converters.onnx.graph import CONTRIB, Graph
 from edgellm_converters.onnx.weights import Weight
 
@@ -30,8 +31,6 @@ def attention(
     Gives [batch, tokens, heads * head_dim]; adds the layer's cache to the model's inputs and outputs. ``head_norms``:
     RMS norms over each head of q and k.
     """
-    from onnx import TensorProto
-
     prefix = f"layers.{layer}.attention"
     qkv = [packed, "", ""]
     if head_norms is not None:
@@ -39,7 +38,7 @@ def attention(
     past = [
         graph.input(
             f"past_key_values.{layer}.{kind}",
-            TensorProto.FLOAT,
+            FLOAT,
             ["batch", hyper.n_kv_heads, "past_tokens", hyper.head_dim],
         )
         for kind in ("key", "value")
@@ -62,13 +61,11 @@ def attention(
         **options,
     )
     for name in present:
-        graph.output(name, TensorProto.FLOAT, ["batch", hyper.n_kv_heads, "total_tokens", hyper.head_dim])
+        graph.output(name, FLOAT, ["batch", hyper.n_kv_heads, "total_tokens", hyper.head_dim])
     return prefix
 
 
-def _normed_heads(
-    graph: Graph, hyper: Hyper, packed: str, norms: tuple[Weight, Weight], prefix: str
-) -> list[str]:
+def _normed_heads(graph: Graph, hyper: Hyper, packed: str, norms: tuple[Weight, Weight], prefix: str) -> list[str]:
     """q, k and v apart, with the norms applied: the attention node of the CPU does not take them."""
     widths = [heads * hyper.head_dim for heads in (hyper.n_heads, hyper.n_kv_heads, hyper.n_kv_heads)]
     names = [f"{prefix}.{letter}" for letter in "qkv"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgellm_converters.onnx.element_types import INT32, INT64
 from edgellm_converters.onnx.graph import Graph
 
 __all__ = ["Batch", "batch_inputs"]
@@ -28,30 +29,28 @@ def batch_inputs(graph: Graph) -> Batch:
     """Declare the inputs.
 
     - ``input_ids`` int64 [batch, tokens], rows filled up at the end.
-    - ``attention_mask`` int64 [batch, all tokens]: a row has as many ones as its sequence tokens, the new ones included.
+    - ``attention_mask`` int64 [batch, all tokens]: as many ones in a row as its sequence has tokens, new ones included.
     - ``query_lens`` int32 [batch], optional: how many of a row's ids are new tokens; all of them without it.
     - ``logits_indices`` int64 [positions], optional: positions row * tokens + column that get hidden states and logits,
       none of them negative; without it the last new token of every row.
     - ``logits_count`` int64 [1], optional: how many of these, from the first on, get logits; all without it.
     """
-    from onnx import TensorProto
-
-    ids = graph.input("input_ids", TensorProto.INT64, ["batch", "tokens"])
-    mask = graph.input("attention_mask", TensorProto.INT64, ["batch", "total_tokens"])
-    lens = graph.input("query_lens", TensorProto.INT32, ["query_rows"], default=[_INT32_MAX])
-    indices = graph.input("logits_indices", TensorProto.INT64, ["logits_rows"], default=[-1])
-    n_logits = graph.input("logits_count", TensorProto.INT64, [1], default=[_INT64_MAX])
+    ids = graph.input("input_ids", INT64, ["batch", "tokens"])
+    mask = graph.input("attention_mask", INT64, ["batch", "total_tokens"])
+    lens = graph.input("query_lens", INT32, ["query_rows"], default=[_INT32_MAX])
+    indices = graph.input("logits_indices", INT64, ["logits_rows"], default=[-1])
+    n_logits = graph.input("logits_count", INT64, [1], default=[_INT64_MAX])
 
     lengths = graph.node("ReduceSum", [mask, graph.integers([1])], "batch.lengths", keepdims=0)
     last = graph.node("Sub", [lengths, graph.integers([1])], "batch.last_positions.int64")
-    last_positions = graph.node("Cast", [last], "batch.last_positions", to=TensorProto.INT32)
+    last_positions = graph.node("Cast", [last], "batch.last_positions", to=INT32)
     width = graph.node("Shape", [mask], "batch.total_tokens", start=1, end=2)
     scalar = graph.node("Squeeze", [width], "batch.longest.int64")
-    longest = graph.node("Cast", [scalar], "batch.longest", to=TensorProto.INT32)
+    longest = graph.node("Cast", [scalar], "batch.longest", to=INT32)
 
     n_rows = graph.node("Shape", [ids], "batch.rows", start=0, end=1)
     n_columns = graph.node("Shape", [ids], "batch.columns", start=1, end=2)
-    columns = graph.node("Cast", [n_columns], "batch.columns.int32", to=TensorProto.INT32)
+    columns = graph.node("Cast", [n_columns], "batch.columns.int32", to=INT32)
     capped = graph.node("Min", [lens, columns], "batch.query_lens.capped")
     query_lens = graph.node("Expand", [capped, n_rows], "batch.query_lens")
     wanted = _wanted(graph, indices, query_lens, n_rows, n_columns)
@@ -63,18 +62,16 @@ def _wanted(graph: Graph, indices: str, query_lens: str, n_rows: str, n_columns:
 
     Both lie one behind the other and a slice takes one of them: an If node would cost more than it saves.
     """
-    from onnx import TensorProto
-
     zero, one = graph.integers([0], scalar=True), graph.integers([1], scalar=True)
     count = graph.node("Squeeze", [n_rows], "wanted.rows")
     row = graph.node("Range", [zero, count, one], "wanted.row")
     start = graph.node("Mul", [row, n_columns], "wanted.row_start")
-    lens = graph.node("Cast", [query_lens], "wanted.query_lens", to=TensorProto.INT64)
+    lens = graph.node("Cast", [query_lens], "wanted.query_lens", to=INT64)
     end = graph.node("Add", [start, lens], "wanted.row_end")
     last = graph.node("Sub", [end, one], "wanted.last")
     both = graph.node("Concat", [indices, last], "wanted.both", axis=0)
     negative = graph.node("Less", [indices, zero], "wanted.negative")
-    numbers = graph.node("Cast", [negative], "wanted.negative.int64", to=TensorProto.INT64)
+    numbers = graph.node("Cast", [negative], "wanted.negative.int64", to=INT64)
     is_default = graph.node("ReduceSum", [numbers, graph.integers([0])], "wanted.is_default", keepdims=1)
     n_given = graph.node("Shape", [indices], "wanted.given")
     first = graph.node("Mul", [is_default, n_given], "wanted.slice_start")

@@ -9,6 +9,7 @@ from edgellm_converters.arch.hyper import Hyper
 from edgellm_converters.arch.plan import TensorPlan
 from edgellm_converters.onnx.attention import Rows, attention
 from edgellm_converters.onnx.batch import batch_inputs
+from edgellm_converters.onnx.element_types import FLOAT
 from edgellm_converters.onnx.embedding import embed
 from edgellm_converters.onnx.encoding import Encoding
 from edgellm_converters.onnx.graph import CONTRIB, Graph
@@ -70,8 +71,6 @@ class DecoderGraph:
 def build_decoder(parts: DecoderGraph) -> Graph:
     """The graph: inputs as ``batch_inputs`` says, ``hidden_states`` float32 [positions, 1, hidden] after the last
     norm, ``logits`` float32 [positions that get them, 1, vocabulary], and the cache of every layer."""
-    from onnx import TensorProto
-
     hyper = parts.hyper
     graph = Graph(hyper.architecture)
     batch = batch_inputs(graph)
@@ -83,21 +82,19 @@ def build_decoder(parts: DecoderGraph) -> Graph:
             strict=True,
         )
     )
-    rows = Rows(
-        batch.last_positions, batch.longest, batch.query_lens, graph.weight(cosines)[0], graph.weight(sines)[0]
-    )
+    rows = Rows(batch.last_positions, batch.longest, batch.query_lens, graph.weight(cosines)[0], graph.weight(sines)[0])
     embedding = parts.matrix(HEAD[0])
     residual = embed(graph, batch.ids, embedding, "embedding")
     normed = _first_norm(graph, parts, residual)
     for layer in range(hyper.n_layers):
         wanted = batch.wanted if layer == hyper.n_layers - 1 else ""
         normed, residual = _layer(graph, parts, layer, normed, residual, rows, wanted)
-    graph.output("hidden_states", TensorProto.FLOAT, ["positions", 1, hyper.n_embd])
+    graph.output("hidden_states", FLOAT, ["positions", 1, hyper.n_embd])
     head = parts.matrix(HEAD[1]) if HEAD[1] in parts.plans else embedding
     zero = graph.integers([0])
     scored = graph.node("Slice", [normed, zero, batch.n_logits, zero], "hidden_states.scored")
     linear(graph, scored, head, None, "logits", parts.accuracy)
-    graph.output("logits", TensorProto.FLOAT, ["logits_positions", 1, hyper.n_vocab])
+    graph.output("logits", FLOAT, ["logits_positions", 1, hyper.n_vocab])
     return graph
 
 
@@ -146,9 +143,7 @@ def _layer(
     return _skip_norm(graph, parts, down, residual, following, f"layers.{layer + 1}.attention_norm")
 
 
-def _skip_norm(
-    graph: Graph, parts: DecoderGraph, value: str, residual: str, norm: str, output: str
-) -> tuple[str, str]:
+def _skip_norm(graph: Graph, parts: DecoderGraph, value: str, residual: str, norm: str, output: str) -> tuple[str, str]:
     """RMS norm of ``value`` + ``residual``, and that sum."""
     total = f"{output}.residual" if not output.startswith("hidden_states") else ""
     graph.node(

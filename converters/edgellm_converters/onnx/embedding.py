@@ -10,7 +10,7 @@ __all__ = ["embed"]
 
 
 def embed(graph: Graph, ids: str, matrix: Weight, output: str) -> str:
-    """Rows of ``matrix`` [n_rows, row_length] for int64 ``ids`` [batch, tokens]: ``output`` [batch, tokens, row_length].
+    """Rows of ``matrix`` [n_rows, row_length] for int64 ``ids`` [batch, tokens]; gives [batch, tokens, row_length].
 
     Levels are looked up as MatMulNBits wants them, [n_rows, blocks, bytes]: reshaping them would be a copy of the whole
     matrix when the model is loaded. The scales are small.

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["FLOAT32", "Encoding", "Form", "Part", "parts_of"]
+from edgellm_converters.onnx.element_types import FLOAT, INT8, ITEM_BYTES, UINT8
 
-# TensorProto.DataType of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
-_FLOAT, _UINT8, _INT8 = 1, 2, 3
-_ITEM_BYTES = {_FLOAT: 4, _UINT8: 1, _INT8: 1}
+__all__ = ["FLOAT32", "Encoding", "Form", "Part", "parts_of"]
 
 
 class Form(Enum):
@@ -56,13 +54,13 @@ class Part(NamedTuple):
     """One tensor of those that stand for a matrix."""
 
     suffix: str  # of its name
-    dtype: int  # TensorProto.DataType
+    dtype: int  # see element_types
     dims: tuple[int, ...]
 
     @property
     def size_bytes(self) -> int:
         """Bytes of its data."""
-        size = _ITEM_BYTES[self.dtype]
+        size = ITEM_BYTES[self.dtype]
         for length in self.dims:
             size *= length
         return size
@@ -71,12 +69,12 @@ class Part(NamedTuple):
 def parts_of(encoding: Encoding, n_rows: int, row_length: int) -> tuple[Part, ...]:
     """The tensors of a matrix in the order of their data; the first holds the levels, or the numbers themselves."""
     if encoding.form is Form.FLOAT:
-        return (Part("", _FLOAT, (n_rows, row_length)),)
+        return (Part("", FLOAT, (n_rows, row_length)),)
     if encoding.form is Form.COLUMNS:
-        return (Part("", _INT8, (row_length, n_rows)), Part(".scales", _FLOAT, (n_rows,)))
+        return (Part("", INT8, (row_length, n_rows)), Part(".scales", FLOAT, (n_rows,)))
     blocks = encoding.n_blocks(row_length)
-    levels = Part("", _UINT8, (n_rows, blocks, encoding.block_size * encoding.bits // 8))
-    scales = Part(".scales", _FLOAT, (n_rows, blocks))
+    levels = Part("", UINT8, (n_rows, blocks, encoding.block_size * encoding.bits // 8))
+    scales = Part(".scales", FLOAT, (n_rows, blocks))
     if encoding.symmetric:
         return levels, scales
-    return levels, scales, Part(".zero_points", _UINT8, (n_rows, -(-blocks * encoding.bits // 8)))
+    return levels, scales, Part(".zero_points", UINT8, (n_rows, -(-blocks * encoding.bits // 8)))

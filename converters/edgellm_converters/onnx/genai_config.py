@@ -1,4 +1,4 @@
-"""genai_config.json: what onnxruntime-genai wants to know of a model beside its graph. Keys that it does not know are fatal.
+"""genai_config.json: what onnxruntime-genai wants to know of a model beside its graph. Unknown keys are fatal there.
 
 Format: https://onnxruntime.ai/docs/genai/reference/config.html.
 """
@@ -31,8 +31,8 @@ def genai_config(
 ) -> bytes:
     """The file, always the same for the same model.
 
-    ``context_length``: positions of the graph. ``max_length``: for how many tokens onnxruntime-genai allocates its cache
-    unless a program asks for another number. ``special_tokens``: ``bos_token_id`` and ``pad_token_id``.
+    ``context_length``: positions of the graph. ``max_length``: for how many tokens onnxruntime-genai allocates its
+    cache, unless a program asks for another number. ``special_tokens``: ``bos_token_id`` and ``pad_token_id``.
     """
     model: dict[str, Any] = {
         "type": model_type,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgellm_converters.onnx.element_types import INT64
 from edgellm_converters.onnx.weights import DATA_NAME, Placed, Weight, place
 
 if TYPE_CHECKING:
@@ -61,12 +62,12 @@ class Graph:
 
     def integers(self, values: Sequence[int], *, scalar: bool = False) -> str:
         """A constant of int64, 1-D or a scalar; equal ones are one."""
-        from onnx import TensorProto, helper
+        from onnx import helper
 
         name = "const." + ("scalar." if scalar else "") + "_".join(map(str, values))
         if name not in self._constants:
             dims = [] if scalar else [len(values)]
-            self._constants[name] = helper.make_tensor(name, TensorProto.INT64, dims, list(values))
+            self._constants[name] = helper.make_tensor(name, INT64, dims, list(values))
         return name
 
     def weight(self, weight: Weight) -> tuple[str, ...]:

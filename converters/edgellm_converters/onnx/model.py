@@ -52,7 +52,8 @@ class OnnxModel:
             "edgellm.parameters": str(self.n_parameters),
             "edgellm.recipe": self.recipe.name,
         }
-        return self.graph.model(metadata).SerializeToString(deterministic=True)
+        data: bytes = self.graph.model(metadata).SerializeToString(deterministic=True)
+        return data
 
 
 def open_model(

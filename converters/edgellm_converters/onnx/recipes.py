@@ -1,7 +1,7 @@
 """Recipes of ONNX models: how each matrix is stored. A name says what its recipe is.
 
-``INT4_32`` stores every matrix in 4 bits, in blocks of 32 numbers with a scale and a zero point each; ``_SYM`` leaves the
-zero points out; ``_M`` stores the matrices whose errors weigh most in 8 bits. ``INT8_128`` stores all in 8 bits.
+``INT4_32`` stores every matrix in 4 bits, in blocks of 32 numbers with a scale and a zero point each; ``_SYM`` leaves
+the zero points out; ``_M`` stores the matrices whose errors weigh most in 8 bits. ``INT8_128`` stores all in 8 bits.
 ``INT8_DYNAMIC`` has one scale for each row and rounds the activations as a whole: the fastest way through a prompt.
 """
 
@@ -23,7 +23,7 @@ _HEAD = ("token_embd.weight", "output.weight")
 
 @dataclass(frozen=True)
 class OnnxRecipe:
-    """One recipe. ``head``: of the embedding and the output matrix; ``sensitive``: of the matrices in ``_is_sensitive``.
+    """One recipe. ``head``: of the embedding and the output matrix; ``sensitive``: see ``_is_sensitive``.
 
     A head in blocks is symmetric: GatherBlockQuantized wants zero points of 4 bits in another order than MatMulNBits.
     """
@@ -70,8 +70,10 @@ def _encoding(recipe: OnnxRecipe, name: str, n_layers: int) -> Encoding:
 
 
 def _is_sensitive(role: str, layer: int, n_layers: int) -> bool:
-    """Values and ffn_down in the first and last eighth of the layers and in every third between, as in llama.cpp's mixes
-    (use_more_bits in src/llama-quant.cpp)."""
+    """Values and ffn_down, in the first and last eighth of the layers and in every third between.
+
+    The same as in llama.cpp's mixes: use_more_bits in src/llama-quant.cpp.
+    """
     if role not in ("attn_qkv", "ffn_down"):
         return False
     eighth = n_layers // 8

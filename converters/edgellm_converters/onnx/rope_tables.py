@@ -34,16 +34,16 @@ def rope_tables(rope: Rope, head_dim: int, length: int) -> tuple[NDArray[np.floa
 
 def _frequencies(rope: Rope, head_dim: int) -> NDArray[np.float32]:
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    powers = np.power(np.float32(rope.theta), exponents, dtype=np.float32)
-    plain = np.float32(1.0) / powers
+    powers: NDArray[np.float32] = np.power(np.float32(rope.theta), exponents, dtype=np.float32)
+    plain: NDArray[np.float32] = np.float32(1.0) / powers
     if rope.kind == "linear":
-        return plain / np.float32(rope.factor)
-    if rope.kind == "llama3":
-        return plain / np.asarray(llama3_factors(rope, head_dim), np.float32)
-    if rope.kind == "yarn":
+        plain = plain / np.float32(rope.factor)
+    elif rope.kind == "llama3":
+        plain = np.divide(plain, llama3_factors(rope, head_dim), dtype=np.float32)
+    elif rope.kind == "yarn":
         kept = _kept_share(rope, head_dim)
         interpolated = np.float32(1.0) / (np.float32(rope.factor) * powers)
-        return interpolated * (np.float32(1.0) - kept) + plain * kept
+        plain = np.asarray(interpolated * (np.float32(1.0) - kept) + plain * kept, np.float32)
     return plain
 
 
@@ -57,4 +57,5 @@ def _kept_share(rope: Rope, head_dim: int) -> NDArray[np.float32]:
     low = max(math.floor(turning(rope.beta_fast or _BETA_FAST)), 0)
     high = min(math.ceil(turning(rope.beta_slow or _BETA_SLOW)), head_dim - 1)
     ramp = (np.arange(head_dim // 2, dtype=np.float32) - np.float32(low)) / np.float32(max(high - low, 0.001))
-    return np.float32(1.0) - np.clip(ramp, 0, 1).astype(np.float32)
+    kept: NDArray[np.float32] = np.float32(1.0) - np.clip(ramp, 0, 1).astype(np.float32)
+    return kept

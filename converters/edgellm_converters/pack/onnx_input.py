@@ -61,7 +61,7 @@ class OnnxInput(CheckpointInput):
         text = tokenizer_files(self._source.path, self.vocabulary)["tokenizer.json"]
         try:
             tokenizer = Tokenizer.from_buffer(text)
-        except Exception as error:  # noqa: BLE001 - the library raises bare Exception
+        except Exception as error:
             raise CheckpointError(
                 f"{self._source.path / 'tokenizer.json'} cannot be read: {str(error)[:200]}", hint="download it again"
             ) from error

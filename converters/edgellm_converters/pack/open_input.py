@@ -40,12 +40,14 @@ def open_input(
 
         yield GGUFInput(source, license_id, revision, origin)
         return
-    if to_format == "onnx":
-        from edgellm_converters.pack.onnx_input import OnnxInput as Input
-    else:
-        from edgellm_converters.pack.checkpoint_input import CheckpointInput as Input
+    from edgellm_converters.pack.checkpoint_input import CheckpointInput
 
-    model = Input(source, license_id, revision, origin)
+    kind = CheckpointInput
+    if to_format == "onnx":
+        from edgellm_converters.pack.onnx_input import OnnxInput
+
+        kind = OnnxInput
+    model = kind(source, license_id, revision, origin)
     try:
         yield model
     finally:

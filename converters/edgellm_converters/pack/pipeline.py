@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
+
 def pack(
     request: PackRequest,
     open_writer: Callable[[], BundleWriter],
@@ -79,7 +80,7 @@ def pack(
         _check_arrival(request, digests.result())
         smoke = _smoke_results(targets, files, adapters, writer, smoke_test, progress, cancel)
         cancel.check()
-        prompt = bake_prompt(request, model.facts, targets, weights, writer, read_prompt, progress, cancel)
+        prompt = bake_prompt(request, model.facts, targets, files, writer, read_prompt, progress, cancel)
         progress.phase("finish")
         docs = tuple(FileLayer(doc.name, writer.add_file(doc.path)) for doc in model.facts.documents)
         packed = []

@@ -70,7 +70,7 @@ def _pack(
     open_writer = _writer(options, request, store)
 
     def committed(bundle: PackedBundle) -> None:
-        if options.output is None and bundle.smoke:
+        if options.output is None:
             keep_smoke(store, bundle.digest, bundle.smoke)
         if not options.as_json and not options.quiet:
             say_packed(bundle, options.output)
@@ -272,10 +272,9 @@ def say_packed(bundle: PackedBundle, output: str | None = None) -> None:
     where = output or str(bundle.name)
     names = ", ".join(adapter.name for adapter in bundle.plan.adapters)
     adapters = f"adapters {names}, " if names else ""
-    tested = f"smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here" if bundle.smoke else "no smoke test"
     print_message(
         f"packed {where}: {format_bytes(bundle.size_bytes)}, {bundle.plan.recipe}, context {bundle.plan.context}, "
-        f"{adapters}{tested}\n  {bundle.digest}"
+        f"{adapters}smoke test {bundle.smoke['tokens_per_s']:.0f} tokens/s here\n  {bundle.digest}"
     )
     if where.endswith(".tar"):
         print_message(f"  next: edgellm import {shlex.quote(where)}, here or where it is copied to")

@@ -91,8 +91,7 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
         print_message(f"{options.device or 'this machine'}: {device.assumption}")
 
     def committed(bundle: PackedBundle) -> None:
-        if bundle.smoke:
-            keep_smoke(store, bundle.digest, bundle.smoke)
+        keep_smoke(store, bundle.digest, bundle.smoke)
         if not options.as_json and not options.quiet:
             say_packed(bundle)
 

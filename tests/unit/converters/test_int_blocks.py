@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import int_blocks_reference as reference
 import numpy as np
 import pytest
 
+import int_blocks_reference as reference
 from edgellm_converters import _quantize
 from edgellm_converters.onnx.blocks import dequantize_blocks, quantize
 from edgellm_converters.onnx.encoding import Encoding, Form
@@ -14,7 +14,7 @@ KINDS = [(4, True), (4, False), (8, True)]
 
 
 def values_of(rows: int, row_length: int) -> np.ndarray:
-    """Rows of the kinds that weights are made of: gaussian, heavy-tailed, one-sided, sparse, constant, coarse, empty."""
+    """Rows of the kinds that weights are made of: gaussian, heavy-tailed, one-sided, sparse, constant, coarse, ..."""
     rng = np.random.default_rng(row_length)
     x = rng.standard_normal((rows, row_length), np.float32)
     x[1] **= 5
