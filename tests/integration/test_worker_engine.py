@@ -455,7 +455,8 @@ def test_the_process_that_serves_loads_no_native_code(tiny_model: Path) -> None:
         "        assert [chunk.text async for chunk in engine.generate('Friends', params)]\n"
         "        await engine.statistics()\n"
         "asyncio.run(main())\n"
-        "print([name for name in ('numpy', 'llama_cpp', 'onnxruntime', 'tokenizers', 'edgellm_runtimes._native') if name in sys.modules])\n"
+        "native = ('numpy', 'llama_cpp', 'onnxruntime', 'tokenizers', 'edgellm_runtimes._native')\n"
+        "print([name for name in native if name in sys.modules])\n"
         "print(any(name in open('/proc/self/maps').read() for name in ('ggml', 'onnxruntime')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tiny_model)], capture_output=True, text=True, check=True)

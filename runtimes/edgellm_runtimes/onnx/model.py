@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from edgellm.errors import BackendError, NotFoundError, UnsupportedError
+from edgellm.errors import BackendError, NotFoundError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm_runtimes.backend import (
     BackendLimits,
@@ -180,13 +180,12 @@ class OnnxBackend:
         self._cache.drop(sequence)
 
     def set_adapters(self, uses: Sequence[AdapterUse]) -> None:
-        """No adapters can be computed with; see ``backend.Backend.set_adapters``."""
+        """NotFoundError for any: an ONNX model has none; see ``backend.Backend.set_adapters``."""
         self._open_runner()
         if uses:
-            name = uses[0].name[:80]
-            raise (UnsupportedError if "adapters" not in self.capabilities else NotFoundError)(
-                f"ONNX models have no adapters here: {name!r} cannot be used",
-                hint="pack the model with its adapters as GGUF: edgellm pack MODEL --format gguf --adapter NAME=PATH",
+            raise NotFoundError(
+                f"this model has no adapter {uses[0].name[:80]!r}",
+                hint="ONNX models have none here: pack it as GGUF, edgellm pack MODEL --format gguf --adapter NAME=PATH",
             )
 
     def saved_bytes(self, sequence: int, length: int | None = None) -> int:
