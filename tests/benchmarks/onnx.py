@@ -1,6 +1,6 @@
 """Our ONNX runtime against onnxruntime-genai and against our llama.cpp backend, on models of known shapes.
 
-usage: python -P tests/benchmarks/onnx.py [SHAPE...] [--work FOLDER] [--rounds N] [--threads N] [--json FILE]
+usage: python -P tests/benchmarks/onnx.py [--shape NAME]... [--work FOLDER] [--rounds N] [--threads N] [--json FILE]
 
 Everything is measured in turn, each model in a process of its own, with the same number of threads; medians count.
 onnxruntime-genai runs the graph of its own builder (int4, blocks of 32, accuracy level 4) where the builder can run
@@ -180,7 +180,8 @@ FIELDS = (("load_s", 2), ("prefill_tokens_per_s", 1), ("decode_tokens_per_s", 1)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Our ONNX runtime against onnxruntime-genai and llama.cpp.")
-    parser.add_argument("shapes", nargs="*", default=DEFAULT_SHAPES, choices=[*SHAPES, []])
+    chosen = f"default: {', '.join(DEFAULT_SHAPES)}"
+    parser.add_argument("--shape", action="append", choices=sorted(SHAPES), help=chosen)
     parser.add_argument("--work", type=Path, default=Path("build/onnx-benchmark"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -190,7 +191,7 @@ def main() -> None:
     work = arguments.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     results = {}
-    for name in arguments.shapes:
+    for name in arguments.shape or DEFAULT_SHAPES:
         results[name] = measure_shape(name, work, 0 if arguments.prepare else arguments.rounds, arguments.threads)
     if arguments.prepare:
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from edgellm.errors import BackendError, NotFoundError
+from edgellm.errors import BackendError, NotFoundError, UnsupportedError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm_runtimes.backend import (
     BackendLimits,
@@ -110,6 +110,8 @@ class OnnxBackend:
 
         The output matrix is computed for none of them.
         """
+        if "embeddings" not in self.capabilities:
+            raise UnsupportedError("this model gives no embeddings here")
         whole = [TokenSlice(slice_.sequence, slice_.tokens, len(slice_.tokens)) for slice_ in slices]
         n_rows = check_batch(whole, self._cache.lengths, self.limits, self.limits.n_hidden)
         return self._compute("hidden_states", whole, n_rows)
