@@ -31,7 +31,7 @@ from edgellm_runtimes.onnx.loading import check_settings, kv_dtype, logits_rows,
 from edgellm_runtimes.onnx.prepared import PreparedWeights
 from edgellm_runtimes.onnx.runs import Run, plan_runs
 from edgellm_runtimes.onnx.session import should_spin
-from edgellm_runtimes.onnx.state import write_state
+from edgellm_runtimes.onnx.state import read_state, state_bytes, write_state
 from edgellm_runtimes.onnx.vocabulary import TokenizersVocabulary
 
 if TYPE_CHECKING:
@@ -187,12 +187,12 @@ class OnnxBackend:
         if uses:
             raise NotFoundError(
                 f"this model has no adapter {uses[0].name[:80]!r}",
-                hint="ONNX models have none here: pack it as GGUF, edgellm pack MODEL --format gguf --adapter NAME=PATH",
+                hint="ONNX models have none here: edgellm pack MODEL --format gguf --adapter NAME=PATH",
             )
 
     def saved_bytes(self, sequence: int, length: int | None = None) -> int:
         """How many bytes ``save_sequence`` would write."""
-        return self._cache.state_bytes(checked_length(sequence, length, self._cache.lengths))
+        return state_bytes(self._cache, checked_length(sequence, length, self._cache.lengths))
 
     def save_sequence(self, sequence: int, path: Path, length: int | None = None) -> bool:
         """Write the state of the first ``length`` tokens into the file ``path``; see ``backend.Backend``."""
@@ -206,7 +206,7 @@ class OnnxBackend:
         self.drop_sequence(sequence)
         if not 0 < length <= self.limits.n_context:
             raise BackendError(f"a state of {length} tokens: 1 to {self.limits.n_context} fit into a sequence")
-        self._cache.read_from(sequence, length, path)
+        read_state(self._cache, sequence, length, path)
 
     def set_threads(self, threads: int, batch_threads: int) -> None:
         """Change the number of threads: one number for all calls, the larger one.
