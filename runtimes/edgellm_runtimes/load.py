@@ -19,11 +19,12 @@ from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.engine_info import EngineInfo
 
 if TYPE_CHECKING:
+    from edgellm.bundle.opened import OpenBundle
     from edgellm.devices.model import ModelShape
     from edgellm.devices.profile import Profile
     from edgellm_runtimes.backend import Backend
 
-__all__ = ["LoadRequest", "Loader", "info_of", "load_backend", "open_plain", "plan_settings"]
+__all__ = ["LoadRequest", "Loader", "bundle_request", "info_of", "load_backend", "open_plain", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
@@ -55,6 +56,20 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     prefix_folder: Path | None = None
     prepared_folder: Path | None = None  # of weights in this processor's layout
     save_chats: bool = False  # conversations too, of requests that ask for it
+
+
+def bundle_request(bundle: OpenBundle, **changes: Any) -> LoadRequest:
+    """The request for ``bundle``: its files, adapters and digests. ``changes`` are further fields."""
+    return LoadRequest(
+        model_path=bundle.weights_path,
+        files=bundle.files,
+        name=bundle.name,
+        plan=bundle.plan,
+        adapters=bundle.adapter_paths,
+        model_digest=bundle.bundle.model_file.digest,
+        adapter_digests={name: file.digest for name, file in bundle.bundle.adapters.items()},
+        **changes,
+    )
 
 
 class Loader(Protocol):

@@ -34,7 +34,7 @@ from shapes import SHAPES, write_checkpoint  # noqa: E402
 from edgellm.progress import CancelToken  # noqa: E402
 from edgellm.store.store import Store  # noqa: E402
 from edgellm_runtimes.bench import BenchWork, bench_model  # noqa: E402
-from edgellm_runtimes.load import LoadRequest  # noqa: E402
+from edgellm_runtimes.load import bundle_request  # noqa: E402
 
 DEFAULT_SHAPES = ("smollm2-360m", "qwen2.5-0.5b")
 PROMPT_TOKENS, DECODE_TOKENS, STREAMS, CONTEXT = 512, 32, 8, 1024
@@ -119,11 +119,8 @@ def measure_shape(name: str, work: Path, rounds: int, threads: int) -> dict[str,
 
     def ours(form: str, prepared: bool) -> dict[str, Any]:
         opened = bundle[form]
-        request = LoadRequest(
-            model_path=opened.weights_path,
-            files=opened.files,
-            name=opened.name,
-            plan=opened.plan,
+        request = bundle_request(
+            opened,
             context=CONTEXT,
             sequences=STREAMS,
             threads=threads,

@@ -24,7 +24,7 @@ __all__ = [
     "state_traits",
 ]
 
-KV_TYPES = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16), "int8": np.dtype(np.int8)}
+KV_TYPES: dict[str, npt.DTypeLike] = {"f32": np.float32, "f16": np.float16, "int8": np.int8}
 _NAMES = {"F32": "f32", "F16": "f16", "I8": "int8"}
 LARGEST_SEQUENCES = 256
 _ROPE_TABLE = "rope.cosines"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgellm.errors import BackendError, NotFoundError, UnsupportedError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm_runtimes.backend import (
+    AbortSignal,
     BackendLimits,
     BackendSettings,
     Capability,
@@ -71,7 +72,7 @@ class OnnxBackend:
         self._runner: GraphRunner | None = None
         self._options = ort.RunOptions()
         self._options.log_severity_level = log_level()
-        self.abort_flag = AbortSwitch(self._options)
+        self.abort_flag: AbortSignal = AbortSwitch(self._options)
         self.vocabulary: Vocabulary = TokenizersVocabulary(found, extra_ends)
         self._prepared = PreparedWeights(found, prepared, progress)
         self._spin = should_spin(settings.batch_threads, lambda: cancel.wait(_LISTEN_S))

@@ -97,15 +97,12 @@ def _bundles(names: Sequence[str], store: Store, settings: SettingsWithOrigin) -
 
 
 def _request(bundle: OpenBundle, options: BenchOptions, settings: SettingsWithOrigin) -> LoadRequest:
-    from edgellm_runtimes.load import LoadRequest
+    from edgellm_runtimes.load import bundle_request
 
     needed = options.prompt_tokens + options.decode_tokens + 1
-    return LoadRequest(
-        model_path=bundle.weights_path,
-        files=bundle.files,
-        name=bundle.name,
-        plan=bundle.plan,
-        context=max(bundle.plan.context, needed) if bundle.plan.context < needed else None,
+    return bundle_request(
+        bundle,
+        context=needed if bundle.plan.context < needed else None,
         sequences=options.streams,
         threads=options.threads or settings.values.threads or None,
         force=options.force,

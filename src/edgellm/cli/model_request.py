@@ -75,29 +75,25 @@ def _load_request(options: ModelOptions, stack: contextlib.ExitStack) -> LoadReq
     from edgellm.cli.context import user_settings
     from edgellm.cli.target import A_MODEL, find_bundle
     from edgellm.sources.local import open_source
-    from edgellm_runtimes.load import LoadRequest
+    from edgellm_runtimes.load import LoadRequest, bundle_request
 
     settings = user_settings()
+    asked: dict[str, Any] = {
+        "context": options.context,
+        "threads": options.threads or settings.values.threads or None,
+        "force": options.force,
+    }
     bundle = _pulled(options, settings) or find_bundle(options.model, settings, or_else=A_MODEL)
     if bundle is not None:
         stack.enter_context(bundle.hold())
-        path = bundle.weights_path
-    else:
-        source = open_source(options.model)
-        if source.kind != "gguf":
-            raise UsageError(
-                f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
-            )
-        path = source.path
-    return LoadRequest(
-        model_path=path,
-        name=bundle.name if bundle is not None else path.name,
-        plan=bundle.plan if bundle is not None else None,
-        context=options.context,
-        threads=options.threads or settings.values.threads or None,
-        force=options.force,
-        **(_kept_prefixes(bundle, settings, options) if bundle is not None else {}),
-    )
+        kept = {"prefix_folder": settings.paths.prefixes, "prepared_folder": settings.paths.prepared}
+        return bundle_request(bundle, **asked, **kept, save_chats=options.cache_chats)
+    source = open_source(options.model)
+    if source.kind != "gguf":
+        raise UsageError(
+            f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
+        )
+    return LoadRequest(model_path=source.path, name=source.path.name, **asked)
 
 
 def adapter_uses(texts: Sequence[str]) -> tuple[AdapterUse, ...]:
@@ -114,19 +110,6 @@ def adapter_uses(texts: Sequence[str]) -> tuple[AdapterUse, ...]:
                 f"--adapter {text[:80]!r}: {scale[:40]!r} is no number", hint="--adapter NAME or --adapter NAME=0.5"
             ) from error
     return tuple(found)
-
-
-def _kept_prefixes(bundle: OpenBundle, settings: SettingsWithOrigin, options: ModelOptions) -> dict[str, Any]:
-    """The files and adapters of a bundle, and what is kept on disk for it."""
-    return {
-        "adapters": bundle.adapter_paths,
-        "files": bundle.files,
-        "prepared_folder": settings.paths.prepared,
-        "model_digest": bundle.bundle.model_file.digest,
-        "adapter_digests": {name: file.digest for name, file in bundle.bundle.adapters.items()},
-        "prefix_folder": settings.paths.prefixes,
-        "save_chats": options.cache_chats,
-    }
 
 
 def _pulled(options: ModelOptions, settings: SettingsWithOrigin) -> OpenBundle | None:
