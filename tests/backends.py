@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from edgellm_runtimes.backend import Backend, BackendSettings
-from onnx_models import write_model
+from onnx_models import write_onnx_folder
 
 __all__ = ["TINY_CONTEXT", "fitting", "is_onnx_model", "model_bytes", "open_backend", "write_onnx_folder"]
 
@@ -46,30 +44,3 @@ def open_backend(path: Path, settings: BackendSettings, *, extra_ends: Iterable[
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
     return LlamaBackend(path, settings, extra_ends=extra_ends)
-
-
-def write_onnx_folder(checkpoint: Path, folder: Path, recipe: str = "FP32") -> Path:
-    """The files of an ONNX model in ``folder``; the path of its graph."""
-    config = json.loads((checkpoint / "config.json").read_text())
-    path = write_model(checkpoint, folder, recipe, context=config["max_position_embeddings"])
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(checkpoint / name, folder / name)
-    heads = config["num_attention_heads"]
-    decoder = {
-        "filename": path.name,
-        "head_size": config.get("head_dim", config["hidden_size"] // heads),
-        "hidden_size": config["hidden_size"],
-        "num_attention_heads": heads,
-        "num_key_value_heads": config["num_key_value_heads"],
-        "num_hidden_layers": config["num_hidden_layers"],
-    }
-    model = {
-        "type": config["model_type"],
-        "context_length": config["max_position_embeddings"],
-        "vocab_size": config["vocab_size"],
-        "bos_token_id": config.get("bos_token_id"),
-        "eos_token_id": config.get("eos_token_id"),
-        "decoder": decoder,
-    }
-    (folder / "genai_config.json").write_text(json.dumps({"model": model, "search": {}}))
-    return path

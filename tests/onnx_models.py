@@ -38,6 +38,26 @@ def write_model(
     return path
 
 
+def write_onnx_folder(checkpoint_folder: Path, folder: Path, recipe: str = "FP32") -> Path:
+    """Every file of an ONNX bundle in ``folder``, as pack writes them; the path of the graph."""
+    from edgellm.bundle.digest import sha256_bytes
+    from edgellm.sources.local import open_source
+    from edgellm_converters.pack.onnx_input import OnnxInput
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model = OnnxInput(open_source(str(checkpoint_folder)), None, "")
+    data = folder / model.weights_path
+    try:
+        with data.open("wb") as sink:
+            model.write({recipe: sink}, threads=2, progress=SilentProgress(), cancel=CancelToken())
+        small = model.small_files(recipe, sha256_bytes(data.read_bytes()), model.shape(recipe).context_length)
+    finally:
+        model.close()
+    for name, content in (small.graph | small.configs).items():
+        (folder / name).write_bytes(content)
+    return folder / GRAPH_NAME
+
+
 class GraphRun:
     """A model in ONNX Runtime itself, one sequence, its cache handed from call to call."""
 
