@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cli_process import Cli
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -59,3 +61,11 @@ def tiny_gguf(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             general=GeneralMetadata(),
         )
     return path
+
+
+@pytest.fixture(scope="session")
+def packed_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose store holds tiny-llm in Q4_K_M for the Raspberry Pi 5; not to be changed by tests."""
+    home = tmp_path_factory.mktemp("packed")
+    Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_K_M")
+    return home

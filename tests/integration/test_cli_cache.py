@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 
 from bundle_parts import for_device, gguf_bytes, write_bundle
+from cli_process import Cli
 from edgellm.store.store import Store
 from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
 

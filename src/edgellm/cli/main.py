@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pack": ("edgellm.cli.pack", "Turn a checkpoint or GGUF into a bundle made for one device."),
     "pull": ("edgellm.cli.pull", "Fetch a model from a hub and make it ready for this machine."),
     "run": ("edgellm.cli.run", "Answer a prompt with a packed model, or talk to it."),
+    "serve": ("edgellm.cli.serve", "Answer requests of apps over HTTP, as OpenAI, Ollama and Anthropic do."),
     "embed": ("edgellm.cli.embed", "Turn texts into vectors with a packed model."),
     "fit": ("edgellm.cli.fit", "Show what fits on a device, how fast, and what `pack` would take."),
     "list": ("edgellm.cli.list", "List the bundles in the store."),

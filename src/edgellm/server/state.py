@@ -1,0 +1,37 @@
+"""What the routes of one server share."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from edgellm.server.config import ServerConfig
+from edgellm.server.models.manager import ModelManager
+from edgellm.settings import SettingsWithOrigin
+from edgellm.store.store import Store
+
+__all__ = ["ServerState", "state_of"]
+
+
+@dataclass
+class ServerState:
+    """One server: its configuration, its store and its loaded models."""
+
+    config: ServerConfig
+    settings: SettingsWithOrigin
+    store: Store
+    models: ModelManager
+    started: float = field(default_factory=time.time)  # seconds since the epoch
+
+    async def close(self) -> None:
+        """Unload everything."""
+        await self.models.close()
+
+
+def state_of(request: Request) -> ServerState:
+    """The server that ``request`` came to."""
+    state = request.app.state.server
+    assert isinstance(state, ServerState)
+    return state
