@@ -58,6 +58,8 @@ class ModelManager:
             model_digest=bundle.bundle.model_file.digest,
             adapter_digests={name: file.digest for name, file in bundle.bundle.adapters.items()},
             prefix_folder=self._settings.paths.prefixes,
+            prefix_cap_bytes=self._settings.values.prefix_cache_mib << 20,
+            prefix_daily_bytes=self._settings.values.prefix_daily_mib << 20,
         )
         return await Engine.load(request, isolation=self._config.isolation)
 
