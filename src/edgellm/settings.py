@@ -54,9 +54,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate of `serve` and its chain.")] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the key of that certificate.")] = None
-    keep_alive_s: Annotated[
-        float, Meta(ge=-1, description="Seconds that `serve` keeps a model after its last request; -1 for ever.")
-    ] = 300.0
     drain_s: Annotated[
         float, Meta(ge=0, le=86400, description="Seconds that answers may take to finish once `serve` is told to stop.")
     ] = 60.0

@@ -20,13 +20,6 @@ __all__ = ["command"]
 @click.option("--tls-cert", metavar="FILE", help="Serve HTTPS with this certificate and its chain (PEM).")
 @click.option("--tls-key", metavar="FILE", help="The key of that certificate (PEM).")
 @click.option(
-    "--keep-alive",
-    "keep_alive_s",
-    type=click.FloatRange(min=-1),
-    metavar="SECONDS",
-    help="Keep a model so long after its last request; -1 for ever.  [default: 300]",
-)
-@click.option(
     "--drain",
     "drain_s",
     type=click.FloatRange(0, 86400),

@@ -53,6 +53,10 @@ class ModelManager:
                 self._engines[bundle.digest] = await self._load(bundle)
         yield LoadedModel(bundle, self._engines[bundle.digest], time.monotonic() - begun)
 
+    def loaded(self) -> list[dict[str, str]]:
+        """Name and digest of each."""
+        return [{"name": engine.info.path, "digest": digest} for digest, engine in self._engines.items()]
+
     async def _load(self, bundle: OpenBundle) -> Engine:
         request = LoadRequest(
             model_path=bundle.weights_path,
