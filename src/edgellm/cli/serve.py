@@ -60,7 +60,7 @@ def command(
     if print_unit is not None:
         from edgellm.cli.units import print_unit_file
 
-        print_unit_file(print_unit)
+        print_unit_file(print_unit, config, click.get_current_context())
         return
     from edgellm.cli.serving import serve_until_told
 
