@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from edgellm.errors import AccessError, UsageError
 from edgellm.files import os_errors, read_small_file
 
-__all__ = ["RunningServer", "RuntimeFile", "private_folder", "running_servers"]
+__all__ = ["RunningServer", "RuntimeFile", "private_folder", "running_servers", "watched"]
 
 _LIMIT_BYTES = 64 << 10
 
@@ -43,7 +43,7 @@ class RuntimeFile:
 
     def __init__(self, folder: Path, server: RunningServer) -> None:
         """Write it in one step. Raises AccessError where others could write into ``folder``, and what writing raises."""
-        self.path = folder / f"edgellm-{server.pid}.json"
+        self.path = folder / _file_name(server.pid)
         self._folder = folder
         temporary = folder / f".{self.path.name}.tmp"
         with private_folder(folder), os_errors(f"write {self.path}"):
@@ -81,6 +81,20 @@ def running_servers(folder: Path) -> list[RunningServer]:
 
 
 @contextlib.contextmanager
+def watched(folder: Path, server: RunningServer) -> Iterator[Callable[[], bool]]:
+    """While the block runs, its value tells whether ``server`` runs still, also once its file is gone."""
+    try:
+        descriptor = os.open(folder / _file_name(server.pid), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # it went away just now
+        yield lambda: False
+        return
+    try:
+        yield lambda: _is_locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def private_folder(folder: Path) -> Iterator[None]:
     """``folder``, made where it is missing, of this user alone, and locked against others who come and go.
 
@@ -106,9 +120,7 @@ def _is_held(path: Path) -> bool:
     """False where nobody holds the file: it is removed then."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if _is_locked(descriptor):
             return True
         with contextlib.suppress(AccessError), private_folder(path.parent):
             # another server may have put its own in this place
@@ -117,3 +129,16 @@ def _is_held(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def _file_name(pid: int) -> str:
+    return f"edgellm-{pid}.json"

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from edgellm.api.models import LoadedStatus, StopAnswer, StopRequest
 from edgellm.client.connection import Client
 
-__all__ = ["ServedModel", "loaded_models"]
+__all__ = ["loaded_models", "unload_model"]
 
 
-class ServedModel(msgspec.Struct, frozen=True):
-    """A model that is loaded."""
-
-    name: str
-    digest: str
+async def loaded_models(client: Client) -> list[LoadedStatus]:
+    """What the server has in memory, or is about to."""
+    return await client.get("/api/edgellm/ps", list[LoadedStatus])
 
 
-async def loaded_models(client: Client) -> list[ServedModel]:
-    """What the server has in memory."""
-    return await client.get("/api/edgellm/ps", list[ServedModel])
+async def unload_model(client: Client, name: str) -> bool:
+    """Have ``name`` unloaded; False where that waits for its requests. Raises NotFoundError, UsageError."""
+    return (await client.post("/api/edgellm/stop", StopRequest(name), StopAnswer)).unloaded

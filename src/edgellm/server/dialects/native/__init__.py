@@ -8,8 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from edgellm.api.models import StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
 from edgellm.server.dialects.native.run import run
+from edgellm.server.http.body import read_json
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.state import state_of
@@ -36,7 +38,13 @@ async def server(request: Request) -> Response:
 
 async def loaded(request: Request) -> Response:
     """The models in memory."""
-    return JSONResponse(state_of(request).models.loaded())
+    return JSONResponse(await state_of(request).models.statuses())
+
+
+async def stop(request: Request) -> Response:
+    """Unload a model as soon as its requests are done; ``unloaded`` is False while they are not."""
+    body = await read_json(request, StopRequest)
+    return JSONResponse(StopAnswer(await state_of(request).models.unload(body.model)))
 
 
 NATIVE = Dialect(
@@ -46,6 +54,7 @@ NATIVE = Dialect(
         Route("/api/edgellm/version", version, methods=["GET"]),
         Route("/api/edgellm/server", server, methods=["GET"]),
         Route("/api/edgellm/ps", loaded, methods=["GET"]),
+        Route("/api/edgellm/stop", stop, methods=["POST"]),
         Route("/api/edgellm/run", run, methods=["POST"]),
     ],
     error_body,
