@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from edgellm.server.config import ServerConfig
+from edgellm.server.http.budget import BodyBudget
 from edgellm.server.models.manager import ModelManager
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
