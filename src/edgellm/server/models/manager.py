@@ -28,6 +28,10 @@ class ModelManager:
         self._engines: dict[str, Engine] = {}
         self._loading = asyncio.Lock()
 
+    def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
+        """Take over settings that were read again. Models that are loaded stay as they are."""
+        self._config, self._settings = config, settings
+
     async def resolve(self, name: str) -> OpenBundle:
         """The bundle that a client calls ``name``. Raises NotFoundError, UsageError, BundleError."""
         return await asyncio.to_thread(self._store.resolve, name)
