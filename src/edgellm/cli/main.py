@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("edgellm.cli.pull", "Fetch a model from a hub and make it ready for this machine."),
     "run": ("edgellm.cli.run", "Answer a prompt with a packed model, or talk to it."),
     "serve": ("edgellm.cli.serve", "Answer requests of apps over HTTP, as OpenAI, Ollama and Anthropic do."),
+    "key": ("edgellm.cli.key", "Make, list and revoke the API keys of `serve`."),
     "embed": ("edgellm.cli.embed", "Turn texts into vectors with a packed model."),
     "fit": ("edgellm.cli.fit", "Show what fits on a device, how fast, and what `pack` would take."),
     "list": ("edgellm.cli.list", "List the bundles in the store."),

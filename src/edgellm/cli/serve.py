@@ -7,13 +7,16 @@ from typing import Any
 import click
 
 from edgellm.cli.context import json_option, quiet_option
+from edgellm.cli.serve_access import access_options
 
 __all__ = ["command"]
 
 
 @click.command("serve")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free one.  [default: 11434]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free one.  [default: 11434]"
+)
 @click.option("--socket", metavar="PATH", help="Path of the Unix socket.  [default: in $XDG_RUNTIME_DIR/edgellm]")
 @click.option("--no-socket", is_flag=True, help="No Unix socket.")
 @click.option("--socket-only", is_flag=True, help="Listen on the Unix socket alone.")
@@ -40,6 +43,7 @@ __all__ = ["command"]
     metavar="[UNIT]",
     help="Print a systemd file for this command line and end: service, socket, sysusers or user-service.",
 )
+@access_options
 @json_option
 @quiet_option
 def command(

@@ -22,7 +22,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_grammar_bytes: int = 256 << 10  # JSON schemas too
     max_connections: int = 1024
     max_requests: int = 256  # that run or wait; more are refused
-    header_timeout_s: float = 15.0  # from the first byte of a request, or from the connection, to the end of its headers
+    header_timeout_s: float = (
+        15.0  # from the first byte of a request, or from the connection, to the end of its headers
+    )
     body_timeout_s: float = 30.0  # for a body, and one second more for each 16 KiB of it
     write_timeout_s: float = 30.0  # without the reader taking anything
     idle_timeout_s: float = 75.0  # of a connection between two requests

@@ -14,17 +14,19 @@ __all__ = ["LogFormat", "configure_logs"]
 LogFormat = Literal["text", "json"]
 
 
-def configure_logs(form: LogFormat, *, access: bool = True, stream: TextIO | None = None) -> None:
-    """Send everything that this server logs to ``stream`` (stderr), in ``form``; without ``access`` no requests."""
+def configure_logs(form: LogFormat, *, quiet: bool = False, access: bool = True, stream: TextIO | None = None) -> None:
+    """Send what this process logs to ``stream`` (stderr), in ``form``; of other libraries only what they warn of.
+
+    ``quiet`` leaves warnings, without ``access`` there are no lines of requests.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    for name in ("edgellm", "uvicorn"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.propagate = False
-    logging.getLogger("edgellm").setLevel(logging.INFO)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.getLogger("edgellm.access").setLevel(logging.INFO if access else logging.CRITICAL)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("edgellm").setLevel(logging.WARNING if quiet else logging.INFO)
+    if not access:
+        logging.getLogger("edgellm.access").setLevel(logging.WARNING)
 
 
 class TextFormatter(logging.Formatter):

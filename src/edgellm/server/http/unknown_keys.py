@@ -1,4 +1,4 @@
-"""Keys of a request that this server does not know: clients of all ages send some. They are ignored, and logged once."""
+"""Keys that this server does not know: clients of all ages send some. They are ignored, and logged once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Known = dict[str, "Known | None"]
 
 def note_unknown_keys(request: Request, raw: bytes, kind: type[Any]) -> None:
     """Log the keys of ``raw`` that a ``kind`` has no field for: a line for each path and set of keys."""
-    known = _known_keys(kind)
+    known = _known_keys(kind)  # type: ignore[arg-type]
     if known is None:
         return
     unknown = tuple(sorted(_unknown(raw, known))[:_MOST_KEYS])

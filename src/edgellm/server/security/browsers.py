@@ -45,7 +45,9 @@ def parse_origins(urls: Iterable[str]) -> frozenset[str]:
     for url in urls:
         parts = urlsplit(url.strip())
         if not parts.scheme or not parts.netloc or "*" in url:
-            raise UsageError(f"--origin {url!r} is not the address of a page", hint="write it like https://chat.example")
+            raise UsageError(
+                f"--origin {url!r} is not the address of a page", hint="write it like https://chat.example"
+            )
         found.add(f"{parts.scheme}://{parts.netloc}".lower())
     return frozenset(found)
 

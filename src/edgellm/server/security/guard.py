@@ -1,4 +1,4 @@
-"""In front of all routes: who asks, from where, and through whose page. Nothing of a body is read before this is known."""
+"""In front of all routes: who asks, from where, and through whose page. No body is read before this is known."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Guard:
             return LOCAL  # clients of local servers send whatever key they have
         raise KeyRequiredError(
             "this API key is not known" if presented else "this server wants an API key",
-            hint="`edgellm key add NAME` on the server makes one; send it as `Authorization: Bearer KEY` or `x-api-key`",
+            hint="`edgellm key add NAME` makes one there; send it as `Authorization: Bearer KEY` or `x-api-key`",
         )
 
 

@@ -80,14 +80,17 @@ class KeyFile:
                 hint="remove it, and make new keys with `edgellm key add NAME`",
             ) from error
         if content.version != 1:
-            raise UsageError(f"{self.path} is of version {content.version}; this edgellm knows 1", hint="update edgellm")
+            raise UsageError(
+                f"{self.path} is of version {content.version}; this edgellm knows 1", hint="update edgellm"
+            )
         return tuple(content.keys)
 
     def add(self, name: str) -> str:
         """Make a key called ``name`` and return it: this is the only time that it can be read. Raises UsageError."""
         if not _NAME.fullmatch(name):
             raise UsageError(
-                f"{name!r} cannot be the name of a key", hint="use up to 64 letters, digits and . _ @ -, such as kitchen-pi"
+                f"{name!r} cannot be the name of a key",
+                hint="use up to 64 letters, digits and . _ @ -, such as kitchen-pi",
             )
         with self._changing() as keys:
             if any(key.name == name for key in keys):

@@ -42,7 +42,7 @@ def make_policy(config: AccessConfig, addresses: Sequence[str], file: KeyFile) -
         what = f"{open_to[0]} can be reached from other machines" if open_to else "--require-key is given"
         raise UsageError(
             f"{what}, and there is no API key",
-            hint="make one with `edgellm key add NAME`; for clients that cannot send one there is --no-key --allow CIDR",
+            hint="make one with `edgellm key add NAME`, or --no-key --allow CIDR for clients that cannot send one",
         )
     warning = None
     if open_to and config.no_key:

@@ -21,13 +21,15 @@ class RequestRecord:
     """One request. Times are those of time.perf_counter. ``content`` is kept where the server logs content."""
 
     __slots__ = (
+        "_answer_size",
         "answer",
         "begun",
-        "caller",
         "cached_tokens",
+        "caller",
         "first_s",
         "generated_tokens",
         "id",
+        "is_complete",
         "keeps_content",
         "method",
         "model",
@@ -38,7 +40,6 @@ class RequestRecord:
         "sent_bytes",
         "status",
         "telemetry",
-        "_answer_size",
     )
 
     def __init__(
@@ -61,6 +62,7 @@ class RequestRecord:
         self.caller: Caller = LOCAL
         self.status = 0  # until a response has begun
         self.sent_bytes = 0
+        self.is_complete = False
         self.first_s: float | None = None  # from the request to its first token
         self.model: str | None = None
         self.prompt_tokens = 0
