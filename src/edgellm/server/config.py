@@ -8,6 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 from edgellm.errors import UsageError
+from edgellm.server.limits import Limits
+from edgellm.server.security.config import AccessConfig
 from edgellm.settings import Settings
 
 __all__ = ["ServerConfig", "server_config"]
@@ -27,7 +29,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float = 60.0  # how long answers may take to finish once the server is told to stop
     isolation: Isolation = "worker"
     keep_alive_s: float = 300.0  # how long a model stays after its last request; below 0 for ever
-    max_body_bytes: int = 32 << 20
+    access: AccessConfig = AccessConfig()
+    limits: Limits = Limits()
+    log_format: Literal["text", "json"] = "text"
+    log_requests: bool = True
+    log_content: bool = False  # prompts and answers too
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgellm.server.dialects.native import NATIVE
+from edgellm.server.dialects.operation import OPERATION
 from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (NATIVE,)
+DIALECTS: tuple[Dialect, ...] = (OPERATION, NATIVE)
