@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,13 +34,20 @@ def fitting(path: Path, settings: BackendSettings) -> BackendSettings:
     return msgspec.structs.replace(settings, context=context, shared_cells=False, kv_type_k="f32", kv_type_v="f32")
 
 
-def open_backend(path: Path, settings: BackendSettings, *, extra_ends: Iterable[int] = ()) -> Backend:
-    """The model at ``path``, loaded by the backend for it."""
+def open_backend(
+    path: Path,
+    settings: BackendSettings,
+    *,
+    extra_ends: Iterable[int] = (),
+    adapters: Mapping[str, Path] | None = None,
+) -> Backend:
+    """The model at ``path``, loaded by the backend for it; adapters are for GGUF alone."""
     settings = fitting(path, settings)
     if is_onnx_model(path):
         from edgellm_runtimes.onnx.model import OnnxBackend
 
+        assert not adapters
         return OnnxBackend(path, settings, extra_ends=extra_ends)
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
-    return LlamaBackend(path, settings, extra_ends=extra_ends)
+    return LlamaBackend(path, settings, extra_ends=extra_ends, adapters=adapters)

@@ -135,3 +135,17 @@ def test_a_worker_follows_grammars_too(tiny_model: Path) -> None:
             return text_of(await collect(engine, JSON, 5))
 
     assert set(json.loads(asyncio.run(main()))) == {"name", "kind", "count"}
+
+
+def test_an_answer_with_a_grammar_has_its_fewest_tokens_where_the_grammar_goes_on(tiny_model: Path) -> None:
+    async def use(engine: Engine) -> tuple[list[Chunk], list[Chunk]]:
+        end = engine.tokenize(engine.facts.eos_text, add_special=False)[0]
+        wanting_to_end = {"min_tokens": 12, "logit_bias": {end: 1000.0}}
+        long = await collect(engine, Grammar("regex", "[a-z ]{1,200}"), **wanting_to_end)
+        return long, await collect(engine, Grammar("regex", "ab"), **wanting_to_end)
+
+    long, short = with_engine(tiny_model, use)
+    assert long[-1].finish_reason == short[-1].finish_reason == "stop"
+    assert long[-1].stats is not None
+    assert long[-1].stats.generated_tokens in (12, 13)  # with or without the end
+    assert text_of(short) == "ab"
