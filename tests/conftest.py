@@ -83,3 +83,11 @@ def packed_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     home = tmp_path_factory.mktemp("packed")
     Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_K_M")
     return home
+
+
+@pytest.fixture(scope="session")
+def packed_onnx_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as an ONNX bundle; not to be changed by tests."""
+    home = tmp_path_factory.mktemp("packed-onnx")
+    Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "INT4_32_M", "--format", "onnx")
+    return home

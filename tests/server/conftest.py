@@ -7,8 +7,10 @@ import pytest
 from server_process import RunningServer, running_server
 
 
-@pytest.fixture(scope="session")
-def server(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server over ``packed_home``, shared by all tests of a worker: they leave its store and settings alone."""
-    with running_server(packed_home, tmp_path_factory.mktemp("server") / "log") as running:
+@pytest.fixture(scope="session", params=["packed_home", "packed_onnx_home"], ids=["gguf", "onnx"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server over a home with a model of each format, shared by all tests of a worker: they leave its store and
+    settings alone."""
+    home: Path = request.getfixturevalue(request.param)
+    with running_server(home, tmp_path_factory.mktemp("server") / "log") as running:
         yield running
