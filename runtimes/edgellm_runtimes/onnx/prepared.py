@@ -145,6 +145,8 @@ class PreparedWeights:
             facts = msgspec.structs.replace(self._facts, size_bytes=(staging.path / PREPARED_DATA).stat().st_size)
             (staging.path / _FACTS).write_bytes(msgspec.json.encode(facts))
             fsync_directory(staging.path)
+            if not _is_whole(self._entry):
+                shutil.rmtree(self._entry, ignore_errors=True)
             try:
                 staging.path.rename(self._entry)
             except OSError as error:
