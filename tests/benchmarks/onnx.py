@@ -37,7 +37,8 @@ from edgellm_runtimes.bench import BenchWork, bench_model  # noqa: E402
 from edgellm_runtimes.load import bundle_request  # noqa: E402
 
 DEFAULT_SHAPES = ("smollm2-360m", "qwen2.5-0.5b")
-PROMPT_TOKENS, DECODE_TOKENS, STREAMS, CONTEXT = 512, 32, 8, 1024
+PROMPT_TOKENS, DECODE_TOKENS, STREAMS, CONTEXT = 512, 24, 8, 1024
+WORK = BenchWork(PROMPT_TOKENS, DECODE_TOKENS, STREAMS)
 TARGETS = (
     ("decode, ours / genai", 1.05, "at least"),
     ("512-token prefill, ours / genai", 1.2, "at least"),
@@ -117,7 +118,7 @@ def measure_shape(name: str, work: Path, rounds: int, threads: int) -> dict[str,
         whose = our_folder(bundle["onnx"].files, folder, threads)
     print(f"{name}: onnxruntime-genai runs {whose} graph", file=sys.stderr)
 
-    def ours(form: str, prepared: bool) -> dict[str, Any]:
+    def ours(form: str, prepared: bool, work_: BenchWork = WORK) -> dict[str, Any]:
         opened = bundle[form]
         request = bundle_request(
             opened,
@@ -126,7 +127,6 @@ def measure_shape(name: str, work: Path, rounds: int, threads: int) -> dict[str,
             threads=threads,
             prepared_folder=work / "home" / "cache" / "prepared" if prepared else None,
         )
-        work_ = BenchWork(PROMPT_TOKENS, DECODE_TOKENS, STREAMS)
         found = bench_model(request, work_, cancel=CancelToken())
         return {field: getattr(found, field) for field in found.__struct_fields__}
 
@@ -136,7 +136,7 @@ def measure_shape(name: str, work: Path, rounds: int, threads: int) -> dict[str,
         "edgellm ONNX, not prepared": lambda: ours("onnx", False),
         "edgellm GGUF": lambda: ours("gguf", False),
     }
-    ours("onnx", True)  # prepares the weights
+    ours("onnx", True, BenchWork(8, 8, 1))  # prepares the weights
     found: dict[str, list[dict[str, Any]]] = {candidate: [] for candidate in candidates}
     for number in range(rounds):
         for candidate, run in candidates.items():
