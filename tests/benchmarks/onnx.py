@@ -18,7 +18,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +136,26 @@ def measure_shape(name: str, work: Path, rounds: int, threads: int) -> dict[str,
         "edgellm ONNX, not prepared": lambda: ours("onnx", False),
         "edgellm GGUF": lambda: ours("gguf", False),
     }
-    ours("onnx", True, BenchWork(8, 8, 1))  # prepares the weights
-    found: dict[str, list[dict[str, Any]]] = {candidate: [] for candidate in candidates}
-    for number in range(rounds):
-        for candidate, run in candidates.items():
-            print(f"  round {number + 1}: {candidate}", file=sys.stderr)
-            found[candidate].append(run())
+    if not (work / f"{name}.jsonl").exists():
+        ours("onnx", True, BenchWork(8, 8, 1))  # prepares the weights
+    log = work / f"{name}.jsonl"  # a run that is cut short can be gone on with: --rounds counts what is there
+    found = read_log(log, candidates)
+    while min(map(len, found.values())) < rounds:
+        candidate = min(found, key=lambda each: len(found[each]))
+        print(f"  round {len(found[candidate]) + 1}: {candidate}", file=sys.stderr, flush=True)
+        found[candidate].append(candidates[candidate]())
+        with log.open("a") as file:
+            file.write(json.dumps({"candidate": candidate, "run": found[candidate][-1]}) + "\n")
     return {"graph": whose, "runs": found}
+
+
+def read_log(path: Path, candidates: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """The measurements of each candidate that are there."""
+    found: dict[str, list[dict[str, Any]]] = {candidate: [] for candidate in candidates}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        entry = json.loads(line)
+        found[entry["candidate"]].append(entry["run"])
+    return found
 
 
 def median(runs: list[dict[str, Any]], field: str) -> float:
