@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cli_process import Cli
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -73,3 +75,19 @@ def tiny_onnx(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(request: pytest.FixtureRequest) -> Path:
     """tiny-llm for each backend: ``backends.open_backend`` opens it."""
     return request.getfixturevalue(f"tiny_{request.param}")
+
+
+@pytest.fixture(scope="session")
+def packed_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose store holds tiny-llm in Q4_K_M for the Raspberry Pi 5; not to be changed by tests."""
+    home = tmp_path_factory.mktemp("packed")
+    Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_K_M")
+    return home
+
+
+@pytest.fixture(scope="session")
+def packed_onnx_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as an ONNX bundle; not to be changed by tests."""
+    home = tmp_path_factory.mktemp("packed-onnx")
+    Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "INT4_32_M", "--format", "onnx")
+    return home

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgellm.errors import BackendError, NoSpaceError
-from edgellm_runtimes.backend import BackendLimits, TokenSlice
+from edgellm.errors import BackendError, NoSpaceError, UsageError
+from edgellm_runtimes.backend import BackendLimits, BackendSettings, TokenSlice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FULL_DISK",
+    "LARGEST_SEQUENCES",
     "check_batch",
     "check_copy",
     "check_cut",
     "check_ids",
+    "check_ranges",
     "check_sequence",
     "check_threads",
     "no_space",
@@ -27,6 +29,24 @@ __all__ = [
 ]
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LARGEST_SEQUENCES = 256  # LLAMA_MAX_SEQ
+
+
+def check_ranges(settings: BackendSettings, longest_context: int, hint: str | None = None) -> None:
+    """Raise UsageError for impossible numbers; ``hint`` says why a context ends at ``longest_context``."""
+    ranges = {
+        "context": (settings.context, 1, longest_context),
+        "sequences": (settings.sequences, 1, LARGEST_SEQUENCES),
+        "spare sequences": (settings.spare_sequences, 0, LARGEST_SEQUENCES - settings.sequences),
+        "batch": (settings.batch, 1, 2**20),
+        "ubatch": (settings.ubatch, 1, 2**20),
+        "outputs": (settings.outputs, 0, 2**20),
+        "threads": (settings.threads, 1, 512),
+        "batch_threads": (settings.batch_threads, 1, 512),
+    }
+    for name, (value, low, high) in ranges.items():
+        if not low <= value <= high:
+            raise UsageError(f"{name} is {value}; it must be {low} to {high}", hint=hint if name == "context" else None)
 
 
 def check_batch(slices: Sequence[TokenSlice], lengths: Sequence[int], limits: BackendLimits, most_rows: int) -> int:

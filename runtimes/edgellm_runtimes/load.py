@@ -19,11 +19,12 @@ from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.engine_info import EngineInfo
 
 if TYPE_CHECKING:
+    from edgellm.bundle.opened import OpenBundle
     from edgellm.devices.model import ModelShape
     from edgellm.devices.profile import Profile
     from edgellm_runtimes.backend import Backend
 
-__all__ = ["LoadRequest", "Loader", "info_of", "load_backend", "open_plain", "plan_settings"]
+__all__ = ["LoadRequest", "Loader", "bundle_request", "info_of", "load_backend", "open_plain", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
 _SMALLEST_CONTEXT = 256
@@ -53,8 +54,24 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     model_digest: str = ""  # sha256:... of the weights; with a folder it keeps prefixes on disk
     adapter_digests: Mapping[str, str] = msgspec.field(default_factory=dict)  # sha256:... by name
     prefix_folder: Path | None = None
+    prefix_cap_bytes: int = 1 << 30  # of the whole folder
+    prefix_daily_bytes: int = 1 << 30  # written by all processes together
     prepared_folder: Path | None = None  # of weights in this processor's layout
     save_chats: bool = False  # conversations too, of requests that ask for it
+
+
+def bundle_request(bundle: OpenBundle, **changes: Any) -> LoadRequest:
+    """The request for ``bundle``: its files, adapters and digests. ``changes`` are further fields."""
+    return LoadRequest(
+        model_path=bundle.weights_path,
+        files=bundle.files,
+        name=bundle.name,
+        plan=bundle.plan,
+        adapters=bundle.adapter_paths,
+        model_digest=bundle.bundle.model_file.digest,
+        adapter_digests={name: file.digest for name, file in bundle.bundle.adapters.items()},
+        **changes,
+    )
 
 
 class Loader(Protocol):

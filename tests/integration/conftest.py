@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 from hub_cli import CARD, CHECKPOINT, GGUF, QUANTS, HubCli
 
+from cli_process import Cli
 from hub_server import HubServer
 
 
@@ -15,14 +15,6 @@ from hub_server import HubServer
 def cli(tmp_path: Path) -> Cli:
     """A command line with an empty home."""
     return Cli(tmp_path / "home")
-
-
-@pytest.fixture(scope="session")
-def packed_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose store holds tiny-llm in Q4_K_M for the Raspberry Pi 5; not to be changed by tests."""
-    home = tmp_path_factory.mktemp("packed")
-    Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_K_M")
-    return home
 
 
 @pytest.fixture

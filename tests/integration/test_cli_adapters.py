@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_process import Cli
 
 from checkpoint_maker import write_safetensors
+from cli_process import Cli
 from edgellm.bundle.opened import open_bundle
 from edgellm_runtimes.backend import BackendSettings, TokenSlice
 from edgellm_runtimes.generation import AdapterUse

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 
+from cli_process import Cli
 from edgellm.formats.gguf import read_header
 from edgellm_converters.gguf.encode import encode_entry, make_layout
 from tmpfs import tmpfs

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 from hub_cli import GGUF, HubCli
 
+from cli_process import Cli
 from hub_server import HubServer
 
 REPOSITORY = "acme/tiny-nc-GGUF"

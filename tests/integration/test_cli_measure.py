@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_process import Cli, read_until
 
 import edgellm_runtimes.calibrate
+from cli_process import Cli, read_until
 from edgellm.cli.context import load_device
 from edgellm.cli.detect_command import detect
 from edgellm.devices.calibration import read_calibration

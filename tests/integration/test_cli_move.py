@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from cli_process import Cli
 
 NAME = "tiny-llm:raspberrypi5-q4_k_m"

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from cli_process import Cli
 
 UNBUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"])

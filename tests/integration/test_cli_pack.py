@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from cli_process import Cli
 
 NAME = "tiny-llm:raspberrypi5-q4_k_m"

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 
+from cli_process import Cli
 from edgellm.bundle.system_prompt import tokens_digest
 
 TEXT = "You answer for a small board.\nBe brief."

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import Cli
 from hub_cli import CHECKPOINT, GGUF, QUANTS, HubCli, leftovers, weights_of, without_pack_extra
 
+from cli_process import Cli
 from hub_server import TOKEN, HubServer
 
 

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 from cli_process import Cli
-
 from edgellm.formats.gguf_split import read_model
 from gguf_parts import split_gguf
 from hub_server import HubServer

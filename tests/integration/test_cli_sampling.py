@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+
 from cli_process import Cli
 
 END = 2

@@ -9,8 +9,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from cli_process import Cli
 
+from cli_process import Cli
 from edgellm.errors import DoesNotFitError
 from edgellm_runtimes.load import LoadRequest, load_backend
 from gguf_parts import split_gguf

@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from backends import open_backend
 from edgellm.errors import NotFoundError
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.engine import Engine
 from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
 from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
-from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.load import LoadRequest, info_of
 from edgellm_runtimes.sampling import SamplingParams
 from peft_parts import make_adapter, read_checkpoint, write_adapter
+from window_model import write_window_model
 
 GREEDY = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
 PROMPT = [5 + 7 * number % 900 for number in range(150)]
@@ -50,10 +51,10 @@ def cached(chunks: list[Chunk]) -> int:
 
 
 @pytest.fixture
-def request_of(tiny_gguf: Path, tmp_path: Path) -> LoadRequest:
-    digest = f"sha256:{hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()}"
+def request_of(tiny_model: Path, tmp_path: Path) -> LoadRequest:
+    digest = f"sha256:{hashlib.sha256(tiny_model.read_bytes()).hexdigest()}"
     return LoadRequest(
-        model_path=tiny_gguf, context=256, sequences=2, model_digest=digest, prefix_folder=tmp_path / "prefixes"
+        model_path=tiny_model, context=256, sequences=2, model_digest=digest, prefix_folder=tmp_path / "prefixes"
     )
 
 
@@ -83,11 +84,11 @@ def test_nothing_is_written_that_was_not_asked_for(request_of: LoadRequest) -> N
     assert not list(request_of.prefix_folder.glob("*.kv"))
 
 
-def test_a_baked_prompt_is_computed_once_and_there_for_every_scope(tiny_gguf: Path, tmp_path: Path) -> None:
+def test_a_baked_prompt_is_computed_once_and_there_for_every_scope(tiny_model: Path, tmp_path: Path) -> None:
     baked = PROMPT[:100]
 
     def run() -> tuple[list[int], int]:
-        backend = LlamaBackend(tiny_gguf, BackendSettings(context=256, sequences=1, spare_sequences=4))
+        backend = open_backend(tiny_model, BackendSettings(context=256, sequences=1, spare_sequences=4))
         store = PrefixStore(tmp_path / "prefixes", PrefixKey("sha256:" + "0" * 64, backend.state_traits))
 
         async def main() -> tuple[list[int], int]:
@@ -128,3 +129,25 @@ def test_requests_with_different_adapters_run_side_by_side(tiny_llm: Path, tiny_
     found = with_engine(request, together)
     assert found == with_engine(request, in_turn)
     assert len({tuple(ids) for ids in found}) == len(uses)
+
+
+def test_a_cache_that_cannot_be_cut_takes_from_the_disk_what_it_can_use_whole(
+    request_of: LoadRequest, tiny_gguf: Path, tmp_path: Path
+) -> None:
+    write_window_model(tmp_path / "window.gguf", tiny_gguf)
+    request = asking_to_save(msgspec.structs.replace(request_of, model_path=tmp_path / "window.gguf", sequences=1))
+    short = PROMPT[:100]
+
+    async def save_both(engine: Engine) -> None:
+        await collect(engine, short, save=True)
+        await collect(engine, PROMPT, save=True)
+
+    async def restored(engine: Engine) -> list[Chunk]:
+        return await collect(engine, [*short, *ids, 7, *PROMPT[:40]])
+
+    ids = ids_of(with_engine(request, lambda engine: collect(engine, short, save=True)))[:-1]
+    with_engine(request, save_both)
+    # the conversation of `PROMPT` begins as this one does, too, and cannot be cut where they part
+    chunks = with_engine(request, restored)
+    assert cached(chunks) == len(short) + len(ids)
+    assert ids_of(chunks) == ids_of(with_engine(msgspec.structs.replace(request, prefix_folder=None), restored))

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 
 from bundle_parts import gguf_bytes, write_bundle
+from cli_process import Cli
 from edgellm.bundle.export import Outgoing, export_file, export_folder
 from edgellm.errors import NoSpaceError
 from edgellm.store.store import Store

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli_process import Cli, read_until
 
 import edgellm_runtimes.calibrate
+from cli_process import Cli, read_until
 from edgellm.cli.detect_command import detect
 from edgellm.devices.calibration import Calibration
 from edgellm.devices.repack import row_multiples

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 
+from cli_process import Cli
 from edgellm.store.store import Store
 
 KILLS = 50

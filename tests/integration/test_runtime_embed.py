@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from backends import open_backend
+from backends import is_onnx_model, open_backend
 from edgellm.errors import BackendError, BusyError, NotFoundError, UnsupportedError, UsageError
 from edgellm_runtimes.backend import BackendSettings, TokenSlice
 from edgellm_runtimes.embedding import Embeddings, Pooling
@@ -20,6 +20,7 @@ from edgellm_runtimes.engine import Engine, Isolation
 from edgellm_runtimes.generation import AdapterUse, Chunk
 from edgellm_runtimes.load import LoadRequest, info_of
 from edgellm_runtimes.sampling import SamplingParams
+from onnx_models import GraphRun
 
 CONTEXT = 256
 SETTINGS = {"context": CONTEXT, "sequences": 4, "spare_sequences": 4, "batch": 64, "ubatch": 64}
@@ -58,7 +59,9 @@ def chosen(answer: list[Chunk]) -> list[tuple[int, float]]:
 
 
 def plain_states(path: Path, tokens: list[int]) -> Vectors:
-    """The hidden states after the last norm, by llama.cpp's own embeddings in one batch."""
+    """The hidden states after the last norm, by the library itself in one batch."""
+    if is_onnx_model(path):
+        return GraphRun(path).run(tokens, range(len(tokens)))["hidden_states"][:, 0]
     import llama_cpp
 
     model = llama_cpp.Llama(

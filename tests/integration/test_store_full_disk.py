@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import Cli
 
 from bundle_parts import gguf_bytes, write_bundle
+from cli_process import Cli
 from edgellm.bundle.folder_writer import layout_writer
 from edgellm.bundle.tar_writer import tar_writer
 from edgellm.bundle.writer import BundleWriter

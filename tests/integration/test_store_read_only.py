@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 
+from cli_process import Cli
 from tmpfs import make_read_only, tmpfs
 
 NAME = "tiny-llm:raspberrypi5-q4_0"

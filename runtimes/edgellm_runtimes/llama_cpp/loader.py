@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.settings import SPARE_ROOMS
 from edgellm.formats.gguf_split import find_parts, read_model
-from edgellm_runtimes.llama_cpp.loading import LARGEST_SEQUENCES, check_settings, logits_rows
+from edgellm_runtimes.checks import LARGEST_SEQUENCES
+from edgellm_runtimes.llama_cpp.loading import check_settings, logits_rows
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape

@@ -11,6 +11,7 @@ from edgellm.errors import BackendError, ModelFileError, UnsupportedError, Usage
 from edgellm.formats.gguf_split import find_parts, read_model
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.checks import check_ranges
 from edgellm_runtimes.llama_cpp.library import log_position, log_since
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KV_TYPES",
-    "LARGEST_SEQUENCES",
     "check_settings",
     "create_context",
     "hidden_rows",
@@ -30,7 +30,6 @@ __all__ = [
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30, "iq4_nl": 20}
 
 _LARGEST_CONTEXT = 2**27
-LARGEST_SEQUENCES = 256  # LLAMA_MAX_SEQ
 _EMBEDDING_LOGITS_BYTES = 32 << 20
 _ROWS_STEP = 16  # rows that the matrix kernels take at once
 _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
@@ -38,19 +37,7 @@ _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
 
 def check_settings(settings: BackendSettings) -> None:
     """Raise UsageError for settings that llama.cpp would refuse or abort on."""
-    ranges = {
-        "context": (settings.context, 1, _LARGEST_CONTEXT),
-        "sequences": (settings.sequences, 1, LARGEST_SEQUENCES),
-        "spare sequences": (settings.spare_sequences, 0, LARGEST_SEQUENCES - settings.sequences),
-        "batch": (settings.batch, 1, 2**20),
-        "ubatch": (settings.ubatch, 1, 2**20),
-        "outputs": (settings.outputs, 0, 2**20),
-        "threads": (settings.threads, 1, 512),
-        "batch_threads": (settings.batch_threads, 1, 512),
-    }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise UsageError(f"{name} is {value}; it must be {low} to {high}")
+    check_ranges(settings, _LARGEST_CONTEXT)
     if pool_tokens(settings) > _LARGEST_CONTEXT:
         raise UsageError(f"context x sequences is {pool_tokens(settings)}, beyond {_LARGEST_CONTEXT}")
     for name, kv_type in (("kv_type_k", settings.kv_type_k), ("kv_type_v", settings.kv_type_v)):

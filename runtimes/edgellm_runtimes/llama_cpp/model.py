@@ -14,6 +14,7 @@ from edgellm.errors import BackendError, UnsupportedError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm_runtimes._native import AbortFlag, GraphStop
 from edgellm_runtimes.backend import (
+    AbortSignal,
     BackendLimits,
     BackendSettings,
     CacheFullError,
@@ -76,14 +77,15 @@ class LlamaBackend:
         self._lib = lib = library()
         self._context: Any = None
         self.path = path
-        self.abort_flag = AbortFlag()
+        abort_flag = AbortFlag()
+        self.abort_flag: AbortSignal = abort_flag
         self._stop = GraphStop(_HIDDEN_STATES, _address(lib._lib.ggml_get_name))
         self._model = load_model(lib, path, settings, progress or SilentProgress(), cancel or CancelToken())
         try:
             self._adapters = LlamaAdapters(lib, self._model, path, adapters or {})
             vocabulary = lib.llama_model_get_vocab(self._model)
             n_hidden = hidden_rows(settings, lib.llama_vocab_n_tokens(vocabulary))
-            self._context = create_context(lib, self._model, settings, self.abort_flag, self._stop, n_hidden)
+            self._context = create_context(lib, self._model, settings, abort_flag, self._stop, n_hidden)
             self.vocabulary: Vocabulary = LlamaVocabulary(lib, vocabulary, extra_ends, normalization, space_prefix)
         except BaseException:
             self.close()
@@ -91,7 +93,7 @@ class LlamaBackend:
         self.capabilities = _capabilities(lib, self._model)
         self.settings = settings
         self.facts = _facts(lib, self._model)
-        self.adapters = self._adapters.names
+        self.adapters: tuple[str, ...] = self._adapters.names
         self.limits = BackendLimits(
             n_batch=int(lib.llama_n_batch(self._context)),
             n_ubatch=int(lib.llama_n_ubatch(self._context)),

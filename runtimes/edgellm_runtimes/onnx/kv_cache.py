@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import mmap
-import struct
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from edgellm.errors import BackendError
-from edgellm.files import os_errors
 
 if TYPE_CHECKING:
     from edgellm_runtimes.onnx.files import Decoder
 
 __all__ = ["KvCache"]
-
-_MAGIC = b"EDGEKV1\n"
-_HEADER = struct.Struct("<8s6I")  # magic, tokens, arrays, heads, head size, bytes of an element, 0
 
 
 class KvCache:
@@ -49,7 +43,7 @@ class KvCache:
     def wrote(self, row: int, n_tokens: int) -> None:
         """A run has appended ``n_tokens`` to ``row``."""
         self.lengths[row] += n_tokens
-        self._touched[row] = max(self._touched[row], self.lengths[row])
+        self.touch(row, self.lengths[row])
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Let ``target`` begin with the first ``length`` tokens of ``source``."""
@@ -65,43 +59,26 @@ class KvCache:
             self._touched[row] = 0
             self._give_back(row)
 
-    def write_to(self, row: int, length: int, file: BinaryIO) -> None:
-        """Write the first ``length`` tokens of ``row``, one head of one layer at a time."""
+    @property
+    def layout(self) -> tuple[int, int, int]:
+        """Heads, elements of a head, and bytes of an element."""
         _rows, heads, _capacity, head_size = self._shape
-        file.write(_HEADER.pack(_MAGIC, length, len(self.arrays), heads, head_size, self._dtype.itemsize, 0))
-        for part in self._parts(row, length):
-            file.write(part.view(np.uint8).data)
+        return heads, head_size, self._dtype.itemsize
 
-    def read_from(self, row: int, length: int, path: Path) -> None:
-        """Fill ``row`` with the ``length`` tokens that ``path`` begins with. Raises BackendError."""
-        _rows, heads, _capacity, head_size = self._shape
-        with os_errors(f"read {path}"), path.open("rb", buffering=0) as file:
-            header = file.read(_HEADER.size)
-            expected = _HEADER.pack(_MAGIC, length, len(self.arrays), heads, head_size, self._dtype.itemsize, 0)
-            if header != expected:
-                raise BackendError(f"{path} does not hold the state of {length} tokens of this model")
-            for part in self._parts(row, length):
-                wanted = memoryview(part.view(np.uint8).reshape(-1))
-                while wanted:
-                    got = file.readinto(wanted)
-                    if not got:
-                        raise BackendError(f"{path} is cut off")
-                    wanted = wanted[got:]
-        self.wrote(row, length)
+    def touch(self, row: int, n_tokens: int) -> None:
+        """The first ``n_tokens`` of ``row`` may have been written to, though they are no part of it."""
+        self._touched[row] = max(self._touched[row], n_tokens)
 
-    def state_bytes(self, length: int) -> int:
-        """What ``write_to`` writes for ``length`` tokens."""
-        return _HEADER.size + length * self.token_bytes
+    def parts(self, row: int, length: int) -> Iterator[npt.NDArray[np.generic]]:
+        """The first ``length`` tokens of ``row``: [length, head size] for every head of every array."""
+        for array in self.arrays:
+            for head in array[row]:
+                yield head[:length]
 
     def close(self) -> None:
         """Free everything; nobody may use the arrays any more."""
         self.arrays.clear()
         self._maps.clear()  # unmapped when the last view goes
-
-    def _parts(self, row: int, length: int) -> Iterator[npt.NDArray[np.generic]]:
-        for array in self.arrays:
-            for head in array[row]:
-                yield head[:length]
 
     def _reserve(self) -> npt.NDArray[np.generic]:
         size_bytes = int(np.prod(self._shape)) * self._dtype.itemsize

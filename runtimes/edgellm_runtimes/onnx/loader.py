@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from edgellm.devices.onnx_shape import shape_from_onnx
 from edgellm.devices.settings import SPARE_ROOMS
 from edgellm.errors import UnsupportedError
+from edgellm_runtimes.checks import LARGEST_SEQUENCES
 from edgellm_runtimes.onnx.files import OnnxFiles
-from edgellm_runtimes.onnx.loading import LARGEST_SEQUENCES, check_settings, kv_type, logits_rows, positions
+from edgellm_runtimes.onnx.loading import check_settings, kv_type, logits_rows, positions
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape

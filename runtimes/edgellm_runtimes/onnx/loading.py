@@ -8,13 +8,13 @@ import numpy.typing as npt
 from edgellm.errors import UnsupportedError, UsageError
 from edgellm.formats.onnx_graph import ELEMENT_NAMES, OnnxGraph
 from edgellm_runtimes.backend import BackendSettings, ModelFacts
+from edgellm_runtimes.checks import check_ranges
 from edgellm_runtimes.onnx.files import ModelConfig, OnnxFiles
 from edgellm_runtimes.onnx.library import library_version
 from edgellm_runtimes.onnx.template import chat_template
 
 __all__ = [
     "KV_TYPES",
-    "LARGEST_SEQUENCES",
     "check_settings",
     "kv_dtype",
     "kv_type",
@@ -24,9 +24,8 @@ __all__ = [
     "state_traits",
 ]
 
-KV_TYPES = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16), "int8": np.dtype(np.int8)}
+KV_TYPES: dict[str, npt.DTypeLike] = {"f32": np.float32, "f16": np.float16, "int8": np.int8}
 _NAMES = {"F32": "f32", "F16": "f16", "I8": "int8"}
-LARGEST_SEQUENCES = 256
 _ROPE_TABLE = "rope.cosines"
 _RECIPE, _PARAMETERS = "edgellm.recipe", "edgellm.parameters"  # in the metadata of the graph
 
@@ -34,20 +33,7 @@ _RECIPE, _PARAMETERS = "edgellm.recipe", "edgellm.parameters"  # in the metadata
 def check_settings(settings: BackendSettings, config: ModelConfig, graph: OnnxGraph) -> None:
     """Raise UsageError for settings that this model cannot be run with."""
     longest = positions(graph, config)
-    ranges = {
-        "context": (settings.context, 1, longest),
-        "sequences": (settings.sequences, 1, LARGEST_SEQUENCES),
-        "spare sequences": (settings.spare_sequences, 0, LARGEST_SEQUENCES - settings.sequences),
-        "batch": (settings.batch, 1, 2**20),
-        "ubatch": (settings.ubatch, 1, 2**20),
-        "outputs": (settings.outputs, 0, 2**20),
-        "threads": (settings.threads, 1, 512),
-        "batch_threads": (settings.batch_threads, 1, 512),
-    }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            hint = f"the model was packed for {longest} positions" if name == "context" else None
-            raise UsageError(f"{name} is {value}; it must be {low} to {high}", hint=hint)
+    check_ranges(settings, longest, f"the model was packed for {longest} positions")
     for name, asked in (("kv_type_k", settings.kv_type_k), ("kv_type_v", settings.kv_type_v)):
         if asked != kv_type(graph):
             raise UsageError(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgellm.errors import BackendError, NotFoundError, UnsupportedError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm_runtimes.backend import (
+    AbortSignal,
     BackendLimits,
     BackendSettings,
     Capability,
@@ -31,7 +32,7 @@ from edgellm_runtimes.onnx.loading import check_settings, kv_dtype, logits_rows,
 from edgellm_runtimes.onnx.prepared import PreparedWeights
 from edgellm_runtimes.onnx.runs import Run, plan_runs
 from edgellm_runtimes.onnx.session import should_spin
-from edgellm_runtimes.onnx.state import write_state
+from edgellm_runtimes.onnx.state import read_state, state_bytes, write_state
 from edgellm_runtimes.onnx.vocabulary import TokenizersVocabulary
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class OnnxBackend:
         self._runner: GraphRunner | None = None
         self._options = ort.RunOptions()
         self._options.log_severity_level = log_level()
-        self.abort_flag = AbortSwitch(self._options)
+        self.abort_flag: AbortSignal = AbortSwitch(self._options)
         self.vocabulary: Vocabulary = TokenizersVocabulary(found, extra_ends)
         self._prepared = PreparedWeights(found, prepared, progress)
         self._spin = should_spin(settings.batch_threads, lambda: cancel.wait(_LISTEN_S))
@@ -110,6 +111,8 @@ class OnnxBackend:
 
         The output matrix is computed for none of them.
         """
+        if "embeddings" not in self.capabilities:
+            raise UnsupportedError("this model gives no embeddings here")
         whole = [TokenSlice(slice_.sequence, slice_.tokens, len(slice_.tokens)) for slice_ in slices]
         n_rows = check_batch(whole, self._cache.lengths, self.limits, self.limits.n_hidden)
         return self._compute("hidden_states", whole, n_rows)
@@ -180,18 +183,17 @@ class OnnxBackend:
         self._cache.drop(sequence)
 
     def set_adapters(self, uses: Sequence[AdapterUse]) -> None:
-        """No adapters can be computed with; see ``backend.Backend.set_adapters``."""
+        """NotFoundError for any: an ONNX model has none; see ``backend.Backend.set_adapters``."""
         self._open_runner()
         if uses:
-            name = uses[0].name[:80]
-            raise (UnsupportedError if "adapters" not in self.capabilities else NotFoundError)(
-                f"ONNX models have no adapters here: {name!r} cannot be used",
-                hint="pack the model with its adapters as GGUF: edgellm pack MODEL --format gguf --adapter NAME=PATH",
+            raise NotFoundError(
+                f"this model has no adapter {uses[0].name[:80]!r}",
+                hint="ONNX models have none here: edgellm pack MODEL --format gguf --adapter NAME=PATH",
             )
 
     def saved_bytes(self, sequence: int, length: int | None = None) -> int:
         """How many bytes ``save_sequence`` would write."""
-        return self._cache.state_bytes(checked_length(sequence, length, self._cache.lengths))
+        return state_bytes(self._cache, checked_length(sequence, length, self._cache.lengths))
 
     def save_sequence(self, sequence: int, path: Path, length: int | None = None) -> bool:
         """Write the state of the first ``length`` tokens into the file ``path``; see ``backend.Backend``."""
@@ -205,7 +207,7 @@ class OnnxBackend:
         self.drop_sequence(sequence)
         if not 0 < length <= self.limits.n_context:
             raise BackendError(f"a state of {length} tokens: 1 to {self.limits.n_context} fit into a sequence")
-        self._cache.read_from(sequence, length, path)
+        read_state(self._cache, sequence, length, path)
 
     def set_threads(self, threads: int, batch_threads: int) -> None:
         """Change the number of threads: one number for all calls, the larger one.

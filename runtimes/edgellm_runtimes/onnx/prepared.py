@@ -7,6 +7,7 @@ lost at any time. With it a model takes a fifth of the memory and loads in half 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -144,8 +145,13 @@ class PreparedWeights:
             facts = msgspec.structs.replace(self._facts, size_bytes=(staging.path / PREPARED_DATA).stat().st_size)
             (staging.path / _FACTS).write_bytes(msgspec.json.encode(facts))
             fsync_directory(staging.path)
-            with contextlib.suppress(FileExistsError):
+            if not _is_whole(self._entry):
+                shutil.rmtree(self._entry, ignore_errors=True)
+            try:
                 staging.path.rename(self._entry)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # else another process was quicker
+                    raise
             fsync_directory(self._folder)
         finally:
             staging.close()

@@ -79,7 +79,7 @@ def _open(ort: Any, model: bytes | str, options: Any, path: Path) -> Any:
         ) from error
     except (state.InvalidGraph, state.InvalidProtobuf, state.InvalidArgument, state.Fail, RuntimeError) as error:
         text = explain(error)
-        if "not registered" in text or "unknown" in text.lower():
+        if "registered" in text:
             raise UnsupportedError(
                 f"{path}: ONNX Runtime {ort.__version__} cannot run this model: {text}",
                 hint="update ONNX Runtime, or pack the model again",

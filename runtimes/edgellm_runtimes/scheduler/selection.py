@@ -54,11 +54,13 @@ class TokenChooser:
             answer.constraint.mask_into(mask[0])
         except UsageError as error:
             return error
+        if answer.may_not_end and (mask[0] & self._without_ends()).any():
+            mask[0] &= self._without_ends()  # else nothing can follow: a grammar ends before the fewest tokens
         return answer.sampler.choose_again(row, mask)
 
     def _masks(self, answers: Sequence[LiveAnswer]) -> npt.NDArray[np.uint32] | None:
         """What is forbidden whatever is drawn; None where nothing is."""
-        held = [place for place, answer in enumerate(answers) if answer.may_not_end and answer.constraint is None]
+        held = [place for place, answer in enumerate(answers) if answer.may_not_end]
         if not held:
             return None
         import numpy as np

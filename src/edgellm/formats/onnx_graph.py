@@ -193,8 +193,8 @@ class _Reader:
                 tensor = self._tensor(item.payload)
                 tensors[tensor.name] = tensor
             elif item.number in (11, 12):
-                value = self._value(item.payload)
-                (inputs if item.number == 11 else outputs)[value.name] = value
+                found = self._value(item.payload)
+                (inputs if item.number == 11 else outputs)[found.name] = found
         if len(tensors) > _TENSORS_LIMIT:
             raise ProtobufError(f"it has {len(tensors)} tensors")
         return OnnxGraph(inputs, outputs, tensors, metadata, opsets, frozenset(operators), self._blocks)

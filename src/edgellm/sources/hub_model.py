@@ -106,7 +106,7 @@ def _shards_of_index(client: HubClient, index: HubFile, repository: HubRepositor
     shards = set(weight_map.values())
     odd = next((name for name in shards if "/" in name or not name.endswith(".safetensors")), None)
     if odd is not None:
-        raise IntegrityError(f"{index.path} of {repository.repo_id} names {odd[:80]!a}, which is no file beside it")
+        raise IntegrityError(f"{index.path} of {repository.repo_id} names {odd[:80]!r}, which is no file beside it")
     return shards
 
 

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from edgellm.errors import IntegrityError, UnsupportedError
 from edgellm.files import os_errors
+from edgellm.pip import PACK_EXTRA, pip_install
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.download import download_files, locked_file, missing_bytes
 from edgellm.sources.hub.client import HubClient
@@ -39,7 +40,7 @@ def require_pack_extra(files: Sequence[HubFile]) -> None:
     if importlib.util.find_spec(package) is None:
         raise UnsupportedError(
             f"this checkpoint of a hub is packed with the package {package}, which is not installed",
-            hint="pip install 'edgellm[pack]'; or take a repository of GGUF files, which needs no extra",
+            hint=f"{pip_install(PACK_EXTRA)}; or take a repository of GGUF files, which needs no extra",
         )
 
 
@@ -94,7 +95,7 @@ def _link(folder: Path, file: HubFile) -> None:
     """Give the blob its name in the snapshot, in one step."""
     parts = PurePosixPath(file.path).parts
     if not parts or any(part in ("/", "..") for part in parts):
-        raise IntegrityError(f"the hub names the file {file.path[:80]!a}, which is no path inside a model")
+        raise IntegrityError(f"the hub names the file {file.path[:80]!r}, which is no path inside a model")
     path = folder.joinpath(*parts)
     target = Path(*[".."] * (len(parts) + 1), "blobs", file.key)
     with suppress(OSError):

@@ -1,0 +1,11 @@
+"""Every dialect that this server speaks, a folder each. The last one answers for paths that no dialect claims."""
+
+from __future__ import annotations
+
+from edgellm.server.dialects.native import NATIVE
+from edgellm.server.dialects.operation import OPERATION
+from edgellm.server.http.dialect import Dialect
+
+__all__ = ["DIALECTS"]
+
+DIALECTS: tuple[Dialect, ...] = (OPERATION, NATIVE)

@@ -1,0 +1,54 @@
+"""What comes of a request, piece by piece, in no dialect."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edgellm_runtimes.generation import GenerationStats
+from edgellm_runtimes.sampler import TokenLogprobs
+
+__all__ = ["AnswerEnd", "EndReason", "Event", "TextPart", "ThinkingPart", "ToolCallPart"]
+
+EndReason = Literal["stop", "length", "deadline", "tool_calls"]
+
+
+class TextPart(msgspec.Struct, frozen=True):
+    """Text of an answer. ``logprobs`` has one entry for each of ``token_ids`` where they were asked for."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    choice: int = 0
+
+
+class ThinkingPart(msgspec.Struct, frozen=True):
+    """Text that the model thinks before it answers, without the markers around it."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    choice: int = 0
+
+
+class ToolCallPart(msgspec.Struct, frozen=True):
+    """A whole call of a tool. ``arguments`` is the text of a JSON object."""
+
+    index: int  # among the calls of this answer
+    id: str
+    name: str
+    arguments: str
+    choice: int = 0
+
+
+class AnswerEnd(msgspec.Struct, frozen=True):
+    """The end of one answer."""
+
+    reason: EndReason
+    stats: GenerationStats
+    stop_string: str | None = None  # the stop string that ended it
+    choice: int = 0
+
+
+Event = TextPart | ThinkingPart | ToolCallPart | AnswerEnd

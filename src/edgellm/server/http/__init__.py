@@ -1,0 +1,1 @@
+"""Requests in and responses out, for all dialects alike."""

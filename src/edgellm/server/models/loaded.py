@@ -1,0 +1,24 @@
+"""A model that is loaded, as a request sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgellm.bundle.opened import OpenBundle
+from edgellm_runtimes.engine import Engine
+
+__all__ = ["LoadedModel"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A bundle and its engine, held by one request until it is done. ``load_s`` is what that request waited for it."""
+
+    bundle: OpenBundle
+    engine: Engine
+    load_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Its full name in the store."""
+        return self.bundle.name
