@@ -39,7 +39,7 @@ def predictions(model: Path, windows: list[list[int]]) -> Iterator[NDArray[np.fl
     try:
         for window in windows:
             yield log_softmax(np.asarray(backend.decode([TokenSlice(0, window, WINDOW // 2)])))
-            backend.drop(0)
+            backend.drop_sequence(0)
     finally:
         backend.close()
 
