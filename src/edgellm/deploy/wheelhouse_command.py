@@ -55,9 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         profile = load_profile(options.profile).profile
         extras = tuple(sorted({word for word in options.extra.split(",") if word}))
         if not set(extras) <= {"onnx", "pack"}:
-            raise UsageError(
-                f"there is no extra {options.extra!r}", hint="--extra onnx, --extra pack, both with a comma, or none"
-            )
+            raise UsageError(f"there is no extra {options.extra!r}", hint="--extra onnx, --extra pack, both with a comma, or none")
         request = WheelhouseRequest(
             profile=profile,
             reference=options.profile,
