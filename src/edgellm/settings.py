@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -44,6 +44,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=10000, description="Tokens per second that `auto` wants to reach at least.")
     ] = 5.0
     threads: Annotated[int, Meta(ge=0, le=1024, description="Decode threads; 0 follows the plan.")] = 0
+    memory_budget: Annotated[
+        str | None,
+        Meta(description="Memory that a server and its models may take, like 2GiB. Default: what is free."),
+    ] = None
+    parallel: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=256,
+            description="Answers that a server's model gives at the same time; 0: what suits the memory, 4 at most.",
+        ),
+    ] = 0
+    keep_alive: Annotated[
+        str,
+        Meta(
+            description="How long a server keeps a model after its last request: 5m, 1h30m or seconds; "
+            "below 0 for ever, 0 not at all."
+        ),
+    ] = "5m"
+    isolation: Annotated[
+        Literal["auto", "worker", "process"],
+        Meta(
+            description="Where a server's models run: each in a worker process, in the server's own process, "
+            "or as suits the device."
+        ),
+    ] = "auto"
 
 
 @dataclass(frozen=True)
@@ -144,6 +170,8 @@ def _convert(table: dict[str, Any], where: str, report: Report, *, strict: bool)
 def _expected(name: str) -> str:
     """What a setting may be, in words."""
     schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name]
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
     words = {"number": "a number", "integer": "a whole number"}.get(schema.get("type", ""), "a text")
     if "exclusiveMinimum" in schema:
         words += f" above {schema['exclusiveMinimum']}"

@@ -13,7 +13,7 @@ __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "ServerConfig"]
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 11434
 
-Isolation = Literal["process", "worker"]
+Isolation = Literal["auto", "worker", "process"]
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,8 +21,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
-    isolation: Isolation = "worker"
-    keep_alive_s: float = 300.0  # how long a model stays after its last request; below 0 for ever
+    # Of the models; None leaves it to the settings. See ``edgellm.server.models.policy``.
+    isolation: Isolation | None = None
+    keep_alive_s: float | None = None  # how long a model stays after its last request; below 0 for ever
+    memory_budget_bytes: int | None = None  # of the server and its models
+    parallel: int | None = None  # answers of one model at the same time
     max_body_bytes: int = 32 << 20
 
     def __post_init__(self) -> None:

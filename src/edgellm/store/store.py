@@ -67,6 +67,10 @@ class Store:
                 # else a bundle was removed while we read it: that is no damage
                 return sorted(rows, key=lambda row: (row.name, row.tag))
 
+    def version(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """What is another value whenever a name of either store may mean something else. Costs a `stat` of each."""
+        return tuple(folder.index_version() for folder in self._folders())
+
     def model_digests(self) -> frozenset[str]:
         """The digests of the model files that some bundle needs: former bundles and the machine's are among them.
 
