@@ -28,20 +28,20 @@ class Budget:
     """The memory of one server. Models count with what they may come to take, not with what they take now."""
 
     def __init__(self, policy: ModelPolicy, residents: Residents) -> None:
-        self._policy = policy
+        self.policy = policy
         self._residents = residents
 
     @property
     def is_set(self) -> bool:
         """True when a user has set it; else it is what is free."""
-        return self._policy.budget_bytes is not None
+        return self.policy.budget_bytes is not None
 
     async def room(self) -> Room:
         """What is left now."""
         pids = [resident.engine.status().pid for resident in self._residents.in_memory()]
         server, limit = await asyncio.to_thread(self._measure, [pid for pid in pids if pid is not None])
         there = self._residents.in_memory()
-        models = limit if self._policy.budget_bytes is None else limit - server
+        models = limit if self.policy.budget_bytes is None else limit - server
         left = models - sum(resident.needed_bytes for resident in there)
         free = await asyncio.to_thread(_free_bytes)
         if free is not None:
@@ -54,10 +54,10 @@ class Budget:
         from edgellm.devices.memory import os_reserve_bytes
         from edgellm.errors import UnsupportedError
 
-        in_process = self._policy.isolation == "process" and self._residents.in_memory()
+        in_process = self.policy.isolation == "process" and self._residents.in_memory()
         server = _SERVER_BYTES if in_process else own_bytes(pids) + _GROWTH_BYTES
-        if self._policy.budget_bytes is not None:
-            return server, self._policy.budget_bytes
+        if self.policy.budget_bytes is not None:
+            return server, self.policy.budget_bytes
         try:
             memory = detect_local().memory
         except UnsupportedError:

@@ -74,6 +74,10 @@ class Loader:
         """Those that are under way or wait."""
         return list(self._loads.values())
 
+    def reconfigure(self, policy: ModelPolicy, settings: SettingsWithOrigin) -> None:
+        """For loads from now on."""
+        self._policy, self._settings = policy, settings
+
     async def acquire(self, bundle: OpenBundle, context: int | None = None, *, force: bool = False) -> Resident:
         """The engine of ``bundle``, which the caller uses from now on: it releases it.
 

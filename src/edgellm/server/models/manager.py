@@ -40,12 +40,19 @@ class ModelManager:
         """Raises UsageError for settings that are off."""
         self.policy = model_policy(config, settings)
         self.pins = Pins(settings.paths.state / _PINS_FILE)
+        self._store = store
         self._names = ModelNames(store, settings)
         self._residents = Residents(self.pins)
         self._budget = Budget(self.policy, self._residents)
         self._moves = FailedMoves()
         rooms = RoomMaker(self._residents, self._budget)
         self._loader = Loader(self.policy, settings, self._residents, self._budget, self._moves, rooms)
+
+    def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
+        """Take over settings that were read again. Models that are loaded stay as they are. Raises UsageError."""
+        self.policy = self._budget.policy = model_policy(config, settings)
+        self._loader.reconfigure(self.policy, settings)
+        self._names = ModelNames(self._store, settings)
 
     async def resolve(self, name: str) -> OpenBundle:
         """The bundle that a client calls ``name``. Raises NotFoundError, UsageError, BundleError."""
