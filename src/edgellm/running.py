@@ -84,7 +84,9 @@ def running_servers(folder: Path) -> list[RunningServer]:
 def watched(folder: Path, server: RunningServer) -> Iterator[Callable[[], bool]]:
     """While the block runs, its value tells whether ``server`` runs still, also once its file is gone."""
     try:
-        descriptor = os.open(folder / _file_name(server.pid), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(
+            folder / _file_name(server.pid), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
     except OSError:  # it went away just now
         yield lambda: False
         return

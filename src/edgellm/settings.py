@@ -17,10 +17,10 @@ from msgspec import Meta
 
 from edgellm.errors import UsageError
 from edgellm.files import read_small_file
-from edgellm.paths import Paths, user_path, user_paths
+from edgellm.paths import Paths, path_origins, user_path, user_paths
 from edgellm.toml import LIMIT_BYTES, parse_toml
 
-__all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings"]
+__all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings", "settings_rows"]
 
 SYSTEM_CONFIG = Path("/etc/edgellm/config.toml")
 Report = Callable[[UsageError], None]
@@ -98,6 +98,22 @@ def field_help() -> dict[str, str]:
     """The description of each setting."""
     schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
     return {name: entry.get("description", "") for name, entry in schema.items()}
+
+
+def settings_rows(settings: SettingsWithOrigin) -> list[tuple[str, Any, str]]:
+    """Name, value, origin. A folder that no setting names comes from EDGELLM_HOME, an XDG variable, or nowhere."""
+    paths, folders = settings.paths, path_origins()
+    values = msgspec.to_builtins(settings.values)
+    values |= {"store": str(paths.store), "state": str(paths.state), "system_store": str(paths.system_store or "")}
+    rows = [
+        (name, value, folders.get(name, "default") if settings.origin[name] == "default" else settings.origin[name])
+        for name, value in values.items()
+    ]
+    return [
+        *rows,
+        ("config_folder", str(paths.config), folders["config"]),
+        ("cache_folder", str(paths.cache), folders["cache"]),
+    ]
 
 
 def load_settings(

@@ -71,9 +71,7 @@ def find_model(options: ModelOptions) -> FoundModel:
 
 
 @contextlib.contextmanager
-def open_engine(
-    options: ModelOptions, found: FoundModel | None = None
-) -> Iterator[tuple[asyncio.Runner, Engine]]:
+def open_engine(options: ModelOptions, found: FoundModel | None = None) -> Iterator[tuple[asyncio.Runner, Engine]]:
     """The loaded model and the event loop that it belongs to, until the block ends. Raises the errors of loading."""
     with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
         request = _load_request(options, found or find_model(options), stack)

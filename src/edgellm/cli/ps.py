@@ -42,7 +42,14 @@ def _print(answers: list[tuple[RunningServer, list[LoadedStatus]]]) -> None:
         what = "no model loaded" if not models else f"{len(models)} loaded"
         print_message(f"{server.address} (process {server.pid}, store {server.store}): {what}")
     rows = [
-        [printable(model.name), model.state, _memory(model), str(model.context or "-"), str(model.requests), _ends(model)]
+        [
+            printable(model.name),
+            model.state,
+            _memory(model),
+            str(model.context or "-"),
+            str(model.requests),
+            _ends(model),
+        ]
         for _, models in answers
         for model in models
     ]

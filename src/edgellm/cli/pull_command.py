@@ -51,8 +51,8 @@ def pull(options: PullOptions) -> None:
         return
     packed, there = pull_reference(reference, options, settings)
     if options.as_json:
-        from edgellm.cli.bundle_view import list_row
         from edgellm.cli.pack_command import pack_record
+        from edgellm.store.records import list_row
 
         print_json(
             {"packed": [pack_record(bundle) for bundle in packed], "already_there": [list_row(row) for row in there]}

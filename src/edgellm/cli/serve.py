@@ -13,7 +13,9 @@ __all__ = ["command"]
 
 @click.command("serve")
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free one.  [default: 11434]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any free one.  [default: 11434]"
+)
 @click.option("--socket", metavar="PATH", help="Path of the Unix socket.  [default: in $XDG_RUNTIME_DIR/edgellm]")
 @click.option("--no-socket", is_flag=True, help="No Unix socket.")
 @click.option("--socket-only", is_flag=True, help="Listen on the Unix socket alone.")

@@ -27,6 +27,7 @@ def create_app(state: ServerState) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        state.open()
         try:
             yield
         finally:

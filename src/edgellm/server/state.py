@@ -11,6 +11,9 @@ from starlette.requests import Request
 from edgellm.running import RunningServer
 from edgellm.server.config import ServerConfig
 from edgellm.server.models.manager import ModelManager
+from edgellm.server.watching.gauges import DeviceGauges
+from edgellm.server.watching.log_tail import LogTail
+from edgellm.server.watching.statistics import StatisticsReader
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
 
@@ -29,6 +32,17 @@ class ServerState:
     started: float = field(default_factory=time.time)  # seconds since the epoch
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once: streams without an end are to end
 
+    def __post_init__(self) -> None:
+        self.log = LogTail()
+        self.gauges = DeviceGauges(self.store.root)
+        self.statistics = StatisticsReader(self.models, self.gauges)
+        self._pinned: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin: keep the log, load what is pinned. Called on the event loop."""
+        self.log.open()
+        self._pinned = asyncio.get_running_loop().create_task(self.models.load_pinned())
+
     def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
         """Take over settings that were read again; what runs goes on."""
         self.config, self.settings = config, settings
@@ -36,7 +50,10 @@ class ServerState:
 
     async def close(self) -> None:
         """Unload everything."""
+        if self._pinned is not None:
+            self._pinned.cancel()
         await self.models.close()
+        self.log.close()
 
 
 def state_of(request: Request) -> ServerState:

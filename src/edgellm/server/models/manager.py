@@ -127,6 +127,21 @@ class ModelManager:
             self._residents.rest(resident)
         return full_name
 
+    async def renamed(self, old: str, new: str) -> None:
+        """The full name ``old`` is ``new`` from now on: what is loaded goes on under it, pinned as it was."""
+        for resident in self._residents.named(old):
+            resident.names = (resident.names - {old}) | {new}
+        if old in self.pins:
+            await asyncio.to_thread(self.pins.set, new, True)
+            await asyncio.to_thread(self.pins.set, old, False)
+
+    async def removed(self, name: str) -> None:
+        """The full name ``name`` is gone: what served it alone is unloaded once its requests are done."""
+        await asyncio.to_thread(self.pins.set, name, False)
+        self._moves.settle(name)
+        for resident in self._residents.named(name):
+            self._residents.forget_name(resident, name)
+
     async def load_pinned(self) -> None:
         """Load what is pinned, one after the other; what cannot be loaded is in the log."""
         for name in self.pins.names:
@@ -155,9 +170,9 @@ class ModelManager:
         return {resident.digest: resident for resident in self._residents.all()}
 
     @property
-    def is_loading(self) -> bool:
-        """True while a model loads or waits for it."""
-        return bool(self._loader.loads)
+    def loading(self) -> list[str]:
+        """The names of models that load, or wait for it."""
+        return [load.bundle.name for load in self._loader.loads]
 
     @property
     def failed_moves(self) -> dict[str, FailedMove]:
