@@ -10,7 +10,10 @@ from starlette.routing import Route
 
 from edgellm.api.models import StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
+from edgellm.server.dialects.native.fit import FIT_ROUTES
+from edgellm.server.dialects.native.models import MODEL_ROUTES
 from edgellm.server.dialects.native.run import run
+from edgellm.server.dialects.native.watching import WATCHING_ROUTES
 from edgellm.server.http.body import read_json
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.responses import JSONResponse
@@ -56,6 +59,9 @@ NATIVE = Dialect(
         Route("/api/edgellm/ps", loaded, methods=["GET"]),
         Route("/api/edgellm/stop", stop, methods=["POST"]),
         Route("/api/edgellm/run", run, methods=["POST"]),
+        *MODEL_ROUTES,
+        *FIT_ROUTES,
+        *WATCHING_ROUTES,
     ],
     error_body,
 )
