@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgellm.server.dialects.native import NATIVE
+from edgellm.server.dialects.openai import OPENAI
 from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (NATIVE,)
+DIALECTS: tuple[Dialect, ...] = (OPENAI, NATIVE)
