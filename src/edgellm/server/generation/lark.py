@@ -67,6 +67,4 @@ class LarkRules:
 
 def _regex(text: str) -> str:
     """``text`` inside a regular expression of Rust between slashes: there a backslash before ``<`` is no escape."""
-    return re.sub(
-        r"([\\.+*?()|\[\]{}^$#&~/-])", r"\\\1", text
-    )
+    return re.sub(r"([\\.+*?()|\[\]{}^$#&~/-])", r"\\\1", text)

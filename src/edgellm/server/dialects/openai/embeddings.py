@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -12,6 +11,7 @@ from starlette.responses import Response
 
 from edgellm.errors import UsageError
 from edgellm.server.dialects.openai.options import AdapterName
+from edgellm.server.dialects.openai.texts import Texts, read_texts
 from edgellm.server.http.body import read_json
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.state import ServerState, state_of
@@ -30,7 +30,7 @@ class EmbeddingsBody(msgspec.Struct, kw_only=True):
     """The body of POST /v1/embeddings: a text, its token ids, or a list of either."""
 
     model: str
-    input: str | list[str | int] | list[list[int]]
+    input: Texts
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = None
     user: str | None = None
@@ -69,7 +69,7 @@ async def create_embeddings(request: Request) -> Response:
 
 
 async def _embed(state: ServerState, body: EmbeddingsBody) -> EmbeddingsAnswer:
-    texts = _texts(body)
+    texts = read_texts(body.input, "input", _MOST_INPUTS)
     adapters = [AdapterUse(adapter.name, adapter.scale) for adapter in body.adapters]
     async with state.models.use(body.model, keep_alive_s=body.keep_alive) as model:
         if body.dimensions is not None and not 1 <= body.dimensions <= model.engine.facts.n_embd:
@@ -82,21 +82,6 @@ async def _embed(state: ServerState, body: EmbeddingsBody) -> EmbeddingsAnswer:
             model.name,
             EmbeddingUsage(n_tokens, n_tokens),
         )
-
-
-def _texts(body: EmbeddingsBody) -> list[str | Sequence[int]]:
-    given = body.input
-    if isinstance(given, str):
-        return [given]
-    if not given:
-        raise UsageError("there is no input")
-    if all(isinstance(item, int) for item in given):
-        return [given]  # type: ignore[list-item]  # a list of int: the line above says so
-    if len(given) > _MOST_INPUTS:
-        raise UsageError(f"{len(given)} inputs were given; at most {_MOST_INPUTS} are possible")
-    if any(isinstance(item, int) for item in given):
-        raise UsageError("a list of inputs has texts or lists of token ids, not both")
-    return list(given)  # type: ignore[arg-type]  # no int is among them
 
 
 def _shortened(vectors: npt.NDArray[np.float32], dimensions: int) -> npt.NDArray[np.float32]:

@@ -6,6 +6,7 @@ import msgspec
 
 from edgellm.server.dialects.openai.formats import ResponseFormat
 from edgellm.server.dialects.openai.options import GenerationFields
+from edgellm.server.dialects.openai.texts import Texts
 from edgellm.server.dialects.openai.usage import Usage
 
 __all__ = ["Completion", "CompletionBody", "CompletionChoice", "CompletionLogprobs"]
@@ -14,7 +15,7 @@ __all__ = ["Completion", "CompletionBody", "CompletionChoice", "CompletionLogpro
 class CompletionBody(GenerationFields, kw_only=True):
     """The body of POST /v1/completions."""
 
-    prompt: str | list[str | int] | list[list[int]]
+    prompt: Texts
     max_tokens: int | None = 16
     logprobs: int | None = None
     echo: bool | None = None

@@ -6,6 +6,7 @@ from edgellm.errors import UsageError
 from edgellm.server.dialects.openai.completions.messages import CompletionBody
 from edgellm.server.dialects.openai.formats import format_grammar
 from edgellm.server.dialects.openai.options import answer_options
+from edgellm.server.dialects.openai.texts import read_texts
 from edgellm.server.generation.request import CompletionRequest
 
 __all__ = ["completion_requests"]
@@ -31,23 +32,6 @@ def completion_requests(body: CompletionBody, scope: str) -> list[CompletionRequ
         grammar=format_grammar(body.response_format),
         scope=scope,
     )
-    return [CompletionRequest(prompt=prompt, options=options) for prompt in _prompts(body)]
-
-
-def _prompts(body: CompletionBody) -> list[str | tuple[int, ...]]:
-    """A text, token ids, or a list of either."""
-    given = body.prompt
-    if isinstance(given, str):
-        return [given]
-    if not given:
-        raise UsageError("there is no prompt")
-    if all(isinstance(item, int) for item in given):
-        return [tuple(given)]  # type: ignore[arg-type]  # a list of int: the line above says so
-    if len(given) > _MOST_PROMPTS:
-        raise UsageError(f"{len(given)} prompts were given; at most {_MOST_PROMPTS} are possible")
-    prompts: list[str | tuple[int, ...]] = []
-    for item in given:
-        if isinstance(item, int):
-            raise UsageError("a list of prompts has texts or lists of token ids, not both")
-        prompts.append(item if isinstance(item, str) else tuple(item))
-    return prompts
+    return [
+        CompletionRequest(prompt=prompt, options=options) for prompt in read_texts(body.prompt, "prompt", _MOST_PROMPTS)
+    ]
