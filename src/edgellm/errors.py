@@ -4,6 +4,7 @@
 
     EdgeLLMError                exit 1    HTTP 500
     ├── UsageError              exit 2    HTTP 400   the request itself is off
+    │   └── PromptTooLongError                       more tokens than the context holds
     ├── NotFoundError           exit 3    HTTP 404   no such bundle, profile, file
     ├── DoesNotFitError         exit 4    HTTP 507   memory is too small
     ├── IntegrityError          exit 5    HTTP 422   bytes are not what they claim to be
@@ -39,6 +40,7 @@ __all__ = [
     "NoSpaceError",
     "NotFoundError",
     "ProfileError",
+    "PromptTooLongError",
     "UnsupportedError",
     "UsageError",
 ]
@@ -67,6 +69,10 @@ class UsageError(EdgeLLMError):
 
     exit_code = 2
     http_status = 400
+
+
+class PromptTooLongError(UsageError):
+    """A prompt has more tokens than the context of its model holds."""
 
 
 class NotFoundError(EdgeLLMError):

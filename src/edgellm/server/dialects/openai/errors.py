@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from edgellm.errors import BackendError, EdgeLLMError, NotFoundError
+from edgellm.errors import BackendError, EdgeLLMError, NotFoundError, PromptTooLongError
 
 __all__ = ["error_body", "internal_error"]
 
@@ -31,6 +31,8 @@ def error_body(error: EdgeLLMError, status: int) -> dict[str, Any]:
     kind, code = _TYPES.get(status, (default, None))
     if isinstance(error, NotFoundError) and not error.message.startswith("there is no /"):
         code = "model_not_found"
+    if isinstance(error, PromptTooLongError):
+        code = "context_length_exceeded"
     place = _PLACE.search(error.message)
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"
     return {"error": {"message": message, "type": kind, "param": place[1] if place else None, "code": code}}
