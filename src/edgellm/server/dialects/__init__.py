@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from edgellm.server.dialects.anthropic import ANTHROPIC
 from edgellm.server.dialects.native import NATIVE
 from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (NATIVE,)
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, NATIVE)
