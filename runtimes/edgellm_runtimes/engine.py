@@ -137,6 +137,20 @@ class Engine:
         self._core.revive()
         return self._core.tokenize(text, add_special=add_special, parse_special=parse_special)
 
+    async def prompt_tokens(self, text: str, *, add_special: bool = True) -> list[int]:
+        """Token ids of a prompt, found in a thread; see ``tokenize``.
+
+        Text far beyond the context is refused first (UsageError): llama.cpp takes quadratic time over many special
+        tokens.
+        """
+        context = self.info.context
+        if len(text) > context * _CHARACTERS_PER_TOKEN:
+            raise UsageError(
+                f"the prompt has {len(text)} characters; a context of {context} tokens cannot hold it",
+                hint="shorten the prompt, or load the model with a larger --context",
+            )
+        return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=True)
+
     def token_texts(self, tokens: Sequence[int]) -> list[str]:
         """The text of each token as it is, special ones too. Part of a character becomes U+FFFD. Blocks likewise."""
         self._core.revive()
@@ -162,7 +176,11 @@ class Engine:
         Raises UsageError when the prompt is empty, malformed or does not fit the context; BusyError when too many wait
         or the worker must not start again yet; BackendError.
         """
-        return self._run(partial(self._prompt, prompt), self._options(params, stop, options))
+        return self._each(self._run(partial(self._prompt, prompt), self._options(params, stop, options)))
+
+    def stream(self, prompt: str | Sequence[int], options: GenerationOptions) -> AsyncGenerator[list[Chunk], None]:
+        """As ``generate``, with the chunks that came since the last time in one list."""
+        return self._run(partial(self._prompt, prompt), options)
 
     def chat(
         self,
@@ -178,9 +196,9 @@ class Engine:
 
         async def prompt() -> list[int]:
             text = await self.render(messages, tools=tools, template_variables=template_variables)
-            return await self._prompt_tokens(text, add_special=False)  # the template writes bos where it belongs
+            return await self.prompt_tokens(text, add_special=False)  # the template writes bos where it belongs
 
-        return self._run(prompt, self._options(params, stop, options))
+        return self._each(self._run(prompt, self._options(params, stop, options)))
 
     async def render(
         self,
@@ -188,13 +206,15 @@ class Engine:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
     ) -> str:
-        """The prompt that ``chat`` would give to the model."""
+        """The prompt that ``chat`` would give to the model; without the generation prompt nobody's turn is begun."""
         facts = self._core.facts
         return await render_chat_async(
             facts.chat_template,
             messages,
             tools=tools,
+            add_generation_prompt=add_generation_prompt,
             bos_token=facts.bos_text,
             eos_token=facts.eos_text,
             variables=template_variables,
@@ -280,7 +300,7 @@ class Engine:
 
     async def _run(
         self, prepare: Callable[[], Awaitable[list[int]]], options: GenerationOptions
-    ) -> AsyncGenerator[Chunk, None]:
+    ) -> AsyncGenerator[list[Chunk], None]:
         begun = time.monotonic()
         await self._be_ready()
         tokens = await prepare()
@@ -293,9 +313,19 @@ class Engine:
         _check_unicode(options)
         with self._exchange(request, options.choices) as exchange:
             while exchange.missing:
+                chunks: list[Chunk] = []
                 for item in await exchange.box.take():
+                    if isinstance(item, EdgeLLMError) and chunks:
+                        yield chunks
                     chunk = exchange.receive(item)
                     assert isinstance(chunk, Chunk)
+                    chunks.append(chunk)
+                yield chunks
+
+    async def _each(self, steps: AsyncGenerator[list[Chunk], None]) -> AsyncGenerator[Chunk, None]:
+        async with contextlib.aclosing(steps):
+            async for chunks in steps:
+                for chunk in chunks:
                     yield chunk
 
     @contextlib.contextmanager
@@ -335,18 +365,7 @@ class Engine:
         return options
 
     async def _prompt(self, prompt: str | Sequence[int]) -> list[int]:
-        return await self._prompt_tokens(prompt) if isinstance(prompt, str) else self._check_ids(prompt)
-
-    async def _prompt_tokens(self, text: str, *, add_special: bool = True) -> list[int]:
-        """Tokenize in a thread. Text far beyond the context is refused first: llama.cpp takes quadratic time over many
-        special tokens."""
-        context = self.info.context
-        if len(text) > context * _CHARACTERS_PER_TOKEN:
-            raise UsageError(
-                f"the prompt has {len(text)} characters; a context of {context} tokens cannot hold it",
-                hint="shorten the prompt, or load the model with a larger --context",
-            )
-        return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=True)
+        return await self.prompt_tokens(prompt) if isinstance(prompt, str) else self._check_ids(prompt)
 
     def _check_length(self, tokens: Sequence[int], options: GenerationOptions) -> None:
         if not tokens:
@@ -421,7 +440,7 @@ class _Loading:
 
 
 def _check_unicode(options: GenerationOptions) -> None:
-    texts = [*options.stop, options.scope, *(adapter.name for adapter in options.adapters)]
+    texts = [*options.stop, *options.markers, options.scope, *(adapter.name for adapter in options.adapters)]
     if options.grammar is not None:
         texts.append(options.grammar.text)
     try:
