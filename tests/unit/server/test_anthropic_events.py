@@ -23,7 +23,7 @@ CALLS: list[list[Event]] = [
     [ThinkingPart("city?")],
     [TextPart(""), TextPart("Let me "), TextPart("see.")],
     [ToolCallPart(0, "call_1", "weather", '{"city": "Rome"}'), ToolCallPart(1, "call_2", "clock", "{}")],
-    [AnswerEnd("tool_calls", STATS)],
+    [AnswerEnd("tool_calls", STATS, thinking_tokens=2)],
 ]
 
 
@@ -62,6 +62,7 @@ def test_thinking_text_and_calls_are_blocks_in_their_order() -> None:
         "output_tokens": 5,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 4,
+        "output_tokens_details": {"thinking_tokens": 2},
     }
 
 

@@ -11,6 +11,7 @@ from edgellm.server.dialects.anthropic.requests import MessagesRequest
 from edgellm.server.dialects.anthropic.responses import (
     ContentBlock,
     Message,
+    OutputTokensDetails,
     StopReason,
     TextContent,
     ThinkingContent,
@@ -18,7 +19,6 @@ from edgellm.server.dialects.anthropic.responses import (
     Usage,
 )
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
-from edgellm_runtimes.generation import GenerationStats
 
 __all__ = ["ending", "new_message_id", "omits_thinking", "usage_of", "whole_message"]
 
@@ -33,12 +33,14 @@ def new_message_id() -> str:
     return f"msg_{secrets.token_hex(12)}"
 
 
-def usage_of(stats: GenerationStats) -> Usage:
+def usage_of(end: AnswerEnd) -> Usage:
     """The counts of one answer."""
+    stats = end.stats
     return Usage(
         input_tokens=stats.prompt_tokens - stats.cached_tokens,
         output_tokens=stats.generated_tokens,
         cache_read_input_tokens=stats.cached_tokens,
+        output_tokens_details=OutputTokensDetails(end.thinking_tokens),
     )
 
 
@@ -86,7 +88,7 @@ async def whole_message(body: MessagesRequest, events: AsyncIterator[list[Event]
         content=tuple(content),
         stop_reason=stop_reason,
         stop_sequence=stop_sequence,
-        usage=usage_of(end.stats),
+        usage=usage_of(end),
     )
 
 

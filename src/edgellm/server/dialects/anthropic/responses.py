@@ -19,6 +19,7 @@ __all__ = [
     "MessageDeltaEvent",
     "MessageStart",
     "MessageStop",
+    "OutputTokensDetails",
     "Ping",
     "SignatureDelta",
     "StopReason",
@@ -59,6 +60,12 @@ class ToolUseContent(msgspec.Struct, frozen=True, tag="tool_use"):
 ContentBlock = TextContent | ThinkingContent | ToolUseContent
 
 
+class OutputTokensDetails(msgspec.Struct, frozen=True):
+    """Tokens of the answer by what they were for."""
+
+    thinking_tokens: int = 0
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens. Those of the prompt are ``input_tokens`` (computed) and ``cache_read_input_tokens`` together."""
 
@@ -66,6 +73,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     cache_creation_input_tokens: int = 0
     cache_read_input_tokens: int = 0
+    output_tokens_details: OutputTokensDetails = OutputTokensDetails()
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag="message"):

@@ -76,7 +76,7 @@ class MessageStream:
                 yield from self._finish()
             case AnswerEnd():
                 yield from self._finish()
-                yield MessageDeltaEvent(MessageDelta(*ending(event, self._body.max_tokens)), usage_of(event.stats))
+                yield MessageDeltaEvent(MessageDelta(*ending(event, self._body.max_tokens)), usage_of(event))
                 yield MessageStop()
 
     def _block(self, kind: type[TextContent] | type[ThinkingContent]) -> Iterator[msgspec.Struct]:

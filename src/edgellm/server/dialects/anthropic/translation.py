@@ -42,6 +42,7 @@ def chat_request(body: CountRequest, scope: str = "") -> ChatRequest:
         tool_choice=_tool_choice(body),
         parallel_tool_calls=body.tool_choice is None or not body.tool_choice.disable_parallel_tool_use,
         thinking=_thinking(body),  # type: ignore[arg-type]  # the values of _EFFORTS
+        continue_last=True,
         options=_options(body, scope),
     )
 
