@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgellm.errors import BackendError, EdgeLLMError, UnsupportedError
+from edgellm.errors import EdgeLLMError, UnsupportedError
 from edgellm.server.caller import caller_of
 from edgellm.server.dialects.anthropic.errors import error_answer
 from edgellm.server.dialects.anthropic.messages import whole_message
@@ -22,13 +21,12 @@ from edgellm.server.generation.answer import answer
 from edgellm.server.generation.prompt import count_prompt_tokens
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.http.body import read_json
-from edgellm.server.http.responses import JSONResponse, StreamResponse, unless_gone
+from edgellm.server.http.responses import JSONResponse, unless_gone
+from edgellm.server.http.streaming import begun_stream
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.state import state_of
 
 __all__ = ["count_tokens", "create_message", "not_here"]
-
-_log = logging.getLogger("edgellm.server")
 
 
 async def create_message(request: Request) -> Response:
@@ -38,9 +36,7 @@ async def create_message(request: Request) -> Response:
     models = state_of(request).models
     if not body.stream:
         return JSONResponse(await unless_gone(request, _whole(models, body, chat)))
-    parts = _stream(models, body, chat)
-    started = await unless_gone(request, _first(parts))  # whatever is wrong shows here, and has a status of its own
-    return StreamResponse(_after(started, parts), "text/event-stream", {"cache-control": "no-cache"})
+    return await begun_stream(request, _stream(models, body, chat), _failed)
 
 
 async def count_tokens(request: Request) -> Response:
@@ -62,7 +58,7 @@ async def _whole(models: ModelManager, body: MessagesRequest, chat: ChatRequest)
 
 
 async def _stream(models: ModelManager, body: MessagesRequest, chat: ChatRequest) -> AsyncGenerator[bytes, None]:
-    """The first part comes when the first token has; what fails later is an event, the last one."""
+    """The first part comes when the first token has."""
     async with models.use(body.model) as model, contextlib.aclosing(answer(model, chat)) as events:
         counting = asyncio.ensure_future(count_prompt_tokens(model, chat))
         try:
@@ -71,24 +67,10 @@ async def _stream(models: ModelManager, body: MessagesRequest, chat: ChatRequest
         finally:
             counting.cancel()
         yield message.start() + message.feed(first)
-        try:
-            async for more in events:
-                if part := message.feed(more):
-                    yield part
-        except EdgeLLMError as error:
-            yield encoded(error_answer(error, error.http_status))
-        except Exception as error:  # noqa: BLE001  the status line is long gone
-            _log.error("internal error in a stream", exc_info=error)
-            fault = BackendError("internal error", hint="the server's log says what happened")
-            yield encoded(error_answer(fault, 500))
+        async for more in events:
+            if part := message.feed(more):
+                yield part
 
 
-async def _first(parts: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(parts)
-
-
-async def _after(first: bytes, parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(parts):
-        yield first
-        async for part in parts:
-            yield part
+def _failed(error: EdgeLLMError) -> bytes:
+    return encoded(error_answer(error, error.http_status))
