@@ -5,8 +5,9 @@ from __future__ import annotations
 from edgellm.server.dialects.anthropic import ANTHROPIC
 from edgellm.server.dialects.llamacpp import LLAMACPP
 from edgellm.server.dialects.native import NATIVE
+from edgellm.server.dialects.page import PAGE
 from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, LLAMACPP, NATIVE)
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, LLAMACPP, PAGE, NATIVE)
