@@ -160,14 +160,14 @@ class Engine:
                 raise UsageError(f"{token!r} is not a token id of this model (0 to {n_vocab - 1})")
         return tokens
 
-    def token_texts(self, tokens: Sequence[int]) -> list[str]:
-        """The text of each token as it is, special ones too. Part of a character becomes U+FFFD. Blocks likewise."""
-        return [piece.decode("utf-8", "replace") for piece in self.token_bytes(tokens)]
-
     def token_bytes(self, tokens: Sequence[int]) -> list[bytes]:
         """The bytes of each token as it is, special ones too. Blocks likewise."""
         self._core.revive()
         return self._core.pieces(tokens)
+
+    def token_texts(self, tokens: Sequence[int]) -> list[str]:
+        """The text of each token; part of a character becomes U+FFFD. See ``token_bytes``."""
+        return [piece.decode("utf-8", "replace") for piece in self.token_bytes(tokens)]
 
     def token_text(self, token: int) -> str:
         """The text of one token; see ``token_texts``."""

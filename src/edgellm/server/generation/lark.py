@@ -66,5 +66,5 @@ class LarkRules:
 
 
 def _regex(text: str) -> str:
-    """``text`` inside a regular expression between slashes."""
-    return re.sub(r"([^\w\s])", r"\\\1", text)
+    """``text`` inside a regular expression of Rust between slashes: there a backslash before ``<`` is no escape."""
+    return re.sub(r"([\\.+*?()|\[\]{}^$#&~/-])", r"\\\1", text)
