@@ -21,14 +21,16 @@ from edgellm.server.generation.answer import answer
 from edgellm.server.generation.prompt import count_prompt_tokens
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
-from edgellm.server.http.streaming import begun_stream
+from edgellm.server.http.streaming import EVENT_STREAM, begun_stream
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.state import state_of
 
 __all__ = ["count_tokens", "create_message", "not_here"]
 
 
+@operation(body=MessagesRequest, answer=Message, stream=EVENT_STREAM, errors=MODEL_ERRORS)
 async def create_message(request: Request) -> Response:
     """Answer a chat, whole or as it is made."""
     body = await read_json(request, MessagesRequest)
@@ -39,6 +41,7 @@ async def create_message(request: Request) -> Response:
     return await begun_stream(request, _stream(models, body, chat), _failed)
 
 
+@operation(body=CountRequest, answer=TokenCount, errors=MODEL_ERRORS)
 async def count_tokens(request: Request) -> Response:
     """How many tokens a request would give to the model."""
     body = await read_json(request, CountRequest)
@@ -47,6 +50,7 @@ async def count_tokens(request: Request) -> Response:
         return JSONResponse(TokenCount(await count_prompt_tokens(model, chat)))
 
 
+@operation(errors=(501,), statuses=())
 async def not_here(request: Request) -> Response:
     """A route of Anthropic's that this server does not have."""
     raise UnsupportedError(f"{request.url.path} is not available here", hint="use POST /v1/messages")

@@ -12,8 +12,10 @@ from edgellm.server.dialects.llamacpp.adapters import list_adapters, scale_adapt
 from edgellm.server.dialects.llamacpp.embeddings import embed
 from edgellm.server.dialects.llamacpp.errors import error_answer
 from edgellm.server.dialects.llamacpp.props import props, slots
+from edgellm.server.dialects.llamacpp.responses import ErrorAnswer
 from edgellm.server.dialects.llamacpp.routes import apply_template, complete, detokenize, tokenize
 from edgellm.server.http.dialect import Dialect
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
 
 __all__ = ["LLAMACPP"]
@@ -25,11 +27,13 @@ class Health(msgspec.Struct, frozen=True):
     status: str
 
 
+@operation(answer=Health)
 async def health(_request: Request) -> Response:
     """That the server answers."""
     return JSONResponse(Health("ok"))
 
 
+@operation(errors=(501,), statuses=())
 async def not_here(request: Request) -> Response:
     """A route of llama-server's that this server does not have."""
     raise UnsupportedError(f"{request.method} {request.url.path} is not available here")
@@ -62,4 +66,5 @@ LLAMACPP = Dialect(
         Route("/reranking", not_here, methods=["POST"]),
     ],
     error_answer,
+    ErrorAnswer,
 )

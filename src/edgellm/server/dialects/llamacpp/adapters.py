@@ -10,8 +10,9 @@ from edgellm.server.caller import caller_of
 from edgellm.server.dialects.llamacpp.asked import adapter_uses
 from edgellm.server.dialects.llamacpp.requests import AdapterScale, CompletionBody
 from edgellm.server.dialects.llamacpp.responses import Applied
-from edgellm.server.dialects.llamacpp.which import model_name
+from edgellm.server.dialects.llamacpp.which import MODEL_QUERY, QUERY_ERRORS, model_name
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.state import state_of
@@ -31,6 +32,7 @@ class AdapterInfo(msgspec.Struct, frozen=True):
     prompt_prefix: str = ""
 
 
+@operation(answer=list[AdapterInfo], query=(MODEL_QUERY,), errors=QUERY_ERRORS)
 async def list_adapters(request: Request) -> Response:
     """The adapters of a model, with the scales that hold for this caller."""
     async with state_of(request).models.use(await model_name(request, None)) as model:
@@ -39,6 +41,7 @@ async def list_adapters(request: Request) -> Response:
     return JSONResponse([AdapterInfo(number, name, scales.get(number, 0.0)) for number, name in enumerate(names)])
 
 
+@operation(body=tuple[AdapterScale, ...], answer=Applied, query=(MODEL_QUERY,), errors=MODEL_ERRORS)
 async def scale_adapters(request: Request) -> Response:
     """Set the scales for the caller's requests that name none; an adapter that is left out is off."""
     scales = await read_json(request, tuple[AdapterScale, ...])

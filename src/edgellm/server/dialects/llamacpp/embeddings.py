@@ -11,6 +11,7 @@ from edgellm.server.dialects.llamacpp.requests import EmbeddingBody
 from edgellm.server.dialects.llamacpp.responses import TextEmbedding
 from edgellm.server.dialects.llamacpp.which import model_name
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.state import state_of
 
@@ -19,6 +20,7 @@ __all__ = ["embed"]
 _EUCLIDEAN, _NONE = 2, -1
 
 
+@operation(body=EmbeddingBody, answer=list[TextEmbedding], errors=MODEL_ERRORS)
 async def embed(request: Request) -> Response:
     """The vector of each text."""
     body = await read_json(request, EmbeddingBody)

@@ -9,9 +9,10 @@ from starlette.responses import Response
 from edgellm.errors import BusyError, EdgeLLMError
 from edgellm.server.dialects.llamacpp.requests import CompletionBody
 from edgellm.server.dialects.llamacpp.settings import SlotSettings, slot_settings
-from edgellm.server.dialects.llamacpp.slots import slots_of
-from edgellm.server.dialects.llamacpp.which import model_name
+from edgellm.server.dialects.llamacpp.slots import Slot, slots_of
+from edgellm.server.dialects.llamacpp.which import MODEL_QUERY, QUERY_ERRORS, model_name
 from edgellm.server.generation.profile import chat_profile
+from edgellm.server.http.operation import Query, operation
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.state import state_of
@@ -20,6 +21,7 @@ from edgellm.version import __version__
 __all__ = ["Props", "props", "slots"]
 
 _MARKER = "<__media__>"
+_NO_SLOT = Query("fail_on_no_slot", "answer 503 where every slot is in use")
 
 
 class DefaultSettings(msgspec.Struct, frozen=True):
@@ -75,6 +77,7 @@ class Props(msgspec.Struct, frozen=True, kw_only=True):
     cors_proxy_enabled: bool = False
 
 
+@operation(answer=Props, query=(MODEL_QUERY,), errors=QUERY_ERRORS)
 async def props(request: Request) -> Response:
     """The properties of a model, which is loaded for it."""
     async with state_of(request).models.use(await model_name(request, None)) as model:
@@ -120,6 +123,7 @@ async def _abilities(model: LoadedModel) -> TemplateAbilities:
     )
 
 
+@operation(answer=list[Slot], query=(MODEL_QUERY, _NO_SLOT), errors=QUERY_ERRORS)
 async def slots(request: Request) -> Response:
     """The slots of a model, with the caller's own requests."""
     all_slots, caller = slots_of(request)

@@ -23,14 +23,15 @@ from edgellm.server.dialects.llamacpp.requests import (
     DetokenizeBody,
     TokenizeBody,
 )
-from edgellm.server.dialects.llamacpp.responses import Content, Prompted, TokenPiece, Tokens, nested_fields
+from edgellm.server.dialects.llamacpp.responses import Completion, Content, Prompted, TokenPiece, Tokens, nested_fields
 from edgellm.server.dialects.llamacpp.slots import slots_of
 from edgellm.server.dialects.llamacpp.which import model_name
 from edgellm.server.generation.prompt import chat_prompt
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
-from edgellm.server.http.streaming import begun_stream
+from edgellm.server.http.streaming import EVENT_STREAM, begun_stream
 from edgellm.server.state import state_of
 
 __all__ = ["apply_template", "complete", "detokenize", "tokenize"]
@@ -38,6 +39,7 @@ __all__ = ["apply_template", "complete", "detokenize", "tokenize"]
 _encode = msgspec.json.Encoder().encode
 
 
+@operation(body=CompletionBody, answer=Completion | list[Completion], stream=EVENT_STREAM, errors=MODEL_ERRORS)
 async def complete(request: Request) -> Response:
     """Continue a prompt, or each of several."""
     body = await read_json(request, CompletionBody)
@@ -78,6 +80,7 @@ def _failed(error: EdgeLLMError) -> bytes:
     return b"data: %b\n\n" % _encode(error_answer(error, error.http_status))
 
 
+@operation(body=TokenizeBody, answer=Tokens, errors=MODEL_ERRORS)
 async def tokenize(request: Request) -> Response:
     """The tokens of a text."""
     body = await read_json(request, TokenizeBody)
@@ -99,6 +102,7 @@ def _text_or_bytes(piece: bytes) -> str | list[int]:
         return list(piece)
 
 
+@operation(body=DetokenizeBody, answer=Content, errors=MODEL_ERRORS)
 async def detokenize(request: Request) -> Response:
     """The text of tokens."""
     body = await read_json(request, DetokenizeBody)
@@ -108,6 +112,7 @@ async def detokenize(request: Request) -> Response:
     return JSONResponse(Content(b"".join(pieces).decode("utf-8", "replace")))
 
 
+@operation(body=ApplyTemplateBody, answer=Prompted, errors=MODEL_ERRORS)
 async def apply_template(request: Request) -> Response:
     """The prompt that a chat becomes."""
     body = await read_json(request, ApplyTemplateBody)

@@ -7,9 +7,13 @@ import asyncio
 from starlette.requests import Request
 
 from edgellm.errors import UsageError
+from edgellm.server.http.operation import MODEL_ERRORS, Query
 from edgellm.server.state import state_of
 
-__all__ = ["model_name"]
+__all__ = ["MODEL_QUERY", "QUERY_ERRORS", "model_name"]
+
+MODEL_QUERY = Query("model", "the model that is meant, where there are several")
+QUERY_ERRORS = (400, *MODEL_ERRORS)
 
 
 async def model_name(request: Request, named: str | None) -> str:

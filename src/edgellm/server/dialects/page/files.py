@@ -9,6 +9,8 @@ from importlib.resources import files
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgellm.server.http.operation import operation
+
 __all__ = ["FILES", "home", "static_file"]
 
 FILES = {
@@ -33,11 +35,13 @@ _HEADERS = {
 }
 
 
+@operation(answer="text/html", statuses=(200, 304))
 async def home(request: Request) -> Response:
     """The page itself."""
     return _answer(request, "index.html", "text/html", {"vary": "accept"})
 
 
+@operation(documented=False)
 async def static_file(request: Request) -> Response:
     """A file that the page uses."""
     name = request.url.path.rpartition("/")[2]
