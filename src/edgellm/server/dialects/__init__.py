@@ -11,4 +11,4 @@ from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (OPENAI, ANTHROPIC, LLAMACPP, PAGE, NATIVE)
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, OPENAI, LLAMACPP, PAGE, NATIVE)
