@@ -47,7 +47,7 @@ export function splitBlocks(source) {
     }
   }
   close();
-  return blocks.map((block) => block.replace(/\s+$/, ""));
+  return blocks.map((block) => block.trimEnd());
 }
 
 export function renderBlock(source, depth = 0) {
@@ -129,6 +129,7 @@ function table(lines) {
 // Spans inside a line, the first that matches at each place: code, strong, emphasis, struck, links, bare addresses.
 const SPANS = [
   [/^(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)/, (m) => element("code", [document.createTextNode(m[2].trim())])],
+  [/^\*\*\*(?=[^\s*])([\s\S]*?[^\s*])\*\*\*/, (m, deep) => element("strong", [element("em", inline(m[1], deep))])],
   [/^\*\*(?=\S)([\s\S]*?\S)\*\*/, (m, deep) => element("strong", inline(m[1], deep))],
   [/^__(?=\S)([\s\S]*?\S)__(?!\w)/, (m, deep) => element("strong", inline(m[1], deep))],
   [/^\*(?=[^\s*])([\s\S]*?[^\s*])\*(?!\*)/, (m, deep) => element("em", inline(m[1], deep))],
@@ -151,8 +152,9 @@ function inline(source, depth = 0) {
     text = "";
   };
   for (let at = 0; at < source.length; ) {
-    const inWord = /\w/.test(source[at - 1] ?? " ");
-    const found = SPECIAL.test(source[at]) && !(inWord && "_h".includes(source[at])) && span(source.slice(at, at + LONGEST_SPAN), depth);
+    const [before, mark] = [source[at - 1] ?? "", source[at]];
+    const isInside = "_h".includes(mark) ? /\w/.test(before) : mark === " " && before === " ";
+    const found = SPECIAL.test(mark) && !isInside && span(source.slice(at, at + LONGEST_SPAN), depth);
     if (found) {
       flush();
       nodes.push(found.node);
