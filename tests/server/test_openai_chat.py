@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from openai_requests import MODEL, TOOLS, ask, chat, stream
+
 from server_process import RunningServer
 
 PATH = "/v1/chat/completions"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from openai_requests import ask, stream
+
 from server_process import RunningServer
 
 PATH = "/v1/completions"

@@ -52,8 +52,10 @@ def openapi_document(dialects: Sequence[Dialect]) -> dict[str, Any]:
 
 def _with_short_names(document: dict[str, Any]) -> dict[str, Any]:
     """Types of the same name have their module's in front; the dialect's says as much."""
-    text = _MODULE.sub(r"\1.", msgspec.json.encode(document).decode())
-    short: dict[str, Any] = msgspec.json.decode(text)
+    short: dict[str, Any] = msgspec.json.decode(_MODULE.sub(r"\1.", msgspec.json.encode(document).decode()))
+    names = document["components"]["schemas"]
+    if len(short["components"]["schemas"]) != len(names):
+        raise LookupError(f"two types of one dialect have the same name; there are {', '.join(names)}")
     return short
 
 

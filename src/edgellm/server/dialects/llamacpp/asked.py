@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import secrets
-from typing import Any
 
 import msgspec
 
 from edgellm.errors import NotFoundError, UsageError
-from edgellm.server.dialects.llamacpp.requests import AdapterScale, CompletionBody
+from edgellm.server.dialects.llamacpp.requests import AdapterScale, Bias, CompletionBody, PromptPart
 from edgellm.server.dialects.llamacpp.settings import sampling_of
 from edgellm.server.generation.request import AnswerOptions
 from edgellm.server.models.loaded import LoadedModel
@@ -68,28 +67,20 @@ def _grammar(body: CompletionBody) -> Grammar | None:
     return Grammar("json_schema", msgspec.json.encode(schema).decode())
 
 
-async def _logit_bias(engine: Engine, bias: list[Any] | dict[str, Any]) -> dict[int, float]:
-    """Pairs of token and number, or an object; a token may be text, whose tokens are all meant, and the number false,
-    which forbids it."""
+async def _logit_bias(engine: Engine, bias: list[tuple[PromptPart, Bias]] | dict[str, Bias]) -> dict[int, float]:
+    """A token may be text, whose tokens are all meant, and its number false, which forbids it."""
     found: dict[int, float] = {}
-    for pair in bias.items() if isinstance(bias, dict) else bias:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise UsageError("logit_bias must be an object, or a list of pairs of a token and a number")
-        token, value = pair
-        if value is False:
-            value = -math.inf
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError(f"logit_bias of {token!r} is {value!r}; it must be a number, or false to forbid it")
+    for token, value in bias.items() if isinstance(bias, dict) else bias:
+        if value is True:
+            raise UsageError(f"logit_bias of {token!r} is true; it must be a number, or false to forbid it")
         for number in await _token_numbers(engine, token):
-            found[number] = float(value)
+            found[number] = -math.inf if value is False else float(value)
     return found
 
 
-async def _token_numbers(engine: Engine, token: object) -> list[int]:
-    if isinstance(token, int) and not isinstance(token, bool):
+async def _token_numbers(engine: Engine, token: PromptPart) -> list[int]:
+    if isinstance(token, int):
         return [token]
-    if not isinstance(token, str):
-        raise UsageError(f"logit_bias names {token!r}, which is neither a token id nor text")
-    if token.removeprefix("-").isdecimal() and token.isascii():
+    if token.isascii() and token.isdecimal():
         return [int(token)]
     return await engine.prompt_tokens(token, add_special=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgellm.errors import UsageError
+from edgellm.server.dialects.llamacpp.requests import PromptObject, Prompts
 from edgellm_runtimes.engine import Engine
 
 __all__ = ["prompt_tokens", "separate_prompts"]
@@ -12,7 +13,7 @@ __all__ = ["prompt_tokens", "separate_prompts"]
 _SHAPE = 'a prompt is text, token ids, a list of both, or an object with "prompt_string"'
 
 
-def separate_prompts(prompts: Any) -> list[Any]:
+def separate_prompts(prompts: Prompts) -> list[Any]:
     """Each of ``prompts``. A list that holds a number is one prompt. Raises UsageError for a list of none."""
     if not isinstance(prompts, list) or any(_is_token(part) for part in prompts):
         return [prompts]
@@ -26,10 +27,10 @@ async def prompt_tokens(
 ) -> list[int]:
     """The token ids of one prompt; only a text at its start gets a token in front. Raises UsageError for other shapes
     and for text that is far longer than the context."""
-    if isinstance(prompt, dict):
-        if prompt.get("multimodal_data"):
+    if isinstance(prompt, PromptObject):
+        if prompt.multimodal_data:
             raise UsageError("pictures and sounds cannot be read here: models of this server read text")
-        prompt = prompt.get("prompt_string")
+        prompt = prompt.prompt_string
     parts = [prompt] if isinstance(prompt, str) else prompt
     if not isinstance(parts, list):
         raise UsageError(_SHAPE)

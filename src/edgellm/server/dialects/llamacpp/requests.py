@@ -9,19 +9,35 @@ import msgspec
 __all__ = [
     "AdapterScale",
     "ApplyTemplateBody",
+    "Bias",
     "CompletionBody",
     "DetokenizeBody",
     "EmbeddingBody",
     "Prompt",
+    "PromptObject",
+    "PromptPart",
     "Prompts",
+    "Token",
     "TokenizeBody",
 ]
 
-Prompt = str | dict[str, Any] | list[Any]
-"""Text, token ids, both mixed in a list, or an object with ``prompt_string``."""
 
-Prompts = Prompt
+class PromptObject(msgspec.Struct, frozen=True):
+    """A prompt as an object. ``multimodal_data`` is known, so that the refusal can say why."""
+
+    prompt_string: str | list[PromptPart]
+    multimodal_data: list[Any] | None = None
+
+
+Token = Annotated[int, msgspec.Meta(ge=0)]
+PromptPart = Token | str
+Prompt = str | PromptObject | list[PromptPart]
+"""Text, token ids, both mixed in a list, or an object."""
+
+Prompts = str | PromptObject | list[Token | str | PromptObject | list[PromptPart]]
 """One prompt, or a list of them: a list that holds a number is one prompt."""
+
+Bias = float | bool
 
 
 class AdapterScale(msgspec.Struct, frozen=True):
@@ -74,7 +90,7 @@ class CompletionBody(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     min_keep: int | None = None
     samplers: str | tuple[str, ...] | None = None
-    logit_bias: list[Any] | dict[str, Any] | None = None
+    logit_bias: list[tuple[PromptPart, Bias]] | dict[str, Bias] | None = None
     grammar: str | None = None
     json_schema: Any = None
     lora: tuple[AdapterScale, ...] | None = None
@@ -91,7 +107,7 @@ class CompletionBody(msgspec.Struct, frozen=True, kw_only=True):
 class TokenizeBody(msgspec.Struct, frozen=True, kw_only=True):
     """POST /tokenize"""
 
-    content: str | list[Any] = ""
+    content: str | list[PromptPart] = ""
     add_special: bool = False
     parse_special: bool = True
     with_pieces: bool = False
@@ -101,7 +117,7 @@ class TokenizeBody(msgspec.Struct, frozen=True, kw_only=True):
 class DetokenizeBody(msgspec.Struct, frozen=True, kw_only=True):
     """POST /detokenize"""
 
-    tokens: tuple[int, ...] = ()
+    tokens: tuple[Token, ...] = ()
     model: str | None = None
 
 

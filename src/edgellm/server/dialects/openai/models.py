@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import EdgeLLMError
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.state import state_of
 from edgellm.store.store import Store
@@ -35,11 +36,13 @@ class ModelList(msgspec.Struct):
     object: str = "list"
 
 
+@operation(answer=ModelList)
 async def list_models(request: Request) -> Response:
     """Name the models."""
     return JSONResponse(ModelList(await asyncio.to_thread(model_cards, state_of(request).store)))
 
 
+@operation(answer=ModelCard, errors=(400, 404, 422))
 async def show_model(request: Request) -> Response:
     """Tell of one model."""
     bundle = await state_of(request).models.resolve(request.path_params["model"])

@@ -1,4 +1,4 @@
-"""The chat page that browsers get at `/`: static files, which ask nobody but this server."""
+"""What the server tells of itself: the chat page that browsers get at `/`, and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from edgellm.server.dialects.native import NATIVE
 from edgellm.server.dialects.page.files import FILES, home, static_file
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.routing import RouteWhere
+from edgellm.server.openapi.served import show_document
 
 __all__ = ["PAGE"]
 
@@ -19,8 +20,9 @@ def _is_browser(headers: Headers) -> bool:
 
 PAGE = Dialect(
     "page",
-    ("/page/",),
+    ("/page/", "/openapi.json"),
     [
+        Route("/openapi.json", show_document, methods=["GET"]),
         RouteWhere("/", home, _is_browser, methods=["GET"]),
         *(Route(f"/page/{name}", static_file, methods=["GET"]) for name in FILES),
     ],
