@@ -34,5 +34,5 @@ ANTHROPIC = Dialect(
         Route("/v1/complete", not_here, methods=["POST"]),
     ],
     error_answer,
-    ErrorAnswer,
+    error=ErrorAnswer,
 )

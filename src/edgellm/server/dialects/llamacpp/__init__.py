@@ -66,5 +66,5 @@ LLAMACPP = Dialect(
         Route("/reranking", not_here, methods=["POST"]),
     ],
     error_answer,
-    ErrorAnswer,
+    error=ErrorAnswer,
 )

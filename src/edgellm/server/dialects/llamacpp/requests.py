@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from edgellm.server.dialects.openai.chat.messages import ChatBody
+
 __all__ = [
     "AdapterScale",
     "ApplyTemplateBody",
@@ -121,13 +123,10 @@ class DetokenizeBody(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
 
 
-class ApplyTemplateBody(msgspec.Struct, frozen=True, kw_only=True):
+class ApplyTemplateBody(ChatBody, kw_only=True):
     """POST /apply-template: a chat as OpenAI's clients write it."""
 
-    messages: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(min_length=1)]
-    tools: tuple[dict[str, Any], ...] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    model: str | None = None
+    model: str = ""
 
 
 class EmbeddingBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,8 +26,8 @@ from edgellm.server.dialects.llamacpp.requests import (
 from edgellm.server.dialects.llamacpp.responses import Completion, Content, Prompted, TokenPiece, Tokens, nested_fields
 from edgellm.server.dialects.llamacpp.slots import slots_of
 from edgellm.server.dialects.llamacpp.which import model_name
+from edgellm.server.dialects.openai.chat.translation import chat_request
 from edgellm.server.generation.prompt import chat_prompt
-from edgellm.server.generation.request import ChatRequest
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
@@ -117,11 +117,6 @@ async def apply_template(request: Request) -> Response:
     """The prompt that a chat becomes."""
     body = await read_json(request, ApplyTemplateBody)
     name = await model_name(request, body.model)
-    chat = ChatRequest(
-        messages=body.messages,
-        tools=body.tools or (),
-        template_variables=body.chat_template_kwargs or {},
-        continue_last=True,
-    )
+    chat = msgspec.structs.replace(chat_request(body, ""), continue_last=True)
     async with state_of(request).models.use(name) as model:
         return JSONResponse(Prompted(await chat_prompt(model, chat)))

@@ -61,5 +61,5 @@ OPENAI = Dialect(
         *(Route(f"{path}/{{rest:path}}", not_here, methods=_METHODS) for path in _NOT_HERE),
     ],
     error_body,
-    ErrorAnswer,
+    error=ErrorAnswer,
 )
