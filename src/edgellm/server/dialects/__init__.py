@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgellm.server.dialects.native import NATIVE
+from edgellm.server.dialects.ollama import OLLAMA
 from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (NATIVE,)
+DIALECTS: tuple[Dialect, ...] = (OLLAMA, NATIVE)

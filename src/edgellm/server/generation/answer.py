@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 
+from edgellm.server.generation.defaults import default_stop, with_bundle_defaults
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
 from edgellm.server.models.loaded import LoadedModel
@@ -21,6 +22,7 @@ async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -
     """
     options = _generation(model, request.options)
     if isinstance(request, ChatRequest):
+        request = with_bundle_defaults(model.bundle.plan, request)
         chunks = model.engine.chat(
             request.messages, options=options, tools=request.tools, template_variables=request.template_variables
         )
@@ -34,7 +36,7 @@ async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -
 def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions:
     return GenerationOptions(
         sampling=model.engine.params(**options.sampling),
-        stop=options.stop,
+        stop=options.stop or default_stop(model.bundle.plan),
         choices=options.choices,
         deadline_s=options.deadline_s,
         overflow=options.overflow,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from edgellm.bundle.opened import OpenBundle
 from edgellm.server.config import ServerConfig
 from edgellm.server.models.loaded import LoadedModel
+from edgellm.server.models.status import ModelStatus
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
 from edgellm_runtimes.engine import Engine
@@ -26,6 +27,7 @@ class ModelManager:
         self._settings = settings
         self._store = store
         self._engines: dict[str, Engine] = {}
+        self._bundles: dict[str, OpenBundle] = {}
         self._loading = asyncio.Lock()
 
     async def resolve(self, name: str) -> OpenBundle:
@@ -44,6 +46,7 @@ class ModelManager:
         """
         begun = time.monotonic()
         bundle = await self.resolve(name)
+        self._bundles[bundle.digest] = bundle
         async with self._loading:
             if bundle.digest not in self._engines:
                 self._engines[bundle.digest] = await self._load(bundle)
@@ -60,6 +63,28 @@ class ModelManager:
             prefix_folder=self._settings.paths.prefixes,
         )
         return await Engine.load(request, isolation=self._config.isolation)
+
+    async def unload(self, name: str) -> bool:
+        """Unload ``name``. Raises NotFoundError."""
+        engine = self._engines.pop((await self.resolve(name)).digest, None)
+        if engine is not None:
+            await engine.close()
+        return True
+
+    async def statuses(self) -> list[ModelStatus]:
+        """Every model that is loaded."""
+        return [
+            ModelStatus(
+                name=engine.info.path if bundle is None else bundle.name,
+                digest=digest,
+                state="ready",
+                needed_bytes=engine.info.size_bytes,
+                context=engine.info.context,
+                keep_alive_s=self._config.keep_alive_s,
+            )
+            for digest, engine in self._engines.items()
+            for bundle in [self._bundles.get(digest)]
+        ]
 
     async def close(self) -> None:
         """Unload everything."""

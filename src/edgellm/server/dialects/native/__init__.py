@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edgellm.errors import EdgeLLMError
+from edgellm.server.dialects.native.jobs import JOB_ROUTES
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.responses import JSONResponse
 from edgellm.version import __version__
@@ -29,6 +30,6 @@ async def version(_request: Request) -> Response:
 NATIVE = Dialect(
     "native",
     ("/api/edgellm",),
-    [Route("/api/edgellm/version", version, methods=["GET"])],
+    [Route("/api/edgellm/version", version, methods=["GET"]), *JOB_ROUTES],
     error_body,
 )

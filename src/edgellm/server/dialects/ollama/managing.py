@@ -1,0 +1,69 @@
+"""POST /api/copy, DELETE /api/delete and POST /api/push"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edgellm.bundle.names import parse_name
+from edgellm.errors import EdgeLLMError, NotFoundError, UnsupportedError, UsageError
+from edgellm.server.dialects.ollama.errors import model_name, not_found
+from edgellm.server.dialects.ollama.messages import CopyBody, ModelBody
+from edgellm.server.http.body import read_json
+from edgellm.server.state import ServerState, state_of
+
+__all__ = ["LATEST", "copy", "delete", "push"]
+
+LATEST = "latest"
+"""The tag of names that clients of Ollama give without one."""
+
+
+async def copy(request: Request) -> Response:
+    """Give a model a second name."""
+    body = await read_json(request, CopyBody)
+    if not body.source or not body.destination:
+        raise UsageError("source and destination are required")
+    name = parse_name(body.destination, default_tag=LATEST)
+    state = state_of(request)
+    try:
+        source = await state.models.resolve(body.source)
+    except NotFoundError as error:
+        not_found(body.source, error)
+    await asyncio.to_thread(state.store.copy, source.name, name)
+    return Response(status_code=200)
+
+
+async def delete(request: Request) -> Response:
+    """Take a model out of the store; what only it used is removed from the disk."""
+    name = model_name(await read_json(request, ModelBody))
+    state = state_of(request)
+    try:
+        bundle = await state.models.resolve(name)
+        await state.models.unload(name)
+    except NotFoundError as error:
+        not_found(name, error)
+    await asyncio.to_thread(_remove, state, bundle.name)
+    return Response(status_code=200)
+
+
+def _remove(state: ServerState, name: str) -> None:
+    """Take ``name`` out of the store, and all that only it used: files, and saved prefixes of its model."""
+    from edgellm_runtimes.kv_store import PrefixFolder
+
+    before = state.store.model_digests()
+    state.store.remove(name)
+    for model in before - state.store.model_digests():
+        with contextlib.suppress(EdgeLLMError):  # a cache: what stays there is removed when it is full
+            PrefixFolder(state.settings.paths.prefixes).remove_model(model)
+    state.store.gc()
+
+
+async def push(request: Request) -> Response:
+    """Models are not published from here."""
+    model_name(await read_json(request, ModelBody))
+    raise UnsupportedError(
+        "models cannot be pushed to a registry", hint="move them as files: edgellm export NAME FILE.tar"
+    )
