@@ -24,7 +24,7 @@ __all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings"]
 
 SYSTEM_CONFIG = Path("/etc/edgellm/config.toml")
 Report = Callable[[UsageError], None]
-_EMPTY_MEANS_NONE = {"system_store"}  # elsewhere an empty variable is one that is not set
+_EMPTY_MEANS_NONE = {"system_store", "socket"}  # elsewhere an empty variable is one that is not set
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +44,25 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=10000, description="Tokens per second that `auto` wants to reach at least.")
     ] = 5.0
     threads: Annotated[int, Meta(ge=0, le=1024, description="Decode threads; 0 follows the plan.")] = 0
+    prefix_cache_mib: Annotated[
+        int, Meta(ge=0, le=1 << 24, description="Most MiB that saved prompts may take on the disk; 0 saves none.")
+    ] = 1024
+    prefix_daily_mib: Annotated[
+        int, Meta(ge=0, le=1 << 24, description="Most MiB of saved prompts that are written in a day: SD cards wear.")
+    ] = 1024
+    host: Annotated[str, Meta(description="Address that `serve` listens on, and where clients look for it.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port of `serve`; 0 takes any free one.")] = 11434
+    socket: Annotated[
+        str | None,
+        Meta(description="Path of the Unix socket of `serve`; empty for none. Default: in $XDG_RUNTIME_DIR/edgellm."),
+    ] = None
+    tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate of `serve` and its chain.")] = None
+    tls_key: Annotated[str | None, Meta(description="PEM file with the key of that certificate.")] = None
+    drain_s: Annotated[
+        float, Meta(ge=0, le=86400, description="Seconds that answers may take to finish once `serve` is told to stop.")
+    ] = 60.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +122,7 @@ def load_settings(
             store=user_path(values.store).absolute() if values.store else paths.store,
             state=user_path(values.state).absolute() if values.state else paths.state,
             cache=paths.cache,
+            runtime=paths.runtime,
             system_store=_system_store(values.system_store, paths),
         ),
     )

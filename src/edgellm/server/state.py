@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from edgellm.running import RunningServer
 from edgellm.server.config import ServerConfig
+from edgellm.server.http.budget import BodyBudget
 from edgellm.server.jobs.runner import JobRunner
 from edgellm.server.jobs.uploads import Uploads
 from edgellm.server.models.manager import ModelManager
+from edgellm.server.security.key_file import KeyFile
+from edgellm.server.security.policy import AccessPolicy, make_policy
+from edgellm.server.telemetry.health_watch import HealthWatch
+from edgellm.server.telemetry.telemetry import Telemetry
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
 
@@ -19,19 +26,40 @@ __all__ = ["ServerState", "state_of"]
 
 @dataclass
 class ServerState:
-    """One server: its configuration, its store, its loaded models and its jobs."""
+    """One server: its configuration, its store, its loaded models and its jobs.
+
+    Without a ``policy`` it is that of a server on the address of ``config`` alone.
+    """
 
     config: ServerConfig
     settings: SettingsWithOrigin
     store: Store
     models: ModelManager
+    running: RunningServer | None = None  # where it answers
+    policy: AccessPolicy | None = None
+    health: HealthWatch = field(default_factory=HealthWatch)
     started: float = field(default_factory=time.time)  # seconds since the epoch
-    uploads: Uploads = field(init=False)
-    jobs: JobRunner = field(init=False)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once: streams without an end are to end
 
     def __post_init__(self) -> None:
         self.uploads = Uploads(self.store)
-        self.jobs = JobRunner(self.settings, self.uploads.find)
+        self.jobs = JobRunner(self.settings, self.uploads.find, self.stopping)
+        self.bodies = BodyBudget(self.config.limits.max_bodies_bytes)
+        self.telemetry = Telemetry(self.config.limits.max_requests, self.health)
+
+    @property
+    def access(self) -> AccessPolicy:
+        """Who may ask. Raises UsageError where it is open to others and nothing keeps them out."""
+        if self.policy is None:
+            addresses = [self.config.host] if self.config.tcp else []
+            self.policy = make_policy(self.config.access, addresses, KeyFile(self.settings.paths.config))
+        return self.policy
+
+    def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
+        """Take over settings that were read again; what runs goes on."""
+        self.config, self.settings = config, settings
+        self.models.reconfigure(config, settings)
+        self.jobs.reconfigure(settings)
 
     async def close(self) -> None:
         """End the jobs and unload everything."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from edgellm.server.dialects.native import NATIVE
 from edgellm.server.dialects.ollama import OLLAMA
+from edgellm.server.dialects.operation import OPERATION
 from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (OLLAMA, NATIVE)
+DIALECTS: tuple[Dialect, ...] = (OPERATION, OLLAMA, NATIVE)

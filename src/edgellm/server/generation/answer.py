@@ -9,6 +9,7 @@ from edgellm.server.generation.defaults import default_stop, with_bundle_default
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
 from edgellm.server.models.loaded import LoadedModel
+from edgellm.server.telemetry.work import begin_work
 from edgellm_runtimes.generation import Chunk, GenerationOptions
 
 __all__ = ["answer"]
@@ -28,8 +29,9 @@ async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -
         )
     else:
         chunks = model.engine.generate(request.prompt, options=options)
-    async with contextlib.aclosing(chunks) as stream:
+    async with begin_work(model, request.options.choices) as work, contextlib.aclosing(chunks) as stream:
         async for chunk in stream:
+            work.arrived(chunk)
             yield list(_events(chunk))
 
 

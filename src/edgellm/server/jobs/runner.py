@@ -31,8 +31,10 @@ _MOST_QUEUED = 100
 class JobRunner:
     """All methods belong to one event loop. Nothing is read or created before the first job is asked about."""
 
-    def __init__(self, settings: SettingsWithOrigin, find_blob: Callable[[str], Path]) -> None:
+    def __init__(self, settings: SettingsWithOrigin, find_blob: Callable[[str], Path], stopping: asyncio.Event) -> None:
+        """``stopping`` is set when the server is about to end: nobody watches any longer."""
         self._settings = settings
+        self.stopping = stopping
         self._find_blob = find_blob
         self._history = JobHistory(settings.paths.state / "jobs")
         self._known: dict[str, Job] | None = None
@@ -42,6 +44,10 @@ class JobRunner:
         self._cancelled: set[str] = set()
         self._changed = asyncio.Event()
         self._closing = False
+
+    def reconfigure(self, settings: SettingsWithOrigin) -> None:
+        """Take over settings that were read again: jobs that begin later follow them."""
+        self._settings = settings
 
     def all(self) -> list[Job]:
         """All jobs, the newest first."""
@@ -119,13 +125,18 @@ class JobRunner:
         return path
 
     async def watch(self, job: Job) -> AsyncGenerator[Job, None]:
-        """``job`` now and whenever it has changed, until it has ended. A slow reader misses what is in between."""
+        """``job`` now and whenever it has changed, until it or the server ends. A slow reader misses some."""
         while True:
             changed, ended = self._changed, job.has_ended
             yield job
-            if ended:
+            if ended or self.stopping.is_set():
                 return
-            await changed.wait()
+            waits = [asyncio.ensure_future(event.wait()) for event in (changed, self.stopping)]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
 
     async def close(self) -> None:
         """End what runs; it can be resumed."""

@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from edgellm.bundle.digest import digest_hex
-from edgellm.errors import BusyError, NotFoundError, UsageError
+from edgellm.errors import BusyError, NotFoundError, TooSlowError, UsageError
 from edgellm.files import fsync_directory, os_errors, require_free_space
 from edgellm.store.store import Store
 
 __all__ = ["Uploads"]
+
+_PATIENCE_S = 60.0
 
 
 class Uploads:
@@ -45,7 +47,7 @@ class Uploads:
         path = self._path(digest)
         with self._part(path, size_bytes) as (descriptor, part):
             state, seen = hashlib.sha256(), 0
-            async for piece in parts:
+            while piece := await _next(parts):
                 seen += len(piece)
                 await asyncio.to_thread(_write, descriptor, piece, state)
             if state.hexdigest() != digest_hex(digest):
@@ -79,6 +81,18 @@ class Uploads:
                 raise
         finally:
             os.close(descriptor)
+
+
+async def _next(parts: AsyncIterator[bytes]) -> bytes:
+    """The next bytes; empty at the end. Raises TooSlowError when none come for a while."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                part = await anext(parts, None)
+                if part != b"":  # what frames of HTTP may be
+                    return part or b""
+    except TimeoutError:
+        raise TooSlowError(f"no byte of the blob came for {_PATIENCE_S:g} s") from None
 
 
 def _write(descriptor: int, piece: bytes, state: hashlib._Hash) -> None:

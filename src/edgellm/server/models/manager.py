@@ -30,6 +30,10 @@ class ModelManager:
         self._bundles: dict[str, OpenBundle] = {}
         self._loading = asyncio.Lock()
 
+    def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
+        """Take over settings that were read again. Models that are loaded stay as they are."""
+        self._config, self._settings = config, settings
+
     async def resolve(self, name: str) -> OpenBundle:
         """The bundle that a client calls ``name``. Raises NotFoundError, UsageError, BundleError."""
         return await asyncio.to_thread(self._store.resolve, name)
@@ -52,6 +56,15 @@ class ModelManager:
                 self._engines[bundle.digest] = await self._load(bundle)
         yield LoadedModel(bundle, self._engines[bundle.digest], time.monotonic() - begun)
 
+    async def unload(self, name: str) -> bool:
+        """Unload ``name``. Raises NotFoundError."""
+        bundle = await self.resolve(name)
+        async with self._loading:
+            engine = self._engines.pop(bundle.digest, None)
+            if engine is not None:
+                await engine.close()
+        return True
+
     async def _load(self, bundle: OpenBundle) -> Engine:
         request = LoadRequest(
             model_path=bundle.weights_path,
@@ -61,15 +74,10 @@ class ModelManager:
             model_digest=bundle.bundle.model_file.digest,
             adapter_digests={name: file.digest for name, file in bundle.bundle.adapters.items()},
             prefix_folder=self._settings.paths.prefixes,
+            prefix_cap_bytes=self._settings.values.prefix_cache_mib << 20,
+            prefix_daily_bytes=self._settings.values.prefix_daily_mib << 20,
         )
         return await Engine.load(request, isolation=self._config.isolation)
-
-    async def unload(self, name: str) -> bool:
-        """Unload ``name``. Raises NotFoundError."""
-        engine = self._engines.pop((await self.resolve(name)).digest, None)
-        if engine is not None:
-            await engine.close()
-        return True
 
     async def statuses(self) -> list[ModelStatus]:
         """Every model that is loaded."""

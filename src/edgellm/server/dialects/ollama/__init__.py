@@ -40,4 +40,5 @@ OLLAMA = Dialect(
         Route("/api/blobs/{digest}", blob, methods=["HEAD", "POST"]),
     ],
     error_body,
+    keyless=("/", "/api/version"),
 )

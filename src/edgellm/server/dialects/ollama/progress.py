@@ -60,6 +60,8 @@ class _Watched:
         self.watchers[self.job.id] -= 1
         if self.watchers[self.job.id] == 0:
             del self.watchers[self.job.id]
+            if self._jobs.stopping.is_set():
+                return  # it is interrupted, and may be resumed
             with contextlib.suppress(UsageError):  # it has ended
                 self._jobs.cancel(self.job.id)
 
@@ -69,7 +71,8 @@ async def _last(watched: _Watched) -> dict[str, Any]:
         async for job in changes:
             if job.has_ended:
                 _raise_failure(job)
-    return _SUCCESS
+                return _SUCCESS
+    raise _stopped()
 
 
 async def _lines(watched: _Watched, first: str) -> AsyncGenerator[bytes, None]:
@@ -84,6 +87,8 @@ async def _lines(watched: _Watched, first: str) -> AsyncGenerator[bytes, None]:
                     said = line
                 if job.has_ended:
                     _raise_failure(job)
+        if not watched.job.has_ended:
+            raise _stopped()
     except EdgeLLMError as error:
         yield encode_line(error_body(error, error.http_status))
         return
@@ -111,4 +116,8 @@ def _raise_failure(job: Job) -> None:
         raise job.error.exception()
     if job.state == "cancelled":
         raise Interrupted("the job was cancelled")
-    raise BackendError("the server ended before the job", hint="ask again: it goes on where it was")
+    raise _stopped()
+
+
+def _stopped() -> BackendError:
+    return BackendError("the server ended before the job", hint="ask again: it goes on where it was")
