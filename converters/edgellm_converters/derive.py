@@ -42,7 +42,7 @@ class Changes:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     context: int | None = None
     licenses: tuple[str, ...] = ()  # texts
-    adapters: tuple[AdapterInput, ...] = ()  # in place of those of the same names
+    adapters: tuple[AdapterInput, ...] = ()  # in place of those of the same names; every request uses them
 
 
 def derive(
@@ -113,6 +113,8 @@ def _plan(base: OpenBundle, changes: Changes, added: PackedAdapters) -> Plan:
         chat = msgspec.structs.replace(chat, messages=changes.messages)
     if changes.stop is not None:
         chat = msgspec.structs.replace(chat, stop=changes.stop)
+    if added.blobs:
+        chat = msgspec.structs.replace(chat, adapters=tuple(sorted(added.blobs)))
     planned = {adapter.name: adapter for adapter in (*plan.adapters, *added.planned)}
     memory = plan.predicted_memory
     context = changes.context or plan.context

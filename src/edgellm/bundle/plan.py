@@ -97,11 +97,12 @@ class PlannedMessage(msgspec.Struct, frozen=True):
 
 
 class ChatDefaults(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What chats with this bundle have in common, besides the system prompt that is baked into it."""
+    """What requests to this bundle have in common, besides the system prompt that is baked into it."""
 
     template: str = ""  # Jinja, used instead of the model file's
     messages: tuple[PlannedMessage, ...] = ()  # in front of those of a request
     stop: tuple[str, ...] = ()  # of requests that name none
+    adapters: tuple[str, ...] = ()  # of the plan's, used by requests that name none
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -62,7 +62,7 @@ def decode_plan(data: bytes, what: str) -> Plan:
     if plan.system_prompt is not None:
         _check_system_prompt(plan.system_prompt, plan.context, what)
     if plan.chat is not None:
-        _check_chat(plan.chat, what)
+        _check_chat(plan.chat, {adapter.name for adapter in plan.adapters}, what)
     _refuse_control_characters(msgspec.to_builtins(plan), what)
     return plan
 
@@ -89,7 +89,9 @@ def _check_system_prompt(prompt: SystemPrompt, context: int, what: str) -> None:
         raise BundleError(f"{what} has a system prompt whose tokens are not those of its digest")
 
 
-def _check_chat(chat: ChatDefaults, what: str) -> None:
+def _check_chat(chat: ChatDefaults, adapters: set[str], what: str) -> None:
+    if not set(chat.adapters) <= adapters:
+        raise BundleError(f"{what} uses adapters that it does not list")
     if len(chat.messages) > _MESSAGES_LIMIT or len(chat.stop) > _STOPS_LIMIT or not all(chat.stop):
         raise BundleError(f"{what} has more messages or stop texts than chats may begin with, or an empty one")
     for message in chat.messages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 
-from edgellm.server.generation.defaults import default_stop, with_bundle_defaults
+from edgellm.server.generation.defaults import default_adapters, default_stop, with_bundle_defaults
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
 from edgellm.server.models.loaded import LoadedModel
@@ -44,7 +44,7 @@ def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions
         overflow=options.overflow,
         keep=options.keep,
         grammar=options.grammar,
-        adapters=options.adapters,
+        adapters=options.adapters or default_adapters(model.bundle.plan),
         scope=options.scope,
         save=options.save,
     )

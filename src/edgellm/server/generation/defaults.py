@@ -1,4 +1,4 @@
-"""What a bundle adds to the requests that its model gets: its system prompt, its first messages, its stop texts."""
+"""What a bundle adds to the requests that its model gets: system prompt, first messages, stop texts, adapters."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import msgspec
 
 from edgellm.bundle.plan import Plan
 from edgellm.server.generation.request import ChatRequest
+from edgellm_runtimes.generation import AdapterUse
 
-__all__ = ["default_stop", "with_bundle_defaults"]
+__all__ = ["default_adapters", "default_stop", "with_bundle_defaults"]
 
 _SYSTEM = ("system", "developer")
 
@@ -33,3 +34,8 @@ def with_bundle_defaults(plan: Plan, request: ChatRequest) -> ChatRequest:
 def default_stop(plan: Plan) -> tuple[str, ...]:
     """The stop texts of requests that name none."""
     return plan.chat.stop if plan.chat is not None else ()
+
+
+def default_adapters(plan: Plan) -> tuple[AdapterUse, ...]:
+    """The adapters of requests that name none."""
+    return tuple(AdapterUse(name) for name in plan.chat.adapters) if plan.chat is not None else ()

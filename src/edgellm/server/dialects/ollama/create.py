@@ -78,10 +78,10 @@ def _parameters(body: CreateBody) -> dict[str, Any]:
 
 
 def _pack(body: CreateBody, name: str) -> PackOrder:
-    changes = (body.template, body.parameters, body.messages, body.license)
+    changes = (body.template, body.parameters, body.messages, body.license, body.adapters)
     if any(changes):
         raise UsageError(
-            "files become a model as they are, with a system prompt and adapters at most",
+            "files become a model as they are, with a system prompt at most",
             hint="create the model from its files first, then another one from it with the changes",
         )
     files = {file: require_digest(digest) for file, digest in (body.files or {}).items()}
@@ -91,7 +91,6 @@ def _pack(body: CreateBody, name: str) -> PackOrder:
         name=name,
         quant=body.quantize,
         system=body.system or "",
-        adapters=_adapters(body.adapters),
     )
 
 

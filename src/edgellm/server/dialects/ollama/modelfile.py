@@ -51,7 +51,7 @@ def modelfile(bundle: OpenBundle, template: str, system: str) -> str:
         lines.append(f"SYSTEM {_block(system)}")
     for name, value in sorted(parameters_of(bundle.plan).items()):
         lines += [f"PARAMETER {name} {_quoted(one)}" for one in (value if isinstance(value, list) else [value])]
-    lines += [f"ADAPTER {name}" for name in bundle.adapter_paths]
+    lines += [f"ADAPTER {name}" for name in (bundle.plan.chat.adapters if bundle.plan.chat is not None else ())]
     for message in bundle.plan.chat.messages if bundle.plan.chat is not None else ():
         if message.role != "system":
             lines.append(f"MESSAGE {message.role} {_block(message.content)}")
