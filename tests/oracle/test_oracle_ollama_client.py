@@ -14,10 +14,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "server"))
 
-from hub_server import HubServer
 from server_process import RunningServer, running_server
 
 from cli_process import Cli
+from hub_server import HubServer
 
 ollama = pytest.importorskip("ollama")
 
