@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "server"))
-
-from server_process import RunningServer, running_server
-
 from cli_process import Cli
 from hub_server import HubServer
+from server_process import RunningServer, running_server
 
 ollama = pytest.importorskip("ollama")
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from edgellm.bundle.names import parse_name
-from edgellm.errors import EdgeLLMError, NotFoundError, UnsupportedError, UsageError
+from edgellm.errors import NotFoundError, UnsupportedError, UsageError
 from edgellm.server.dialects.ollama.errors import model_name, not_found
 from edgellm.server.dialects.ollama.messages import CopyBody, ModelBody
 from edgellm.server.http.body import read_json
-from edgellm.server.state import ServerState, state_of
+from edgellm.server.models.removal import remove_bundle
+from edgellm.server.state import state_of
 
 __all__ = ["LATEST", "copy", "delete", "push"]
 
@@ -42,23 +42,12 @@ async def delete(request: Request) -> Response:
     state = state_of(request)
     try:
         bundle = await state.models.resolve(name)
-        await state.models.unload(name)
     except NotFoundError as error:
         not_found(name, error)
-    await asyncio.to_thread(_remove, state, bundle.name)
+    for removed in await asyncio.to_thread(remove_bundle, state.store, state.settings.paths.prefixes, bundle.name):
+        await state.models.removed(removed)
+    await asyncio.to_thread(state.store.gc)
     return Response(status_code=200)
-
-
-def _remove(state: ServerState, name: str) -> None:
-    """Take ``name`` out of the store, and all that only it used: files, and saved prefixes of its model."""
-    from edgellm_runtimes.kv_store import PrefixFolder
-
-    before = state.store.model_digests()
-    state.store.remove(name)
-    for model in before - state.store.model_digests():
-        with contextlib.suppress(EdgeLLMError):  # a cache: what stays there is removed when it is full
-            PrefixFolder(state.settings.paths.prefixes).remove_model(model)
-    state.store.gc()
 
 
 async def push(request: Request) -> Response:
