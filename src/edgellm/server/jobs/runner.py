@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgellm.devices.local import available_memory_bytes
-from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
+from edgellm.errors import BusyError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.files import os_errors
 from edgellm.server.jobs.commands import EXPORTED, command_line
 from edgellm.server.jobs.history import JobHistory
@@ -63,12 +63,12 @@ class JobRunner:
         return job
 
     def start(self, order: Order) -> Job:
-        """Queue a job. Raises UsageError, BusyError while another server of this user runs the jobs."""
+        """Queue a job. Raises UsageError, BusyError while another server runs the jobs or too many wait."""
         check_order(order)
         self._own()
         waiting = [job for job in self._jobs().values() if not job.has_ended]
         if len(waiting) >= _MOST_QUEUED:
-            raise UsageError(f"{len(waiting)} jobs are waiting already", hint="cancel some, or wait for them to end")
+            raise BusyError(f"{len(waiting)} jobs are waiting already", hint="cancel some, or wait for them to end")
         now = time.time()
         job_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(3)}"
         job = Job(id=job_id, order=order, created=now)

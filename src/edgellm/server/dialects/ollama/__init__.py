@@ -8,7 +8,7 @@ from edgellm.server.dialects.ollama.blobs import blob
 from edgellm.server.dialects.ollama.chat import chat
 from edgellm.server.dialects.ollama.create import create
 from edgellm.server.dialects.ollama.embed import embed, embeddings
-from edgellm.server.dialects.ollama.errors import error_body
+from edgellm.server.dialects.ollama.errors import ErrorAnswer, error_body
 from edgellm.server.dialects.ollama.generate import generate
 from edgellm.server.dialects.ollama.listing import ps, tags
 from edgellm.server.dialects.ollama.managing import copy, delete, push
@@ -40,5 +40,6 @@ OLLAMA = Dialect(
         Route("/api/blobs/{digest}", blob, methods=["HEAD", "POST"]),
     ],
     error_body,
+    error=ErrorAnswer,
     keyless=("/", "/api/version"),
 )

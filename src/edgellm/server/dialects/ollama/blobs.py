@@ -9,11 +9,13 @@ from starlette.responses import Response
 
 from edgellm.errors import Interrupted, NotFoundError
 from edgellm.server.dialects.ollama.errors import require_digest
+from edgellm.server.http.operation import operation
 from edgellm.server.state import state_of
 
 __all__ = ["blob"]
 
 
+@operation(raw_body="application/octet-stream", statuses=(200, 201), errors=(404, 503, 507))
 async def blob(request: Request) -> Response:
     """Whether a blob is here, or a blob that a client sends."""
     digest = require_digest(request.path_params["digest"])

@@ -11,21 +11,25 @@ from starlette.responses import Response
 
 from edgellm.errors import UsageError
 from edgellm.server.caller import caller_of
-from edgellm.server.dialects.ollama.answering import Asked, respond
+from edgellm.server.dialects.ollama.answering import NDJSON, Asked, respond
 from edgellm.server.dialects.ollama.durations import parse_keep_alive
 from edgellm.server.dialects.ollama.errors import model_name
+from edgellm.server.dialects.ollama.lines import Line
 from edgellm.server.dialects.ollama.loading import load_or_unload
 from edgellm.server.dialects.ollama.messages import ChatBody, Message, Think
 from edgellm.server.dialects.ollama.options import answer_options, asked_context, check_options, format_grammar
 from edgellm.server.dialects.ollama.replies import ChatReply
 from edgellm.server.dialects.ollama.truncation import drop_oldest
+from edgellm.server.generation.profile import chat_profile
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.models.loaded import LoadedModel
 
-__all__ = ["chat", "our_messages", "refuse_images", "thinking"]
+__all__ = ["chat", "check_thinking", "our_messages", "refuse_images", "thinking"]
 
 
+@operation(body=ChatBody, answer=Line, stream=NDJSON, errors=MODEL_ERRORS)
 async def chat(request: Request) -> Response:
     """Answer a conversation, or load or unload a model when there is none."""
     body = await read_json(request, ChatBody)
@@ -52,6 +56,7 @@ async def chat(request: Request) -> Response:
     )
 
     async def prepare(model: LoadedModel) -> ChatRequest:
+        await check_thinking(model, asked)
         return asked if body.truncate is False else await drop_oldest(model, asked)
 
     return await respond(request, Asked(name, keep_alive_s, n_context, body.stream is not False, prepare), reply)
@@ -60,6 +65,12 @@ async def chat(request: Request) -> Response:
 def thinking(think: Think | None) -> Any:
     """``think`` as ChatRequest takes it."""
     return None if think is None or think == "" else think
+
+
+async def check_thinking(model: LoadedModel, asked: ChatRequest) -> None:
+    """Raise UsageError where a model is asked to think that never does."""
+    if asked.thinking and (await chat_profile(model.engine)).traits.thinking is None:
+        raise UsageError(f"{model.name} does not support thinking", hint="leave think out, or take a model that thinks")
 
 
 def our_messages(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:

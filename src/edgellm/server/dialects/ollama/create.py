@@ -10,14 +10,16 @@ from starlette.responses import Response
 
 from edgellm.bundle.names import parse_name, sanitize_name
 from edgellm.errors import NotFoundError, UsageError
+from edgellm.server.dialects.ollama.answering import NDJSON
 from edgellm.server.dialects.ollama.chat import refuse_images
 from edgellm.server.dialects.ollama.errors import model_name, not_found, require_digest
 from edgellm.server.dialects.ollama.managing import LATEST
 from edgellm.server.dialects.ollama.messages import CreateBody
 from edgellm.server.dialects.ollama.options import asked_context, check_options
-from edgellm.server.dialects.ollama.progress import run_job
+from edgellm.server.dialects.ollama.progress import Status, run_job
 from edgellm.server.dialects.ollama.templates import require_jinja
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.jobs.orders import CreateOrder, OrderMessage, PackOrder
 from edgellm.server.state import state_of
 
@@ -26,6 +28,7 @@ __all__ = ["create"]
 _ADAPTER_PARTS = re.compile(r"\.(?:gguf|safetensors|json|bin)$")
 
 
+@operation(body=CreateBody, answer=Status, stream=NDJSON, errors=MODEL_ERRORS)
 async def create(request: Request) -> Response:
     """A new model: from one of the store with changes, or from uploaded files."""
     body = await read_json(request, CreateBody)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +18,7 @@ from edgellm.server.dialects.ollama.errors import model_name
 from edgellm.server.dialects.ollama.messages import EmbedBody, EmbeddingsBody
 from edgellm.server.dialects.ollama.options import asked_context, check_options
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.state import state_of
@@ -31,6 +33,23 @@ _NS = 1_000_000_000
 _CHARACTERS_PER_TOKEN = 64  # hardly any token has more: what is longer need not be looked at
 
 
+class EmbedAnswer(msgspec.Struct, frozen=True):
+    """Vectors of length 1. Durations are nanoseconds."""
+
+    model: str
+    embeddings: list[list[float]]
+    total_duration: int
+    load_duration: int
+    prompt_eval_count: int
+
+
+class EmbeddingsAnswer(msgspec.Struct, frozen=True):
+    """One vector."""
+
+    embedding: list[float]
+
+
+@operation(body=EmbedBody, answer=EmbedAnswer, errors=MODEL_ERRORS)
 async def embed(request: Request) -> Response:
     """The vectors of one or more texts, each of length 1."""
     begun = time.monotonic()
@@ -46,18 +65,19 @@ async def embed(request: Request) -> Response:
         ) as model:
             vectors, n_tokens = await _vectors(model, texts, truncate=body.truncate is not False)
             return JSONResponse(
-                {
-                    "model": name,
-                    "embeddings": [] if vectors is None else _shortened(vectors, body.dimensions or 0).tolist(),
-                    "total_duration": int((time.monotonic() - begun) * _NS),
-                    "load_duration": int(model.load_s * _NS),
-                    "prompt_eval_count": n_tokens,
-                }
+                EmbedAnswer(
+                    model=name,
+                    embeddings=[] if vectors is None else _shortened(vectors, body.dimensions or 0).tolist(),
+                    total_duration=int((time.monotonic() - begun) * _NS),
+                    load_duration=int(model.load_s * _NS),
+                    prompt_eval_count=n_tokens,
+                )
             )
 
     return await unless_gone(request, work())
 
 
+@operation(body=EmbeddingsBody, answer=EmbeddingsAnswer, errors=MODEL_ERRORS)
 async def embeddings(request: Request) -> Response:
     """The vector of one text."""
     body = await read_json(request, EmbeddingsBody)
@@ -68,7 +88,7 @@ async def embeddings(request: Request) -> Response:
             state_of(request), name, parse_keep_alive(body.keep_alive), asked_context(check_options(body.options))
         ) as model:
             vectors, _n_tokens = await _vectors(model, [body.prompt] if body.prompt else [], truncate=True)
-            return JSONResponse({"embedding": [] if vectors is None else vectors[0].tolist()})
+            return JSONResponse(EmbeddingsAnswer([] if vectors is None else vectors[0].tolist()))
 
     return await unless_gone(request, work())
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import msgspec
+
 from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
 
-__all__ = ["error_body", "model_name", "not_found", "require_digest"]
+__all__ = ["ErrorAnswer", "error_body", "model_name", "not_found", "require_digest"]
 
 
-def error_body(error: EdgeLLMError, _status: int) -> dict[str, Any]:
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """What went wrong, in one sentence."""
+
+    error: str
+
+
+def error_body(error: EdgeLLMError, _status: int) -> ErrorAnswer:
     """``{"error": TEXT}``: what happened, and what to do about it."""
-    return {"error": f"{error.message} ({error.hint})" if error.hint else error.message}
+    return ErrorAnswer(f"{error.message} ({error.hint})" if error.hint else error.message)
 
 
 def model_name(body: Any) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import EdgeLLMError
 from edgellm.formats.gguf import GGUFHeader, read_header
+from edgellm.server.generation.templates.traits import read_traits
 
 __all__ = ["ModelFacts", "model_facts", "template_of"]
 
 _CACHED_MODELS = 64
-_THINKS = ("<think>", "enable_thinking", "reasoning_content", "<|channel|>", "thinking")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ModelFacts:
             found.append("tools")
         if self.infill is not None:
             found.append("insert")
-        if any(word in template for word in _THINKS):
+        if read_traits(template).thinking is not None:
             found.append("thinking")
         return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +10,12 @@ from starlette.responses import Response
 
 from edgellm.errors import UsageError
 from edgellm.server.caller import caller_of
-from edgellm.server.dialects.ollama.answering import Asked, respond
-from edgellm.server.dialects.ollama.chat import refuse_images, thinking
+from edgellm.server.dialects.ollama.answering import NDJSON, Asked, respond
+from edgellm.server.dialects.ollama.chat import check_thinking, refuse_images, thinking
 from edgellm.server.dialects.ollama.durations import parse_keep_alive
 from edgellm.server.dialects.ollama.errors import model_name
 from edgellm.server.dialects.ollama.infill import infill_prompt
+from edgellm.server.dialects.ollama.lines import Line
 from edgellm.server.dialects.ollama.loading import load_or_unload
 from edgellm.server.dialects.ollama.messages import GenerateBody
 from edgellm.server.dialects.ollama.options import answer_options, asked_context, check_options, format_grammar
@@ -24,11 +24,13 @@ from edgellm.server.dialects.ollama.templates import render_with, require_jinja
 from edgellm.server.generation.defaults import with_bundle_defaults
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.models.loaded import LoadedModel
 
 __all__ = ["generate"]
 
 
+@operation(body=GenerateBody, answer=Line, stream=NDJSON, errors=MODEL_ERRORS)
 async def generate(request: Request) -> Response:
     """Continue or answer a prompt, or load or unload a model when there is none."""
     body = await read_json(request, GenerateBody)
@@ -86,7 +88,9 @@ class _Prompt:
             return CompletionRequest(prompt=tokens, options=self._options)
         if body.template or body.context:
             return CompletionRequest(prompt=await self._prompt_tokens(model), options=self._options)
-        return self._chat()
+        chat = self._chat()
+        await check_thinking(model, chat)
+        return chat
 
     async def context(self, model: LoadedModel, generated: Sequence[int]) -> Sequence[int]:
         """The tokens of the conversation so far, to be sent with the next prompt."""
@@ -113,4 +117,4 @@ class _Prompt:
 
 
 async def _tokens(model: LoadedModel, text: str, *, add_special: bool) -> list[int]:
-    return await asyncio.to_thread(model.engine.tokenize, text, add_special=add_special)
+    return await model.engine.prompt_tokens(text, add_special=add_special)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from edgellm.bundle.digest import digest_hex
 from edgellm.errors import EdgeLLMError
 from edgellm.server.dialects.ollama.details import ListedModel, ModelDetails, details, listed
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.state import state_of
 from edgellm.store.store import Store
@@ -36,12 +37,26 @@ class RunningModel(msgspec.Struct, frozen=True):
     context_length: int
 
 
+class TagsAnswer(msgspec.Struct, frozen=True):
+    """The models of the store."""
+
+    models: list[ListedModel]
+
+
+class PsAnswer(msgspec.Struct, frozen=True):
+    """The models that are loaded."""
+
+    models: list[RunningModel]
+
+
+@operation(answer=TagsAnswer)
 async def tags(request: Request) -> Response:
     """The models of the store, the newest first. Damaged ones are left out: they cannot be used."""
     rows = await asyncio.to_thread(_rows, state_of(request).store)
-    return JSONResponse({"models": sorted(rows, key=lambda row: row.modified_at, reverse=True)})
+    return JSONResponse(TagsAnswer(sorted(rows, key=lambda row: row.modified_at, reverse=True)))
 
 
+@operation(answer=PsAnswer)
 async def ps(request: Request) -> Response:
     """The models that are loaded."""
     models, rows = state_of(request).models, []
@@ -66,7 +81,7 @@ async def ps(request: Request) -> Response:
                     context_length=status.context or bundle.plan.context,
                 )
             )
-    return JSONResponse({"models": rows})
+    return JSONResponse(PsAnswer(rows))
 
 
 def _rows(store: Store) -> list[ListedModel]:

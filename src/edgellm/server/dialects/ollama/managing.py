@@ -12,6 +12,7 @@ from edgellm.errors import NotFoundError, UnsupportedError, UsageError
 from edgellm.server.dialects.ollama.errors import model_name, not_found
 from edgellm.server.dialects.ollama.messages import CopyBody, ModelBody
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import operation
 from edgellm.server.models.removal import remove_bundle
 from edgellm.server.state import state_of
 
@@ -21,6 +22,7 @@ LATEST = "latest"
 """The tag of names that clients of Ollama give without one."""
 
 
+@operation(body=CopyBody, errors=(404, 422, 507))
 async def copy(request: Request) -> Response:
     """Give a model a second name."""
     body = await read_json(request, CopyBody)
@@ -36,6 +38,7 @@ async def copy(request: Request) -> Response:
     return Response(status_code=200)
 
 
+@operation(body=ModelBody, errors=(404, 422, 507))
 async def delete(request: Request) -> Response:
     """Take a model out of the store; what only it used is removed from the disk."""
     name = model_name(await read_json(request, ModelBody))
@@ -50,6 +53,7 @@ async def delete(request: Request) -> Response:
     return Response(status_code=200)
 
 
+@operation(body=ModelBody, errors=(501,), statuses=())
 async def push(request: Request) -> Response:
     """Models are not published from here."""
     model_name(await read_json(request, ModelBody))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,9 +19,19 @@ from edgellm.server.jobs.record import Job
 from edgellm.server.jobs.runner import JobRunner
 from edgellm.server.state import state_of
 
-__all__ = ["run_job"]
+__all__ = ["Status", "run_job"]
 
-_SUCCESS = {"status": "success"}
+
+class Status(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far a job is. ``digest`` is of the file that is fetched; ``total`` and ``completed`` are bytes."""
+
+    status: str
+    digest: str = ""
+    total: int | None = None
+    completed: int | None = None
+
+
+_SUCCESS = Status("success")
 
 
 async def run_job(request: Request, order: Order, *, stream: bool, first: str) -> Response:
@@ -66,7 +76,7 @@ class _Watched:
                 self._jobs.cancel(self.job.id)
 
 
-async def _last(watched: _Watched) -> dict[str, Any]:
+async def _last(watched: _Watched) -> Status:
     async with contextlib.aclosing(watched.changes()) as changes:
         async for job in changes:
             if job.has_ended:
@@ -76,8 +86,8 @@ async def _last(watched: _Watched) -> dict[str, Any]:
 
 
 async def _lines(watched: _Watched, first: str) -> AsyncGenerator[bytes, None]:
-    yield encode_line({"status": first})
-    said: dict[str, Any] = {}
+    yield encode_line(Status(first))
+    said: Status | None = None
     try:
         async with contextlib.aclosing(watched.changes()) as changes:
             async for job in changes:
@@ -95,18 +105,15 @@ async def _lines(watched: _Watched, first: str) -> AsyncGenerator[bytes, None]:
     yield encode_line(_SUCCESS)
 
 
-def _line(job: Job) -> dict[str, Any] | None:
+def _line(job: Job) -> Status | None:
     """What a job does now; None when there is nothing to say."""
     if job.state == "queued":
-        return {"status": "waiting for another job"}
+        return Status("waiting for another job")
     if not job.phase or job.has_ended:
         return None
-    line: dict[str, Any] = {"status": job.phase}
-    if job.total_bytes:
-        if job.digest:
-            line["digest"] = job.digest
-        line |= {"total": job.total_bytes, "completed": min(job.done_bytes, job.total_bytes)}
-    return line
+    if not job.total_bytes:
+        return Status(job.phase)
+    return Status(job.phase, job.digest or "", job.total_bytes, min(job.done_bytes, job.total_bytes))
 
 
 def _raise_failure(job: Job) -> None:

@@ -12,8 +12,9 @@ from edgellm.server.dialects.ollama.answering import NDJSON
 from edgellm.server.dialects.ollama.errors import model_name
 from edgellm.server.dialects.ollama.lines import encode_line
 from edgellm.server.dialects.ollama.messages import PullBody
-from edgellm.server.dialects.ollama.progress import run_job
+from edgellm.server.dialects.ollama.progress import Status, run_job
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, StreamResponse
 from edgellm.server.jobs.orders import PullOrder
 from edgellm.server.state import state_of
@@ -24,6 +25,7 @@ __all__ = ["pull"]
 _LATEST = ":latest"
 
 
+@operation(body=PullBody, answer=Status, stream=NDJSON, errors=(*MODEL_ERRORS, 502))
 async def pull(request: Request) -> Response:
     """Fetch a model of a hub and make it ready for this machine, with progress."""
     body = await read_json(request, PullBody)
@@ -46,10 +48,10 @@ async def _here(request: Request, name: str, stream: bool, error: UsageError) ->
             hint="pull OWNER/MODEL or OWNER/MODEL:QUANT of a hub, such as hf.co/OWNER/MODEL:Q4_K_M",
         ) from error
     if not stream:
-        return JSONResponse({"status": "success"})
+        return JSONResponse(Status("success"))
     return StreamResponse(_two_lines(), NDJSON)
 
 
 async def _two_lines() -> AsyncGenerator[bytes, None]:
-    yield encode_line({"status": "pulling manifest"})
-    yield encode_line({"status": "success"})
+    yield encode_line(Status("pulling manifest"))
+    yield encode_line(Status("success"))

@@ -18,6 +18,7 @@ from edgellm.server.dialects.ollama.facts import template_of
 from edgellm.server.dialects.ollama.messages import ShowBody
 from edgellm.server.dialects.ollama.modelfile import modelfile, parameters_of, parameters_text, system_of
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.state import state_of
 
@@ -26,6 +27,7 @@ __all__ = ["show"]
 _LONGEST_LICENSE_BYTES = 1 << 20
 
 
+@operation(body=ShowBody, answer=dict[str, Any], errors=(404, 422))
 async def show(request: Request) -> Response:
     """Everything about one model."""
     body = await read_json(request, ShowBody)

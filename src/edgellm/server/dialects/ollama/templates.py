@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from edgellm.errors import UsageError
+from edgellm.server.generation.profile import chat_profile
+from edgellm.server.generation.prompt import render_prompt
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.models.loaded import LoadedModel
 from edgellm_runtimes.chat import render_chat_async
@@ -29,7 +31,7 @@ async def render_with(model: LoadedModel, asked: ChatRequest, template: str | No
     Besides ``messages`` a template that came with a request may read ``system`` and ``prompt``.
     """
     if not template:
-        return await model.engine.render(asked.messages, template_variables=asked.template_variables)
+        return (await render_prompt(model.engine, await chat_profile(model.engine), asked)).text
     facts = model.engine.facts
     texts = {message["role"]: message["content"] for message in asked.messages}
     return await render_chat_async(

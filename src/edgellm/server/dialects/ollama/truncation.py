@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
 import msgspec
 
+from edgellm.server.generation.prompt import count_prompt_tokens
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.models.loaded import LoadedModel
 
@@ -28,8 +28,9 @@ async def drop_oldest(model: LoadedModel, asked: ChatRequest) -> ChatRequest:
         return asked
 
     async def n_tokens(dropped: int) -> int:
-        text = await model.engine.render(_without(asked, dropped), tools=asked.tools or None)
-        return len(await asyncio.to_thread(model.engine.tokenize, text, add_special=False))
+        return await count_prompt_tokens(
+            model, msgspec.structs.replace(asked, messages=tuple(_without(asked, dropped)))
+        )
 
     cuts = _cuts(asked)
     low, high = 0, len(cuts) - 1
