@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
+from typing import ClassVar, Self
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgellm.errors import BackendError, EdgeLLMError, Interrupted, UsageError
+from edgellm.errors import BackendError, EdgeLLMError, Interrupted
 from edgellm.server.dialects.ollama.answering import NDJSON
 from edgellm.server.dialects.ollama.errors import error_body
 from edgellm.server.dialects.ollama.lines import encode_line
@@ -48,61 +49,59 @@ async def run_job(request: Request, order: Order, *, stream: bool, first: str) -
 
 
 class _Watched:
-    """A job that goes on while somebody watches it."""
+    """A job that goes on while somebody watches it: use it as a context manager for as long as that is."""
 
-    watchers: dict[str, int] = {}  # noqa: RUF012 - of the process: job ids are unique
+    watchers: ClassVar[dict[str, int]] = {}  # of the process: ids of jobs are unique
 
     def __init__(self, jobs: JobRunner, job: Job) -> None:
         self._jobs = jobs
         self.job = job
-        self.watchers[job.id] = self.watchers.get(job.id, 0) + 1
 
-    async def changes(self) -> AsyncGenerator[Job, None]:
-        """See JobRunner.watch."""
-        try:
-            async with contextlib.aclosing(self._jobs.watch(self.job)) as changes:
-                async for job in changes:
-                    yield job
-        finally:
-            self._leave()
+    def __enter__(self) -> Self:
+        self.watchers[self.job.id] = self.watchers.get(self.job.id, 0) + 1
+        return self
 
-    def _leave(self) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.watchers[self.job.id] -= 1
         if self.watchers[self.job.id] == 0:
             del self.watchers[self.job.id]
-            if self._jobs.stopping.is_set():
-                return  # it is interrupted, and may be resumed
-            with contextlib.suppress(UsageError):  # it has ended
+            if not self.job.has_ended and not self._jobs.stopping.is_set():  # else it is interrupted
                 self._jobs.cancel(self.job.id)
+
+    def changes(self) -> AsyncGenerator[Job, None]:
+        """See JobRunner.watch."""
+        return self._jobs.watch(self.job)
 
 
 async def _last(watched: _Watched) -> Status:
-    async with contextlib.aclosing(watched.changes()) as changes:
-        async for job in changes:
-            if job.has_ended:
-                _raise_failure(job)
-                return _SUCCESS
+    with watched:
+        async with contextlib.aclosing(watched.changes()) as changes:
+            async for job in changes:
+                if job.has_ended:
+                    _raise_failure(job)
+                    return _SUCCESS
     raise _stopped()
 
 
 async def _lines(watched: _Watched, first: str) -> AsyncGenerator[bytes, None]:
-    yield encode_line(Status(first))
-    said: Status | None = None
-    try:
-        async with contextlib.aclosing(watched.changes()) as changes:
-            async for job in changes:
-                line = _line(job)
-                if line is not None and line != said:
-                    yield encode_line(line)
-                    said = line
-                if job.has_ended:
-                    _raise_failure(job)
-        if not watched.job.has_ended:
-            raise _stopped()
-    except EdgeLLMError as error:
-        yield encode_line(error_body(error, error.http_status))
-        return
-    yield encode_line(_SUCCESS)
+    with watched:
+        yield encode_line(Status(first))
+        said: Status | None = None
+        try:
+            async with contextlib.aclosing(watched.changes()) as changes:
+                async for job in changes:
+                    line = _line(job)
+                    if line is not None and line != said:
+                        yield encode_line(line)
+                        said = line
+                    if job.has_ended:
+                        _raise_failure(job)
+            if not watched.job.has_ended:
+                raise _stopped()
+        except EdgeLLMError as error:
+            yield encode_line(error_body(error, error.http_status))
+            return
+        yield encode_line(_SUCCESS)
 
 
 def _line(job: Job) -> Status | None:

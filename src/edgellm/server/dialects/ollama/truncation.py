@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from edgellm.errors import PromptTooLongError
 from edgellm.server.generation.prompt import count_prompt_tokens
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.models.loaded import LoadedModel
@@ -15,6 +16,7 @@ __all__ = ["drop_oldest"]
 
 _log = logging.getLogger("edgellm.server")
 _ROOM = 16  # tokens for an answer
+_FAR_TOO_MANY = 1 << 31
 _AROUND = 32  # tokens of a template around a message
 
 
