@@ -42,28 +42,37 @@ async def run_job(request: Request, order: Order, *, stream: bool, first: str) -
     downloaded is kept for the next time.
     """
     jobs = state_of(request).jobs
-    watched = _Watched(jobs, jobs.same(order) or jobs.start(order))
+    watched = _Watched(jobs, order)
     if not stream:
         return JSONResponse(await unless_gone(request, _last(watched)))
     return StreamResponse(_lines(watched, first), NDJSON)
 
 
 class _Watched:
-    """A job that goes on while somebody watches it: use it as a context manager for as long as that is."""
+    """A job that goes on while somebody watches it: use it as a context manager for as long as that is.
 
-    watchers: ClassVar[dict[str, int]] = {}  # of the process: ids of jobs are unique
+    What was started as a job of its own goes on in any case.
+    """
 
-    def __init__(self, jobs: JobRunner, job: Job) -> None:
+    watchers: ClassVar[dict[str, int]] = {}  # of jobs that were started here, in this process: ids are unique
+
+    def __init__(self, jobs: JobRunner, order: Order) -> None:
         self._jobs = jobs
-        self.job = job
+        known = jobs.same(order)
+        self.job = known or jobs.start(order)
+        if known is None:
+            self.watchers[self.job.id] = 0
 
     def __enter__(self) -> Self:
-        self.watchers[self.job.id] = self.watchers.get(self.job.id, 0) + 1
+        if self.job.id in self.watchers:
+            self.watchers[self.job.id] += 1
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self.watchers[self.job.id] -= 1
-        if self.watchers[self.job.id] == 0:
+        left = self.watchers.get(self.job.id, 0)
+        if left > 1:
+            self.watchers[self.job.id] = left - 1
+        elif left == 1:
             del self.watchers[self.job.id]
             if not self.job.has_ended and not self._jobs.stopping.is_set():  # else it is interrupted
                 self._jobs.cancel(self.job.id)

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from edgellm.errors import PromptTooLongError
 from edgellm.server.generation.prompt import count_prompt_tokens
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.models.loaded import LoadedModel
