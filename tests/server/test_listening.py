@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 from serve_rig import serving, wait_until
-from server_process import free_port
 
 from cli_process import Cli
 from edgellm.running import running_servers
+from server_process import free_port
 
 
 @pytest.fixture

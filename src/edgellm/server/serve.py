@@ -21,6 +21,8 @@ from edgellm.server.lifecycle.reloading import Reread, reload_settings
 from edgellm.server.lifecycle.signals import StopRequest, handled_signals
 from edgellm.server.lifecycle.systemd import Notifier, inherited_sockets
 from edgellm.server.models.manager import ModelManager
+from edgellm.server.security.key_file import KeyFile
+from edgellm.server.security.policy import make_policy
 from edgellm.server.state import ServerState
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
@@ -45,15 +47,19 @@ async def serve(
     """Answer requests until a signal says stop, and then until what runs has finished.
 
     A second signal ends the process at once, with status 130. ``ready`` hears when requests are answered; ``reread``
-    gives configuration and settings anew at SIGHUP. Raises what ``open_listeners`` and ``tls_context`` do.
+    gives configuration and settings anew at SIGHUP. Raises what ``open_listeners``,
+    ``tls_context`` and ``make_policy`` do.
     """
     notifier, inherited, stop = Notifier(), inherited_sockets(), StopRequest()
     tls = _tls(config)
     listeners = open_listeners(config, settings.paths.runtime, inherited)
     with contextlib.closing(listeners):
         running = _described(listeners, store)
-        state = ServerState(config, settings, store, ModelManager(config, settings, store), running)
-        server = HttpServer(create_app(state), listeners, tls)
+        policy = make_policy(config.access, listeners.tcp_addresses, KeyFile(settings.paths.config))
+        if policy.warning is not None:
+            _log.warning("%s", policy.warning)
+        state = ServerState(config, settings, store, ModelManager(config, settings, store), running, policy)
+        server = HttpServer(create_app(state), listeners, tls, config.limits)
 
         def reload() -> None:
             if reread is not None:

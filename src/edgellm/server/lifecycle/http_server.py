@@ -10,7 +10,9 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
+from edgellm.server.http.connection import uvicorn_options
 from edgellm.server.lifecycle.listening import Listeners
+from edgellm.server.limits import Limits
 
 __all__ = ["HttpServer"]
 
@@ -23,17 +25,13 @@ _CANCEL_S = 1.0  # for one that was cancelled
 class HttpServer(uvicorn.Server):
     """Serves ``app`` on ``listeners``; TCP with ``tls`` where it is given, a Unix socket never."""
 
-    def __init__(self, app: ASGIApp, listeners: Listeners, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, app: ASGIApp, listeners: Listeners, tls: ssl.SSLContext | None, limits: Limits) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
-                ws="none",
                 lifespan="on",
                 log_config=None,
-                access_log=False,
-                proxy_headers=False,  # who sent a request is who is connected
-                server_header=False,
+                **uvicorn_options(limits),
             )
         )
         self._listeners = listeners
