@@ -17,6 +17,7 @@ from edgellm.api.run import RunChunk, RunFailure, RunLine, RunRequest, RunStart
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.server.caller import caller_of
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import StreamResponse, unless_gone
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.manager import ModelManager
@@ -30,6 +31,7 @@ __all__ = ["run"]
 _LEAST_LOGPROB = -9999.0  # JSON has no infinity
 
 
+@operation(body=RunRequest, answer="application/x-ndjson", errors=MODEL_ERRORS)
 async def run(request: Request) -> Response:
     """An answer exactly as `edgellm run` would make it in its own process."""
     body = await read_json(request, RunRequest)
@@ -71,7 +73,7 @@ def _line(line: RunLine) -> bytes:
 
 async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGenerator[RunLine, None]:
     async with models.use(body.model, context=body.context) as model:
-        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info)
+        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info, note=model.note)
         params = model.engine.params(**_chosen(body.sampling))
         options = msgspec.structs.replace(body.options, sampling=params, scope=scope)
         if (chunks := _chunks(model, body, options)) is None:
