@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from homes import home_over
 from serve_rig import Serving, serving, wait_until
 
 from cli_process import Cli
@@ -26,15 +27,7 @@ PROMPT = "The history of the city began"
 @pytest.fixture
 def home(packed_home: Path, tmp_path: Path) -> Path:
     """The packed store, with a runtime folder of this test's own."""
-    return _home_over(packed_home, tmp_path)
-
-
-def _home_over(packed_home: Path, tmp_path: Path) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    for name in ("store", "state"):
-        (home / name).symlink_to(packed_home / name)
-    return home
+    return home_over(packed_home, tmp_path)
 
 
 def request(max_tokens: int) -> dict[str, Any]:
@@ -158,7 +151,7 @@ def test_a_server_that_is_killed_under_load_leaves_no_process(home: Path) -> Non
 
 
 def test_after_a_kill_the_store_is_whole_and_a_new_server_answers_as_before(packed_home: Path, tmp_path: Path) -> None:
-    home = _home_over(packed_home, tmp_path)
+    home = home_over(packed_home, tmp_path)
 
     def answer(server: Serving) -> list[int]:
         with streaming(server, 30) as lines:

@@ -22,6 +22,7 @@ from edgellm.server.http.responses import StreamResponse, unless_gone
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.state import state_of
+from edgellm.server.telemetry.work import begin_work
 from edgellm_runtimes.generation import Chunk, GenerationOptions
 from edgellm_runtimes.sampler import TokenLogprobs
 from edgellm_runtimes.sampling import SamplingParams
@@ -78,8 +79,9 @@ async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGen
         options = msgspec.structs.replace(body.options, sampling=params, scope=scope)
         if (chunks := _chunks(model, body, options)) is None:
             return
-        async with contextlib.aclosing(chunks):
+        async with begin_work(model, options.choices) as work, contextlib.aclosing(chunks):
             async for chunk in chunks:
+                work.arrived(chunk)
                 yield await _with_texts(model, chunk) if chunk.logprobs else RunChunk(chunk)
 
 
