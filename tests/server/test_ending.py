@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import signal
 import socket
 import threading
@@ -180,8 +181,18 @@ def _keep_asking(server: Serving, stop: threading.Event) -> None:
             pass
 
 
-def test_workers_of_a_stopped_session_end_with_it(home: Path) -> None:
-    """A terminal that closes sends SIGHUP to nobody but the server, which reloads; SIGKILL to its group ends all."""
+def test_a_closed_terminal_ends_it_as_sigterm_does(home: Path) -> None:
+    window, terminal = pty.openpty()
+    with serving(home, stdin=terminal) as server:
+        os.close(terminal)
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: "settings read again" in server.said(), "the reload")
+        os.close(window)
+        server.signal(signal.SIGHUP)
+        assert server.wait() == 0
+
+
+def test_workers_of_a_killed_session_end_with_it(home: Path) -> None:
     with serving(home, start_new_session=True) as server, streaming(server, 100_000):
         workers = children(server)
         os.killpg(server.process.pid, signal.SIGKILL)
