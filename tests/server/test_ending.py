@@ -95,6 +95,20 @@ def test_connections_without_a_request_do_not_delay_the_end(home: Path, number: 
         assert "cut off" not in server.said()
 
 
+@pytest.mark.parametrize("path", ["/api/edgellm/statistics/stream", "/api/edgellm/log/stream"])
+def test_streams_without_an_end_are_over(home: Path, path: str) -> None:
+    with serving(home) as server, server.client() as client:
+        client.get("/api/edgellm/version")  # for the log
+        with client.stream("GET", path) as response:
+            lines = response.iter_lines()
+            assert next(lines)
+            server.signal()
+            for _ in lines:
+                pass
+        assert server.wait() == 0
+        assert "cut off" not in server.said()
+
+
 def test_a_second_signal_ends_it_at_once(home: Path) -> None:
     with serving(home) as server, streaming(server, 100_000) as lines:
         workers = children(server)
