@@ -36,10 +36,10 @@ class Budget:
         """True when a user has set it; else it is what is free."""
         return self.policy.budget_bytes is not None
 
-    async def room(self) -> Room:
-        """What is left now."""
+    async def room(self, server_bytes: int | None = None) -> Room:
+        """What is left now; ``server_bytes`` is the server's own share where it was measured before."""
         pids = [resident.engine.status().pid for resident in self._residents.in_memory()]
-        server, limit = await asyncio.to_thread(self._measure, [pid for pid in pids if pid is not None])
+        server, limit = await asyncio.to_thread(self._measure, server_bytes, [pid for pid in pids if pid is not None])
         there = self._residents.in_memory()
         models = limit if self.policy.budget_bytes is None else limit - server
         left = models - sum(resident.needed_bytes for resident in there)
@@ -49,13 +49,14 @@ class Budget:
             left = min(left, free - sum(resident.mapped_bytes for resident in there))
         return Room(models_bytes=max(0, models), left_bytes=left, server_bytes=server)
 
-    def _measure(self, pids: list[int]) -> tuple[int, int]:
+    def _measure(self, server: int | None, pids: list[int]) -> tuple[int, int]:
         from edgellm.devices.local import detect_local
         from edgellm.devices.memory import os_reserve_bytes
         from edgellm.errors import UnsupportedError
 
-        in_process = self.policy.isolation == "process" and self._residents.in_memory()
-        server = _SERVER_BYTES if in_process else own_bytes(pids) + _GROWTH_BYTES
+        if server is None:
+            in_process = self.policy.isolation == "process"
+            server = _SERVER_BYTES if in_process else own_bytes(pids) + _GROWTH_BYTES
         if self.policy.budget_bytes is not None:
             return server, self.policy.budget_bytes
         try:
