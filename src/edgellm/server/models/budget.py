@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 import msgspec
 
@@ -50,20 +51,11 @@ class Budget:
         return Room(models_bytes=max(0, models), left_bytes=left, server_bytes=server)
 
     def _measure(self, server: int | None, pids: list[int]) -> tuple[int, int]:
-        from edgellm.devices.local import detect_local
-        from edgellm.devices.memory import os_reserve_bytes
-        from edgellm.errors import UnsupportedError
-
         if server is None:
             in_process = self.policy.isolation == "process"
             server = _SERVER_BYTES if in_process else own_bytes(pids) + _GROWTH_BYTES
-        if self.policy.budget_bytes is not None:
-            return server, self.policy.budget_bytes
-        try:
-            memory = detect_local().memory
-        except UnsupportedError:
-            return server, 1 << 62
-        return server, memory.size_bytes - os_reserve_bytes(memory)
+        budget = self.policy.budget_bytes
+        return server, _machine_bytes() if budget is None else budget
 
     def after(self, room: Room, gone: list[Resident]) -> int:
         """``left_bytes`` once ``gone`` are unloaded."""
@@ -77,3 +69,17 @@ def _free_bytes() -> int | None:
     from edgellm.devices.local import available_memory_bytes
 
     return available_memory_bytes()
+
+
+@functools.cache
+def _machine_bytes() -> int:
+    """The memory of this machine, or of the container around us, less what the system keeps."""
+    from edgellm.devices.local import detect_local
+    from edgellm.devices.memory import os_reserve_bytes
+    from edgellm.errors import UnsupportedError
+
+    try:
+        memory = detect_local().memory
+    except UnsupportedError:  # what is free decides alone
+        return 1 << 62
+    return memory.size_bytes - os_reserve_bytes(memory)

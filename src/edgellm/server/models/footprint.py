@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -32,8 +34,24 @@ def process_bytes(pid: int) -> int:
 
 def own_bytes(worker_pids: Collection[int]) -> int:
     """What this process takes with its helpers, all children but those with the ids ``worker_pids``. Blocks."""
+    mine = [os.getpid()]
+    for pid in mine:
+        mine += [child for child in _children(pid) if child not in worker_pids]
+    return sum(map(process_bytes, mine))
+
+
+def _children(pid: int) -> list[int]:
+    """The kernel's list where it keeps one: looking through all processes costs ten times as much."""
+    lists = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    if lists:
+        found: list[int] = []
+        for file in lists:
+            with contextlib.suppress(OSError):  # the thread has ended
+                found += map(int, file.read_text().split())
+        return found
     import psutil
 
-    me = psutil.Process()
-    helpers = [child.pid for child in me.children(recursive=True)]
-    return process_bytes(me.pid) + sum(process_bytes(pid) for pid in helpers if pid not in worker_pids)
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []
