@@ -39,10 +39,10 @@ class RunningServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuntimeFile:
-    """The file of a server that runs: ``edgellm-PID.json``, readable by its user alone. ``close`` it at the end."""
+    """The file of a server that runs: ``edgellm-PID.json``, readable by its user alone. ``remove`` it at the end."""
 
     def __init__(self, folder: Path, server: RunningServer) -> None:
-        """Write it in one step. Raises AccessError where others could write into ``folder``, and what writing raises."""
+        """Write it in one step. Raises AccessError where others could write into ``folder``."""
         self.path = folder / _file_name(server.pid)
         self._folder = folder
         temporary = folder / f".{self.path.name}.tmp"
@@ -58,14 +58,9 @@ class RuntimeFile:
                 raise
 
     def remove(self) -> None:
-        """The server takes no more requests: clients shall not find it. Its lock says that it has not ended yet."""
+        """The server takes no more requests: clients shall not find it. The lock stays until its process has ended."""
         with contextlib.suppress(OSError, AccessError), private_folder(self._folder):
             self.path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """The server has ended."""
-        self.remove()
-        os.close(self._descriptor)
 
 
 def running_servers(folder: Path) -> list[RunningServer]:

@@ -44,6 +44,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=10000, description="Tokens per second that `auto` wants to reach at least.")
     ] = 5.0
     threads: Annotated[int, Meta(ge=0, le=1024, description="Decode threads; 0 follows the plan.")] = 0
+    prefix_cache_mib: Annotated[
+        int, Meta(ge=0, le=1 << 24, description="Most MiB that saved prompts may take on the disk; 0 saves none.")
+    ] = 1024
+    prefix_daily_mib: Annotated[
+        int, Meta(ge=0, le=1 << 24, description="Most MiB of saved prompts that are written in a day: SD cards wear.")
+    ] = 1024
     memory_budget: Annotated[
         str | None,
         Meta(description="Memory that a server and its models may take, like 2GiB. Default: what is free."),

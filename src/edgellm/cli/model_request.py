@@ -138,6 +138,8 @@ def _kept_prefixes(bundle: OpenBundle, settings: SettingsWithOrigin, options: Mo
         "model_digest": bundle.bundle.model_file.digest,
         "adapter_digests": {name: file.digest for name, file in bundle.bundle.adapters.items()},
         "prefix_folder": settings.paths.prefixes,
+        "prefix_cap_bytes": settings.values.prefix_cache_mib << 20,
+        "prefix_daily_bytes": settings.values.prefix_daily_mib << 20,
         "save_chats": options.cache_chats,
     }
 

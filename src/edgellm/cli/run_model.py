@@ -101,7 +101,7 @@ def _refuse_second_copy(server: RunningServer, bundle: OpenBundle, reason: str) 
 
     if bundle.digest in asyncio.run(ask()):
         raise BusyError(
-            f"the server {server.address} (process {server.pid}) has {bundle.name} loaded; {reason} would load it twice",
+            f"{server.address} (process {server.pid}) has {bundle.name} loaded; {reason} would load it twice",
             hint=f"leave {reason} out, or unload it there (edgellm stop {bundle.name}), or add --force",
         )
 
@@ -185,7 +185,8 @@ class _ServedModel:
     async def _chunks(self, request: Any) -> AsyncGenerator[Chunk, None]:
         from edgellm.api.run import RunFailure, RunLine, RunStart
 
-        async with contextlib.aclosing(self._client.lines("/api/edgellm/run", request, RunLine)) as lines:
+        decoder: msgspec.json.Decoder[RunLine] = msgspec.json.Decoder(RunLine)
+        async with contextlib.aclosing(self._client.lines("/api/edgellm/run", request, decoder)) as lines:
             async for line in lines:
                 if isinstance(line, RunStart):
                     self.info = line.info

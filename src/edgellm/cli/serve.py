@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from edgellm.cli.context import json_option, quiet_option
+from edgellm.cli.serve_access import access_options
 
 __all__ = ["command"]
 
@@ -35,6 +36,7 @@ __all__ = ["command"]
     metavar="[UNIT]",
     help="Print a systemd file for this command line and end: service, socket, sysusers or user-service.",
 )
+@access_options
 @json_option
 @quiet_option
 def command(

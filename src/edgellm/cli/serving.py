@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import sys
 
 from edgellm.cli.console import print_message, print_warning, printable
 from edgellm.running import RunningServer, running_servers
 from edgellm.server.config import ServerConfig
 from edgellm.server.lifecycle.reloading import Reread
+from edgellm.server.logs import configure_logs
 from edgellm.server.serve import serve
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
@@ -22,7 +22,7 @@ def serve_until_told(
     config: ServerConfig, settings: SettingsWithOrigin, store: Store, reread: Reread, *, as_json: bool, quiet: bool
 ) -> None:
     """Serve in this process. Raises what ``serve`` raises before it answers."""
-    _log_to_stderr(quiet)
+    configure_logs(config.log_format, quiet=quiet, access=config.log_requests)
 
     def ready(running: RunningServer) -> None:
         with contextlib.suppress(OSError):  # nobody reads it
@@ -50,13 +50,3 @@ def _announce(running: RunningServer, as_json: bool) -> None:
         if running.socket is not None:
             sys.stdout.write(f"EDGELLM_SOCKET={printable(running.socket)}\n")
     sys.stdout.flush()
-
-
-def _log_to_stderr(quiet: bool) -> None:
-    """What the server has to say while it runs."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
-    logging.getLogger("edgellm").setLevel(logging.WARNING if quiet else logging.INFO)

@@ -55,25 +55,25 @@ class Client:
         """The answer to POST ``path`` with ``body`` as JSON."""
         return await self._exchange("POST", path, body, kind)
 
-    async def lines(self, path: str, body: Any, kind: type[Answer]) -> AsyncGenerator[Answer, None]:
+    async def lines(self, path: str, body: Any, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
         """POST ``body`` and read one JSON object a line. Closing the generator ends the request over there."""
         with self._told():
             async with self._http.stream("POST", path, **_content(body)) as response:
                 if response.status_code >= 400:
                     raise _error_of(response.status_code, await response.aread())
                 async for line in _lines_of(response):
-                    yield self._decode(line, kind)
+                    yield self._decode(line, decoder)
 
     async def _exchange(self, method: str, path: str, body: Any, kind: type[Answer]) -> Answer:
         with self._told():
             response = await self._http.request(method, path, **_content(body))
         if response.status_code >= 400:
             raise _error_of(response.status_code, response.content)
-        return self._decode(response.content, kind)
+        return self._decode(response.content, msgspec.json.Decoder(kind))
 
-    def _decode(self, raw: bytes, kind: type[Answer]) -> Answer:
+    def _decode(self, raw: bytes, decoder: msgspec.json.Decoder[Answer]) -> Answer:
         try:
-            return msgspec.json.decode(raw, type=kind)
+            return decoder.decode(raw)
         except msgspec.MsgspecError as error:
             raise BackendError(
                 f"the server {self.server.address} (edgellm {self.server.version}) answers in another form: {error}",

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 from edgellm.errors import UsageError
+from edgellm.server.limits import Limits
+from edgellm.server.security.config import AccessConfig
 from edgellm.settings import Settings
 
 __all__ = ["ServerConfig", "server_config"]
@@ -25,12 +27,16 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: str | None = None  # PEM file with the certificate and its chain, for TCP
     tls_key: str | None = None
     drain_s: float = 60.0  # how long answers may take to finish once the server is told to stop
+    access: AccessConfig = AccessConfig()
+    limits: Limits = Limits()
+    log_format: Literal["text", "json"] = "text"
+    log_requests: bool = True
+    log_content: bool = False  # prompts and answers too
     # Of the models; None leaves it to the settings. See ``edgellm.server.models.policy``.
     isolation: Isolation | None = None
     keep_alive_s: float | None = None  # how long a model stays after its last request; below 0 for ever
     memory_budget_bytes: int | None = None  # of the server and its models
     parallel: int | None = None  # answers of one model at the same time
-    max_body_bytes: int = 32 << 20
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -21,6 +21,8 @@ from edgellm.server.lifecycle.reloading import Reread, reload_settings
 from edgellm.server.lifecycle.signals import StopRequest, handled_signals
 from edgellm.server.lifecycle.systemd import Notifier, inherited_sockets
 from edgellm.server.models.manager import ModelManager
+from edgellm.server.security.key_file import KeyFile
+from edgellm.server.security.policy import make_policy
 from edgellm.server.state import ServerState
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
@@ -45,15 +47,19 @@ async def serve(
     """Answer requests until a signal says stop, and then until what runs has finished.
 
     A second signal ends the process at once, with status 130. ``ready`` hears when requests are answered; ``reread``
-    gives configuration and settings anew at SIGHUP. Raises what ``open_listeners`` and ``tls_context`` do.
+    gives configuration and settings anew at SIGHUP. Raises what ``open_listeners``,
+    ``tls_context`` and ``make_policy`` do.
     """
     notifier, inherited, stop = Notifier(), inherited_sockets(), StopRequest()
     tls = _tls(config)
     listeners = open_listeners(config, settings.paths.runtime, inherited)
     with contextlib.closing(listeners):
         running = _described(listeners, store)
-        state = ServerState(config, settings, store, ModelManager(config, settings, store), running)
-        server = HttpServer(create_app(state), listeners, tls)
+        policy = make_policy(config.access, listeners.tcp_addresses, KeyFile(settings.paths.config))
+        if policy.warning is not None:
+            _log.warning("%s", policy.warning)
+        state = ServerState(config, settings, store, ModelManager(config, settings, store), running, policy)
+        server = HttpServer(create_app(state), listeners, tls, config.limits)
 
         def reload() -> None:
             if reread is not None:
@@ -63,7 +69,7 @@ async def serve(
 
         with handled_signals(stop, reload):
             await server.open()
-            with contextlib.closing(RuntimeFile(settings.paths.runtime, running)) as runtime_file:
+            with _runtime_file(settings, running) as runtime_file:
                 if ready is not None:
                     ready(running)
                 notifier.ready(f"serving on {running.address}")
@@ -72,6 +78,15 @@ async def serve(
                     runtime_file.remove()
                     listeners.withdraw()
                     await _finish(state, server, stop, notifier)
+
+
+@contextlib.contextmanager
+def _runtime_file(settings: SettingsWithOrigin, running: RunningServer) -> Iterator[RuntimeFile]:
+    file = RuntimeFile(settings.paths.runtime, running)
+    try:
+        yield file
+    finally:
+        file.remove()
 
 
 def _tls(config: ServerConfig) -> ssl.SSLContext | None:

@@ -10,29 +10,28 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
+from edgellm.server.http.connection import uvicorn_options
 from edgellm.server.lifecycle.listening import Listeners
+from edgellm.server.limits import Limits
 
 __all__ = ["HttpServer"]
 
 _TICK_S = 1.0  # how often the Date header is made anew
 _LOOK_S = 0.02
-_CLOSE_S = 5.0  # for what was cancelled to end
+_CLOSE_S = 2.0  # for a request whose client has gone
+_CANCEL_S = 1.0  # for one that was cancelled
 
 
 class HttpServer(uvicorn.Server):
     """Serves ``app`` on ``listeners``; TCP with ``tls`` where it is given, a Unix socket never."""
 
-    def __init__(self, app: ASGIApp, listeners: Listeners, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, app: ASGIApp, listeners: Listeners, tls: ssl.SSLContext | None, limits: Limits) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
-                ws="none",
                 lifespan="on",
                 log_config=None,
-                access_log=False,
-                proxy_headers=False,  # who sent a request is who is connected
-                server_header=False,
+                **uvicorn_options(limits),
             )
         )
         self._listeners = listeners
@@ -85,13 +84,19 @@ class HttpServer(uvicorn.Server):
                 break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hurry.wait(), _LOOK_S)
+        return await self._cut_off()
+
+    async def _cut_off(self) -> int:
+        """Drop every connection, which ends its request, and cancel what does not mind."""
         cut = list(self.server_state.tasks)
-        for task in cut:
-            task.cancel()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        if cut:
-            await asyncio.wait(cut, timeout=_CLOSE_S)
+        for timeout_s in (_CLOSE_S, _CANCEL_S):
+            running = [task for task in cut if not task.done()]
+            if running:
+                await asyncio.wait(running, timeout=timeout_s)
+            for task in running:
+                task.cancel()
         return len(cut)
 
     async def close(self) -> None:

@@ -35,6 +35,11 @@ class Listeners:
     unix_path: str | None = None
     own_path: Path | None = None  # a socket file of ours, to be removed: systemd's stay
 
+    @property
+    def tcp_addresses(self) -> list[str]:
+        """The addresses of the TCP sockets."""
+        return [each.getsockname()[0] for each in self.tcp]
+
     def withdraw(self) -> None:
         """Take the socket file away: nobody finds this server by it any more."""
         if self.own_path is not None:

@@ -237,6 +237,8 @@ class Loader:
             model_digest=bundle.bundle.model_file.digest,
             adapter_digests={name: file.digest for name, file in bundle.bundle.adapters.items()},
             prefix_folder=self._settings.paths.prefixes,
+            prefix_cap_bytes=self._settings.values.prefix_cache_mib << 20,
+            prefix_daily_bytes=self._settings.values.prefix_daily_mib << 20,
             force=force,
         )
 

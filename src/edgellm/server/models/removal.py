@@ -16,7 +16,7 @@ _log = logging.getLogger("edgellm.server.models")
 def remove_bundle(store: Store, prefixes: Path, name: str) -> list[str]:
     """Remove the full name ``name``, and the saved prefixes of models that no bundle needs any more. Blocks.
 
-    Returns the names that are gone. Raises NotFoundError, NoSpaceError, AccessError for one of the machine's store.
+    Returns the names that are gone. Raises NotFoundError, NoSpaceError, AccessError for the machine's store.
     """
     from edgellm_runtimes.kv_store import PrefixFolder
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import string
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 
@@ -27,14 +27,8 @@ def unit_text(name: str, command: Sequence[str], listen: str) -> str:
     if name not in UNITS:
         raise UsageError(f"there is no systemd file {name[:80]!r}", hint=f"there are: {', '.join(UNITS)}")
     template = files("edgellm.server.units").joinpath(UNITS[name]).read_text(encoding="utf-8")
-    return _Template(template).substitute(command=" ".join(map(_quoted, command)), listen=_plain(listen))
-
-
-class _Template(string.Template):
-    """``@name@`` is replaced; dollars and percents are systemd's own."""
-
-    delimiter = "@"
-    pattern = r"(?P<escaped>@@)|@(?P<named>[a-z]+)@|(?P<braced>(?!))|(?P<invalid>(?!))"
+    values = {"@command@": " ".join(map(_quoted, command)), "@listen@": _plain(listen)}
+    return re.sub("|".join(values), lambda found: values[found[0]], template)
 
 
 def _quoted(word: str) -> str:

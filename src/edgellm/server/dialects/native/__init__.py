@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,7 +17,9 @@ from edgellm.server.dialects.native.run import run
 from edgellm.server.dialects.native.watching import WATCHING_ROUTES
 from edgellm.server.http.body import read_json
 from edgellm.server.http.dialect import Dialect
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
+from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import state_of
 from edgellm.version import __version__
 
@@ -29,9 +32,16 @@ def error_body(error: EdgeLLMError, status: int) -> dict[str, Any]:
     return {"error": {"message": error.message, "hint": error.hint, "status": status, "kind": kind}}
 
 
+class Version(msgspec.Struct, frozen=True):
+    """Of this package."""
+
+    version: str
+
+
+@operation(answer=Version)
 async def version(_request: Request) -> Response:
     """The version of this server."""
-    return JSONResponse({"version": __version__})
+    return JSONResponse(Version(__version__))
 
 
 async def server(request: Request) -> Response:
@@ -39,11 +49,13 @@ async def server(request: Request) -> Response:
     return JSONResponse(state_of(request).running)
 
 
+@operation(answer=list[ModelStatus])
 async def loaded(request: Request) -> Response:
     """The models in memory."""
     return JSONResponse(await state_of(request).models.statuses())
 
 
+@operation(body=StopRequest, answer=StopAnswer, errors=(404, 422))
 async def stop(request: Request) -> Response:
     """Unload a model as soon as its requests are done; ``unloaded`` is False while they are not."""
     body = await read_json(request, StopRequest)
