@@ -83,4 +83,4 @@ async def states(manager: ModelManager) -> dict[str, str]:
 async def until(manager: ModelManager, holds: Callable[[list[ModelStatus]], object]) -> None:
     """Wait until the statuses are as ``holds`` wants them."""
     while not holds(await manager.statuses()):
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)

@@ -167,7 +167,7 @@ class Loader:
                 _log.error("%s has moved to a bundle that cannot be loaded, its former one serves: %s", name, error)
             raise
         for name in load.names:
-            self._moves.settle(name)
+            self._moves.settle(name, load.bundle.digest)
         return resident
 
     async def _grow(self, resident: Resident, load: Load) -> Resident:
