@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from model_rig import add_bundle, open_store
-from server_process import running_server
 
+from cli_process import Cli
+from server_process import running_server
 from worker_rig import is_gone, wait_until
 
 Json = dict[str, object]
@@ -72,8 +73,7 @@ def test_load_and_stop(client: httpx.Client) -> None:
 
 
 def test_what_does_not_fit_is_a_507_with_numbers_and_the_way_out(home: Path) -> None:
-    environment = {"EDGELLM_MEMORY_BUDGET": "64MiB"}
-    with running_server(home, home / "log", environment=environment) as server, server.client() as client:
+    with running_server(home, home / "log", "--memory-budget", "64MiB") as server, server.client() as client:
         answer = client.post("/api/edgellm/load", json={"model": "one"})
         assert answer.status_code == 507
         error = answer.json()["error"]
@@ -124,8 +124,6 @@ def test_an_unknown_model_is_a_404_everywhere(client: httpx.Client, path: str) -
 
 
 def test_fit_says_what_the_command_says(client: httpx.Client, home: Path, tmp_path: Path) -> None:
-    from cli_process import Cli
-
     told = Cli(home).run("fit", "one:a", "--device", "raspberrypi5", "--memory", "4GiB", "--json")
     found = post(client, "fit", model="one", device="raspberrypi5", memory="4GiB")
     import json
@@ -142,3 +140,16 @@ def test_fit_takes_no_path(client: httpx.Client, model: str) -> None:
 def test_fit_takes_no_path_for_a_device(client: httpx.Client) -> None:
     answer = client.post("/api/edgellm/fit", json={"model": "one", "device": "/tmp/x.toml"})
     assert answer.status_code == 400
+
+
+def test_the_command_line_says_how_models_are_kept(home: Path) -> None:
+    options = ("--parallel", "2", "--keep-alive", "1h30m")
+    with running_server(home, home / "log", *options) as server, server.client() as client:
+        status = post(client, "load", model="one")
+    assert (status["sequences"], status["keep_alive_s"]) == (2, 5400)
+
+
+@pytest.mark.parametrize("option", [("--memory-budget", "much"), ("--keep-alive", "soon"), ("--parallel", "-1")])
+def test_a_value_that_is_none_ends_the_command(home: Path, option: tuple[str, str]) -> None:
+    told = Cli(home).run("serve", *option, status=2)
+    assert option[1] in told.stderr
