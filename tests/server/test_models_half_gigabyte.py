@@ -63,11 +63,9 @@ def _load(server: RunningServer) -> list[tuple[str, int, str]]:
         order = random.Random(number).choices(MODELS, k=TURNS - len(set(MODELS))) + sorted(set(MODELS))
         with server.client() as connection:
             for name in order:
-                body = {
-                    "model": name,
-                    "prompt": f"Once upon a time there were {number} friends",
-                    "sampling": {"max_tokens": 12, "ignore_eos": True},
-                }
+                said = f"Once upon a time there were {number} friends"
+                asked = {"messages": [{"role": "user", "content": said}]} if number % 2 else {"prompt": said}
+                body = {"model": name, **asked, "sampling": {"max_tokens": 12, "ignore_eos": True}}
                 found = connection.post("/api/edgellm/run", json=body, timeout=240)
                 status = 500 if '"type":"error"' in found.text else found.status_code
                 answers.append((name, status, found.text[-300:] if status != 200 else ""))

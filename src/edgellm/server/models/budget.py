@@ -14,7 +14,8 @@ from edgellm.server.models.residents import Residents
 
 __all__ = ["Budget", "Room"]
 
-_GROWTH_BYTES = 32 << 20  # what the server itself may still take: buffers of requests, the template process
+_SERVER_BYTES = 96 << 20  # of a server whose own share cannot be told from that of the models in it
+_GROWTH_BYTES = 48 << 20  # what the server may still take: buffers of requests, processes for templates and grammars
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -39,8 +40,7 @@ class Budget:
 
     async def room(self, server_bytes: int | None = None) -> Room:
         """What is left now; ``server_bytes`` is the server's own share where it was measured before."""
-        pids = [resident.engine.status().pid for resident in self._residents.in_memory()]
-        server, limit = await asyncio.to_thread(self._measure, server_bytes, [pid for pid in pids if pid is not None])
+        server, limit = await asyncio.to_thread(self._measure, server_bytes)
         there = self._residents.in_memory()
         models = limit if self.policy.budget_bytes is None else limit - server
         left = models - sum(resident.needed_bytes for resident in there)
@@ -50,19 +50,16 @@ class Budget:
             left = min(left, free - sum(resident.mapped_bytes for resident in there))
         return Room(models_bytes=max(0, models), left_bytes=left, server_bytes=server)
 
-    def _measure(self, server: int | None, pids: list[int]) -> tuple[int, int]:
+    def _measure(self, server: int | None) -> tuple[int, int]:
         if server is None:
             in_process = self.policy.isolation == "process"
-            server = _SERVER_BYTES if in_process else own_bytes(pids) + _GROWTH_BYTES
+            server = _SERVER_BYTES if in_process else own_bytes() + _GROWTH_BYTES
         budget = self.policy.budget_bytes
         return server, _machine_bytes() if budget is None else budget
 
     def after(self, room: Room, gone: list[Resident]) -> int:
         """``left_bytes`` once ``gone`` are unloaded."""
         return room.left_bytes + sum(resident.needed_bytes for resident in gone)
-
-
-_SERVER_BYTES = 96 << 20  # of a server whose own share cannot be told from that of the models in it
 
 
 def _free_bytes() -> int | None:

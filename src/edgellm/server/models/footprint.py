@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Collection
 from pathlib import Path
 
 __all__ = ["own_bytes", "process_bytes"]
 
+_HELPERS = "edgellm_runtimes."
+_WORKER = "edgellm_runtimes.worker"
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -32,12 +33,24 @@ def process_bytes(pid: int) -> int:
         return 0
 
 
-def own_bytes(worker_pids: Collection[int]) -> int:
-    """What this process takes with its helpers, all children but those with the ids ``worker_pids``. Blocks."""
-    mine = [os.getpid()]
-    for pid in mine:
-        mine += [child for child in _children(pid) if child not in worker_pids]
-    return sum(map(process_bytes, mine))
+def own_bytes() -> int:
+    """What this process takes with its helpers, which render templates and try out grammars. Blocks.
+
+    Workers count as models, and jobs have limits of their own.
+    """
+    helpers = [pid for pid in _children(os.getpid()) if _module(pid).startswith(_HELPERS) and _module(pid) != _WORKER]
+    return sum(map(process_bytes, [os.getpid(), *helpers]))
+
+
+def _module(pid: int) -> str:
+    """The module that a Python process runs with ``-m``; empty where it runs none, or has ended."""
+    import psutil
+
+    try:
+        words = psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return ""
+    return words[words.index("-m") + 1] if "-m" in words[:-1] else ""
 
 
 def _children(pid: int) -> list[int]:
