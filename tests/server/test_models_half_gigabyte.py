@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from memory_limits import Sampler, memory_group
-from server_process import RunningServer, running_server
 
 from cli_process import Cli
 from edgellm.units import format_bytes
+from server_process import RunningServer, running_server
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
