@@ -216,7 +216,7 @@ class Loader:
     async def _start(self, bundle: OpenBundle, way: LoadChoice, load: Load) -> Resident:
         begun = time.monotonic()
         with contextlib.ExitStack() as hold:
-            await asyncio.to_thread(hold.enter_context, bundle.hold())
+            await _hold(bundle, hold)
             request = self._request(bundle, way, force=load.force)
             if self._policy.isolation == "process":
                 from edgellm_runtimes.llama_cpp.library import explain_aborts
@@ -251,6 +251,16 @@ class Loader:
             prefix_daily_bytes=self._settings.values.prefix_daily_mib << 20,
             force=force,
         )
+
+
+async def _hold(bundle: OpenBundle, hold: contextlib.ExitStack) -> None:
+    """Keep the files of ``bundle`` until ``hold`` closes. Raises NotFoundError when they are gone."""
+    holding = asyncio.ensure_future(asyncio.to_thread(hold.enter_context, bundle.hold()))
+    try:
+        await asyncio.shield(holding)
+    except asyncio.CancelledError:  # the thread goes on
+        holding.add_done_callback(lambda _done: hold.close())
+        raise
 
 
 def _reachable(resident: Resident, context: int) -> int:
