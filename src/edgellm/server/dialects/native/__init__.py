@@ -58,7 +58,7 @@ async def loaded(request: Request) -> Response:
     return JSONResponse(await state_of(request).models.statuses())
 
 
-@operation(body=StopRequest, answer=StopAnswer, errors=(404,))
+@operation(body=StopRequest, answer=StopAnswer, errors=(404, 422))
 async def stop(request: Request) -> Response:
     """Unload a model as soon as its requests are done; ``unloaded`` is False while they are not."""
     body = await read_json(request, StopRequest)
