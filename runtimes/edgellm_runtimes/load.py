@@ -55,6 +55,8 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     model_digest: str = ""  # sha256:... of the weights; with a folder it keeps prefixes on disk
     adapter_digests: Mapping[str, str] = msgspec.field(default_factory=dict)  # sha256:... by name
     prefix_folder: Path | None = None
+    prefix_cap_bytes: int = 1 << 30  # of the whole folder
+    prefix_daily_bytes: int = 1 << 30  # written by all processes together
     save_chats: bool = False  # conversations too, of requests that ask for it
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from edgellm.errors import AccessError, UsageError
 from edgellm.files import os_errors, read_small_file
 
-__all__ = ["RunningServer", "RuntimeFile", "private_folder", "running_servers"]
+__all__ = ["RunningServer", "RuntimeFile", "private_folder", "running_servers", "watched"]
 
 _LIMIT_BYTES = 64 << 10
 
@@ -39,11 +39,11 @@ class RunningServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuntimeFile:
-    """The file of a server that runs: ``edgellm-PID.json``, readable by its user alone. ``close`` it at the end."""
+    """The file of a server that runs: ``edgellm-PID.json``, readable by its user alone. ``remove`` it at the end."""
 
     def __init__(self, folder: Path, server: RunningServer) -> None:
-        """Write it in one step. Raises AccessError where others could write into ``folder``, and what writing raises."""
-        self.path = folder / f"edgellm-{server.pid}.json"
+        """Write it in one step. Raises AccessError where others could write into ``folder``."""
+        self.path = folder / _file_name(server.pid)
         self._folder = folder
         temporary = folder / f".{self.path.name}.tmp"
         with private_folder(folder), os_errors(f"write {self.path}"):
@@ -58,14 +58,9 @@ class RuntimeFile:
                 raise
 
     def remove(self) -> None:
-        """The server takes no more requests: clients shall not find it. Its lock says that it has not ended yet."""
+        """The server takes no more requests: clients shall not find it. The lock stays until its process has ended."""
         with contextlib.suppress(OSError, AccessError), private_folder(self._folder):
             self.path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """The server has ended."""
-        self.remove()
-        os.close(self._descriptor)
 
 
 def running_servers(folder: Path) -> list[RunningServer]:
@@ -78,6 +73,22 @@ def running_servers(folder: Path) -> list[RunningServer]:
                     raw = read_small_file(path, _LIMIT_BYTES, "the runtime file")
                     found.append(msgspec.json.decode(raw, type=RunningServer))
     return sorted(found, key=lambda server: server.started)
+
+
+@contextlib.contextmanager
+def watched(folder: Path, server: RunningServer) -> Iterator[Callable[[], bool]]:
+    """While the block runs, its value tells whether ``server`` runs still, also once its file is gone."""
+    try:
+        descriptor = os.open(
+            folder / _file_name(server.pid), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
+    except OSError:  # it went away just now
+        yield lambda: False
+        return
+    try:
+        yield lambda: _is_locked(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -106,9 +117,7 @@ def _is_held(path: Path) -> bool:
     """False where nobody holds the file: it is removed then."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if _is_locked(descriptor):
             return True
         with contextlib.suppress(AccessError), private_folder(path.parent):
             # another server may have put its own in this place
@@ -117,3 +126,16 @@ def _is_held(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def _file_name(pid: int) -> str:
+    return f"edgellm-{pid}.json"

@@ -44,6 +44,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=10000, description="Tokens per second that `auto` wants to reach at least.")
     ] = 5.0
     threads: Annotated[int, Meta(ge=0, le=1024, description="Decode threads; 0 follows the plan.")] = 0
+    prefix_cache_mib: Annotated[
+        int, Meta(ge=0, le=1 << 24, description="Most MiB that saved prompts may take on the disk; 0 saves none.")
+    ] = 1024
+    prefix_daily_mib: Annotated[
+        int, Meta(ge=0, le=1 << 24, description="Most MiB of saved prompts that are written in a day: SD cards wear.")
+    ] = 1024
     host: Annotated[str, Meta(description="Address that `serve` listens on, and where clients look for it.")] = (
         "127.0.0.1"
     )
@@ -54,9 +60,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate of `serve` and its chain.")] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the key of that certificate.")] = None
-    keep_alive_s: Annotated[
-        float, Meta(ge=-1, description="Seconds that `serve` keeps a model after its last request; -1 for ever.")
-    ] = 300.0
     drain_s: Annotated[
         float, Meta(ge=0, le=86400, description="Seconds that answers may take to finish once `serve` is told to stop.")
     ] = 60.0

@@ -20,6 +20,7 @@ from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.load import LoadRequest, info_of
 from edgellm_runtimes.sampling import SamplingParams
 from peft_parts import make_adapter, read_checkpoint, write_adapter
+from window_model import write_window_model
 
 GREEDY = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
 PROMPT = [5 + 7 * number % 900 for number in range(150)]
@@ -128,3 +129,25 @@ def test_requests_with_different_adapters_run_side_by_side(tiny_llm: Path, tiny_
     found = with_engine(request, together)
     assert found == with_engine(request, in_turn)
     assert len({tuple(ids) for ids in found}) == len(uses)
+
+
+def test_a_cache_that_cannot_be_cut_takes_from_the_disk_what_it_can_use_whole(
+    request_of: LoadRequest, tiny_gguf: Path, tmp_path: Path
+) -> None:
+    write_window_model(tmp_path / "window.gguf", tiny_gguf)
+    request = asking_to_save(msgspec.structs.replace(request_of, model_path=tmp_path / "window.gguf", sequences=1))
+    short = PROMPT[:100]
+
+    async def save_both(engine: Engine) -> None:
+        await collect(engine, short, save=True)
+        await collect(engine, PROMPT, save=True)
+
+    async def restored(engine: Engine) -> list[Chunk]:
+        return await collect(engine, [*short, *ids, 7, *PROMPT[:40]])
+
+    ids = ids_of(with_engine(request, lambda engine: collect(engine, short, save=True)))[:-1]
+    with_engine(request, save_both)
+    # the conversation of `PROMPT` begins as this one does, too, and cannot be cut where they part
+    chunks = with_engine(request, restored)
+    assert cached(chunks) == len(short) + len(ids)
+    assert ids_of(chunks) == ids_of(with_engine(msgspec.structs.replace(request, prefix_folder=None), restored))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
+import json
 import random
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +16,15 @@ import msgspec
 import psutil
 import pytest
 
-from edgellm.errors import BusyError, NotFoundError, UsageError
+from edgellm.errors import BusyError, NotFoundError, UnsupportedError, UsageError
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.engine import Engine
 from edgellm_runtimes.generation import AdapterUse, GenerationOptions
+from edgellm_runtimes.grammar import Grammar
 from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.load import info_of
 from edgellm_runtimes.sampling import SamplingParams
+from peft_parts import make_adapter, read_checkpoint, write_adapter
 
 REQUESTS = 1000  # for each kind of cells
 AT_ONCE = 24
@@ -33,6 +39,16 @@ SETTINGS = BackendSettings(
     kv_type_v="f32",
     flash_attention=False,
 )
+CHOICES = ("first choice", "second choice", "none of them")
+GRAMMARS = (
+    Grammar("json_schema", json.dumps({"enum": CHOICES})),
+    Grammar("regex", "[a-m ]{3,30}"),
+) * bool(importlib.util.find_spec("llguidance"))
+IN_GRAMMAR: dict[str, Callable[[str], bool]] = {  # what a limit of tokens has cut, too
+    "json_schema": lambda text: any(json.dumps(choice).startswith(text) for choice in CHOICES),
+    "regex": lambda text: re.fullmatch("[a-m ]{0,30}", text) is not None,
+}
+ADAPTERS = ("one", "other")
 
 
 class Case(NamedTuple):
@@ -43,6 +59,7 @@ class Case(NamedTuple):
 class Answer(NamedTuple):
     ids: list[int]
     logprobs: list[float]
+    text: str
 
 
 def make_cases(source: random.Random) -> list[Case]:
@@ -54,11 +71,17 @@ def make_cases(source: random.Random) -> list[Case]:
         sampling = SamplingParams(
             temperature=0, max_tokens=source.choice((1, 2, 6, 12)), ignore_eos=True, logprobs=source.choice((0, 3))
         )
+        # what a grammar forces comes without log-probabilities: so its answers are compared without any
+        grammar = source.choice(GRAMMARS) if GRAMMARS and number % 5 == 0 else None
+        if grammar is not None:
+            sampling = msgspec.structs.replace(sampling, logprobs=None)
         cases.append(
             Case(
                 prompt,
                 GenerationOptions(
                     sampling=sampling,
+                    grammar=grammar,
+                    adapters=(AdapterUse(source.choice(ADAPTERS)),) if number % 4 == 1 else (),
                     scope=source.choice(("", "a", "b")),
                     speculate=number % 2 == 0,
                     overflow=source.choice(("error", "truncate", "shift")),
@@ -71,14 +94,23 @@ def make_cases(source: random.Random) -> list[Case]:
 async def answer(engine: Engine, case: Case) -> Answer:
     ids: list[int] = []
     logprobs: list[float] = []
+    text = ""
     async for chunk in engine.generate(case.prompt, options=case.options):
         ids += chunk.token_ids
         logprobs += [each.chosen for each in chunk.logprobs]
-    return Answer(ids, logprobs)
+        text += chunk.text
+    if case.options.grammar is not None:
+        assert IN_GRAMMAR[case.options.grammar.kind](text), (case.options.grammar, text)
+    return Answer(ids, logprobs, text)
 
 
 def is_same(found: Answer, expected: Answer) -> bool:
-    """Sums in another order move log-probabilities a little; where two tokens are as likely the texts part there."""
+    """Sums in another order move log-probabilities a little; where two tokens are as likely the texts part there.
+
+    Without log-probabilities only the first token is compared, and whether there is an answer at all.
+    """
+    if not expected.logprobs:
+        return not found.logprobs and bool(found.ids) == bool(expected.ids)
     for token, other, logprob, other_logprob in zip(
         found.ids, expected.ids, found.logprobs, expected.logprobs, strict=True
     ):
@@ -118,14 +150,24 @@ async def one_request(engine: Engine, cases: list[Case], expected: list[Answer],
                 Case([10**9], case.options),
                 Case([5], GenerationOptions(adapters=(AdapterUse("nobody"),))),
                 Case([5], GenerationOptions(sampling=SamplingParams(logit_bias={10**6: 1.0}))),
+                Case([5], GenerationOptions(grammar=Grammar("json_schema", '{"type": "nothing"}'))),
+                Case([5], GenerationOptions(grammar=Grammar("regex", "(a"))),
             )
         )
         try:
             await answer(engine, wrong)
-        except (UsageError, NotFoundError):
+        except (UsageError, NotFoundError, UnsupportedError):
             return kind
         raise AssertionError(f"{wrong} was accepted")
     return kind
+
+
+@pytest.fixture(scope="module")
+def adapters(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder, base = tmp_path_factory.mktemp("adapters"), read_checkpoint(tiny_llm)
+    for seed, name in enumerate(ADAPTERS):
+        make_adapter(folder / name, base, seed=seed)
+    return {name: write_adapter(folder / name, tiny_llm, folder / f"{name}.gguf") for name in ADAPTERS}
 
 
 def open_files() -> int:
@@ -133,12 +175,15 @@ def open_files() -> int:
 
 
 @pytest.mark.parametrize("shared_cells", [True, False])
-def test_two_thousand_random_requests_leave_nothing_behind(tiny_gguf: Path, shared_cells: bool) -> None:
+def test_two_thousand_random_requests_leave_nothing_behind(
+    tiny_gguf: Path, shared_cells: bool, adapters: dict[str, Path]
+) -> None:
     source = random.Random(5)
     cases = make_cases(source)
 
     async def main() -> None:
-        backend = LlamaBackend(tiny_gguf, msgspec.structs.replace(SETTINGS, shared_cells=shared_cells))
+        settings = msgspec.structs.replace(SETTINGS, shared_cells=shared_cells)
+        backend = LlamaBackend(tiny_gguf, settings, adapters=adapters)
         async with Engine(backend, info_of(backend, 0.0), idle_tokens=500) as engine:
             expected = [await answer(engine, case) for case in cases]
             limit = asyncio.Semaphore(AT_ONCE)

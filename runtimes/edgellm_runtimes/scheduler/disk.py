@@ -27,6 +27,7 @@ class DiskPrefixes:
         self._slots = slots
         self._store = store
         self._digests = adapter_digests
+        self._can_cut = True  # what was restored
 
     def find(self, key: CacheKey, tokens: Sequence[int], held: int) -> PrefixMatch | None:
         """What brings a prompt further than the ``held`` tokens that memory has of it; never all its tokens."""
@@ -34,14 +35,21 @@ class DiskPrefixes:
         if adapters is None or len(tokens) - 1 < held + _WORTH_READING:
             return None
         longer = held + _WORTH_READING - 1
-        return self._store.find(tokens[:-1], scope=key.scope or "", adapters=adapters, longer_than=longer)
+        whole = not self._can_cut
+        return self._store.find(tokens[:-1], scope=key.scope or "", adapters=adapters, longer_than=longer, whole=whole)
 
-    def restore(self, match: PrefixMatch, sequence: int) -> int:
-        """Read ``match`` into ``sequence``, which is empty. Returns how many tokens it holds then: none where the file
-        or the cache will not have it."""
-        if self._read(match.prefix, sequence) and self._backend.truncate_sequence(sequence, match.length):
-            return match.length
-        self._backend.drop_sequence(sequence)
+    def restore(self, key: CacheKey, tokens: Sequence[int], held: int, sequence: int) -> int:
+        """Read what ``find`` finds into ``sequence``, which is empty. Returns how many tokens it holds then: none where
+        nothing is found, or the file or the cache will not have it."""
+        while (match := self.find(key, tokens, held)) is not None:
+            could_cut = self._can_cut
+            if self._read(match.prefix, sequence):
+                if self._backend.truncate_sequence(sequence, match.length):
+                    return match.length
+                self._can_cut = False  # a sliding window, a recurrent state: only what is used whole is of use
+            self._backend.drop_sequence(sequence)
+            if self._can_cut == could_cut:
+                return 0
         return 0
 
     def save(self, key: CacheKey, tokens: Sequence[int], sequence: int, kind: PrefixKind) -> None:

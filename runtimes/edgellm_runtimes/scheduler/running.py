@@ -122,13 +122,10 @@ class RunningAnswers:
     def _restore(self, answer: LiveAnswer, held: int) -> bool:
         """Begin with what is on disk, where that is more than the ``held`` tokens in memory; False where nothing came
         of it."""
-        if self._disk is None:
-            return False
-        found = self._disk.find(answer.key, answer.tokens, held)
-        if found is None:
+        if self._disk is None or self._disk.find(answer.key, answer.tokens, held) is None:
             return False
         answer.sequence = self._slots.take_empty()
-        answer.computed = self._disk.restore(found, answer.sequence)
+        answer.computed = self._disk.restore(answer.key, answer.tokens, held, answer.sequence)
         if answer.computed == 0:
             self._slots.drop(answer.sequence)
         return answer.computed > 0

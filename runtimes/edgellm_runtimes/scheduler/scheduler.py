@@ -204,9 +204,8 @@ class Scheduler:
         key, tokens = CacheKey(None), self._baked
         try:
             sequence, computed = self._slots.take_empty(), 0
-            found = self._disk.find(key, [*tokens, 0], 0) if self._disk is not None else None
-            if self._disk is not None and found is not None:
-                computed = self._disk.restore(found, sequence)
+            if self._disk is not None:
+                computed = self._disk.restore(key, [*tokens, 0], 0, sequence)
             is_new = computed < len(tokens)
             while computed < len(tokens):
                 if self._inbox.is_closing:

@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pull": ("edgellm.cli.pull", "Fetch a model from a hub and make it ready for this machine."),
     "run": ("edgellm.cli.run", "Answer a prompt with a packed model, or talk to it."),
     "serve": ("edgellm.cli.serve", "Answer requests of apps over HTTP, as OpenAI, Ollama and Anthropic do."),
+    "ps": ("edgellm.cli.ps", "Show the servers that run, and the models that they have loaded."),
+    "stop": ("edgellm.cli.stop", "Unload a model from the servers that run, or end the servers."),
     "key": ("edgellm.cli.key", "Make, list and revoke the API keys of `serve`."),
     "embed": ("edgellm.cli.embed", "Turn texts into vectors with a packed model."),
     "fit": ("edgellm.cli.fit", "Show what fits on a device, how fast, and what `pack` would take."),

@@ -23,13 +23,6 @@ __all__ = ["command"]
 @click.option("--tls-cert", metavar="FILE", help="Serve HTTPS with this certificate and its chain (PEM).")
 @click.option("--tls-key", metavar="FILE", help="The key of that certificate (PEM).")
 @click.option(
-    "--keep-alive",
-    "keep_alive_s",
-    type=click.FloatRange(min=-1),
-    metavar="SECONDS",
-    help="Keep a model so long after its last request; -1 for ever.  [default: 300]",
-)
-@click.option(
     "--drain",
     "drain_s",
     type=click.FloatRange(0, 86400),
@@ -71,7 +64,7 @@ def command(
     if print_unit is not None:
         from edgellm.cli.units import print_unit_file
 
-        print_unit_file(print_unit)
+        print_unit_file(print_unit, config, click.get_current_context())
         return
     from edgellm.cli.serving import serve_until_told
 

@@ -23,17 +23,15 @@ def serve_until_told(
 ) -> None:
     """Serve in this process. Raises what ``serve`` raises before it answers."""
     configure_logs(config.log_format, quiet=quiet, access=config.log_requests)
-    if not quiet:
-        for other in running_servers(settings.paths.runtime):
-            if other.store == str(store.root):
-                print_warning(f"{other.address} serves this store too: models that both load are in memory twice")
 
     def ready(running: RunningServer) -> None:
         with contextlib.suppress(OSError):  # nobody reads it
             _announce(running, as_json)
         if not quiet:
-            count = len(store.list())
-            print_message(f"edgellm {running.version} serves {count} models of {running.store}; Ctrl-C ends it")
+            print_message(f"edgellm {running.version} serves the models of {running.store}; Ctrl-C ends it")
+            for other in running_servers(settings.paths.runtime):
+                if other.store == running.store and other.pid != running.pid:
+                    print_warning(f"{other.address} serves this store too: what both load is in memory twice")
 
     asyncio.run(serve(config, settings, store, reread=reread, ready=ready))
 

@@ -69,7 +69,7 @@ async def serve(
 
         with handled_signals(stop, reload):
             await server.open()
-            with contextlib.closing(RuntimeFile(settings.paths.runtime, running)) as runtime_file:
+            with _runtime_file(settings, running) as runtime_file:
                 if ready is not None:
                     ready(running)
                 notifier.ready(f"serving on {running.address}")
@@ -78,6 +78,15 @@ async def serve(
                     runtime_file.remove()
                     listeners.withdraw()
                     await _finish(state, server, stop, notifier)
+
+
+@contextlib.contextmanager
+def _runtime_file(settings: SettingsWithOrigin, running: RunningServer) -> Iterator[RuntimeFile]:
+    file = RuntimeFile(settings.paths.runtime, running)
+    try:
+        yield file
+    finally:
+        file.remove()
 
 
 def _tls(config: ServerConfig) -> ssl.SSLContext | None:

@@ -18,7 +18,8 @@ __all__ = ["HttpServer"]
 
 _TICK_S = 1.0  # how often the Date header is made anew
 _LOOK_S = 0.02
-_CLOSE_S = 5.0  # for what was cancelled to end
+_CLOSE_S = 2.0  # for a request whose client has gone
+_CANCEL_S = 1.0  # for one that was cancelled
 
 
 class HttpServer(uvicorn.Server):
@@ -83,13 +84,19 @@ class HttpServer(uvicorn.Server):
                 break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hurry.wait(), _LOOK_S)
+        return await self._cut_off()
+
+    async def _cut_off(self) -> int:
+        """Drop every connection, which ends its request, and cancel what does not mind."""
         cut = list(self.server_state.tasks)
-        for task in cut:
-            task.cancel()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        if cut:
-            await asyncio.wait(cut, timeout=_CLOSE_S)
+        for timeout_s in (_CLOSE_S, _CANCEL_S):
+            running = [task for task in cut if not task.done()]
+            if running:
+                await asyncio.wait(running, timeout=timeout_s)
+            for task in running:
+                task.cancel()
         return len(cut)
 
     async def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -54,6 +53,8 @@ def _process(port: int) -> str | None:
 
 def _greeting(host: str, port: int) -> str | None:
     """The name of a server that says it, by its answer to GET /."""
+    import http.client
+
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     connection = http.client.HTTPConnection(reachable, port, timeout=_ANSWER_S)
     with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):

@@ -1,4 +1,4 @@
-"""What systemd and a service say to each other, in its own protocol: sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3).
+"""What systemd and a service say to each other: sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3).
 
 Its variables are taken out of the environment, so that no child process speaks in our name.
 """

@@ -26,6 +26,7 @@ class ModelManager:
         self._settings = settings
         self._store = store
         self._engines: dict[str, Engine] = {}
+        self._names: dict[str, str] = {}
         self._loading = asyncio.Lock()
 
     def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
@@ -50,8 +51,22 @@ class ModelManager:
         bundle = await self.resolve(name)
         async with self._loading:
             if bundle.digest not in self._engines:
+                self._names[bundle.digest] = bundle.name
                 self._engines[bundle.digest] = await self._load(bundle)
         yield LoadedModel(bundle, self._engines[bundle.digest], time.monotonic() - begun)
+
+    async def statuses(self) -> list[dict[str, str]]:
+        """Every model that is loaded."""
+        return [{"name": self._names[digest], "digest": digest, "state": "ready"} for digest in self._engines]
+
+    async def unload(self, name: str) -> bool:
+        """Unload ``name``. Raises NotFoundError."""
+        bundle = await self.resolve(name)
+        async with self._loading:
+            engine = self._engines.pop(bundle.digest, None)
+            if engine is not None:
+                await engine.close()
+        return True
 
     async def _load(self, bundle: OpenBundle) -> Engine:
         request = LoadRequest(
@@ -62,6 +77,8 @@ class ModelManager:
             model_digest=bundle.bundle.model_file.digest,
             adapter_digests={name: file.digest for name, file in bundle.bundle.adapters.items()},
             prefix_folder=self._settings.paths.prefixes,
+            prefix_cap_bytes=self._settings.values.prefix_cache_mib << 20,
+            prefix_daily_bytes=self._settings.values.prefix_daily_mib << 20,
         )
         return await Engine.load(request, isolation=self._config.isolation)
 
