@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli_process import Cli
+from server_process import RunningServer, running_server
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -69,3 +71,10 @@ def packed_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     home = tmp_path_factory.mktemp("packed")
     Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_K_M")
     return home
+
+
+@pytest.fixture(scope="session")
+def server(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server over ``packed_home``, shared by all tests of a worker: they leave its store and settings alone."""
+    with running_server(packed_home, tmp_path_factory.mktemp("server") / "log") as running:
+        yield running

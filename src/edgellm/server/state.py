@@ -41,7 +41,7 @@ class ServerState:
 
     def __post_init__(self) -> None:
         self.bodies = BodyBudget(self.config.limits.max_bodies_bytes)
-        self.telemetry = Telemetry(self.config.limits.max_requests, self.health)
+        self.telemetry = Telemetry(self.config.limits, self.health)
 
     @property
     def access(self) -> AccessPolicy:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from edgellm.server.dialects.native import NATIVE
+from edgellm.server.dialects.openai import OPENAI
 from edgellm.server.dialects.operation import OPERATION
 from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (OPERATION, NATIVE)
+DIALECTS: tuple[Dialect, ...] = (OPENAI, OPERATION, NATIVE)
