@@ -77,6 +77,10 @@ class UsageError(EdgeLLMError):
     http_status = 400
 
 
+class PromptTooLongError(UsageError):
+    """A prompt has more tokens than the context of its model holds."""
+
+
 class TooLargeError(UsageError):
     """The request has more of something than a limit allows."""
 
@@ -87,10 +91,6 @@ class TooSlowError(UsageError):
     """The request did not arrive in time."""
 
     http_status = 408
-
-
-class PromptTooLongError(UsageError):
-    """A prompt has more tokens than the context of its model holds."""
 
 
 class NotFoundError(EdgeLLMError):

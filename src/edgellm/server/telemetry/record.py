@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgellm.server.caller import LOCAL, Caller
-
 from edgellm.server.generation.request import ChatRequest, CompletionRequest
 from edgellm.server.limits import Limits
 
