@@ -33,7 +33,7 @@ async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -
     ``Engine.generate`` raises before the first event.
     """
     record = current_record()
-    check_request(request, record.limits)
+    check_request(request, record.limits, model.engine.info.context)
     if record.keeps_content:
         record.keep_prompt(request)
     options = _generation(model, request.options)

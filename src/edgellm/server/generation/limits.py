@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edgellm.errors import TooLargeError
+from edgellm.errors import PromptTooLongError, TooLargeError
 from edgellm.server.generation.request import ChatRequest, CompletionRequest
 from edgellm.server.limits import Limits
 from edgellm.units import format_bytes
 
 __all__ = ["check_request"]
 
+_CHARACTERS_PER_TOKEN = 64  # on average over all messages; real text has 1 to 6
 
-def check_request(request: ChatRequest | CompletionRequest, limits: Limits) -> None:
-    """Raise TooLargeError for the first thing that is beyond ``limits``."""
+
+def check_request(request: ChatRequest | CompletionRequest, limits: Limits, context: int) -> None:
+    """Raise TooLargeError for the first thing that is beyond ``limits``; PromptTooLongError for messages that no
+    ``context`` of so many tokens could hold: no template is to work on them."""
     grammar = request.options.grammar
     if grammar is not None:
         _check_bytes(
@@ -28,6 +31,12 @@ def check_request(request: ChatRequest | CompletionRequest, limits: Limits) -> N
     _check_count("images", len(images), limits.max_images)
     for size_bytes in images:
         _check_bytes("an image", size_bytes, limits.max_image_bytes)
+    characters = sum(_characters(message.get("content")) for message in request.messages)
+    if characters > context * _CHARACTERS_PER_TOKEN:
+        raise PromptTooLongError(
+            f"the messages have {characters} characters; a context of {context} tokens cannot hold them",
+            hint="shorten them or begin a new conversation",
+        )
 
 
 def _check_count(what: str, count: int, most: int) -> None:
@@ -38,6 +47,14 @@ def _check_count(what: str, count: int, most: int) -> None:
 def _check_bytes(what: str, size_bytes: int, most_bytes: int) -> None:
     if size_bytes > most_bytes:
         raise TooLargeError(f"{what} has {format_bytes(size_bytes)}; at most {format_bytes(most_bytes)} are possible")
+
+
+def _characters(content: object) -> int:
+    if isinstance(content, str):
+        return len(content)
+    parts = content if isinstance(content, (list, tuple)) else ()
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _images(messages: tuple[Mapping[str, Any], ...]) -> Iterator[int]:
