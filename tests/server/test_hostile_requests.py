@@ -149,6 +149,7 @@ BOMBS: dict[str, dict[str, Any]] = {
         "maxItems": 1_000_000,
         "items": {"type": "array", "minItems": 10_000},
     },
+    "optional properties": {"type": "object", "properties": {f"property_{i}": {"type": "string"} for i in range(3000)}},
     "enumeration": {"enum": [f"{i:06d}" * 2 for i in range(15_000)]},
 }
 
