@@ -48,7 +48,7 @@ class ServerState:
         self.uploads = Uploads(self.store)
         self.jobs = JobRunner(self.settings, self.uploads.find, self.stopping)
         self.bodies = BodyBudget(self.config.limits.max_bodies_bytes)
-        self.telemetry = Telemetry(self.config.limits.max_requests, self.health)
+        self.telemetry = Telemetry(self.config.limits, self.health)
         self.log = LogTail()
         self.gauges = DeviceGauges(self.store.root)
         self.statistics = StatisticsReader(self.models, self.gauges)

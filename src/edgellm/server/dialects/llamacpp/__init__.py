@@ -62,4 +62,5 @@ LLAMACPP = Dialect(
     ],
     error_answer,
     error=ErrorAnswer,
+    keyless=("/health", "/v1/health"),
 )
