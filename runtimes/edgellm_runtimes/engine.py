@@ -137,7 +137,7 @@ class Engine:
         self._core.revive()
         return self._core.tokenize(text, add_special=add_special, parse_special=parse_special)
 
-    async def prompt_tokens(self, text: str, *, add_special: bool = True) -> list[int]:
+    async def prompt_tokens(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
         """Token ids of a prompt, found in a thread; see ``tokenize``.
 
         Raises PromptTooLongError for text far beyond the context before it is looked at: llama.cpp takes quadratic time
@@ -149,7 +149,16 @@ class Engine:
                 f"the prompt has {len(text)} characters; a context of {context} tokens cannot hold it",
                 hint="shorten the prompt, or load the model with a larger --context",
             )
-        return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=True)
+        return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=parse_special)
+
+    def check_tokens(self, ids: Sequence[int]) -> list[int]:
+        """``ids`` as a list. Raises UsageError for one that the model does not have."""
+        n_vocab = self._core.facts.n_vocab
+        tokens = list(ids)
+        for token in tokens:
+            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
+                raise UsageError(f"{token!r} is not a token id of this model (0 to {n_vocab - 1})")
+        return tokens
 
     def token_bytes(self, tokens: Sequence[int]) -> list[bytes]:
         """The bytes of each token as it is, special ones too. Blocks likewise."""
@@ -287,7 +296,7 @@ class Engine:
                     )
                 tokens = self._core.tokenize(text, add_special=True, parse_special=True) if text else []
             else:
-                tokens = self._check_ids(text)
+                tokens = self.check_tokens(text)
             if not tokens:
                 raise UsageError(f"text {index} is empty")
             if len(tokens) > context:
@@ -369,7 +378,7 @@ class Engine:
         return options
 
     async def _prompt(self, prompt: str | Sequence[int]) -> list[int]:
-        return await self.prompt_tokens(prompt) if isinstance(prompt, str) else self._check_ids(prompt)
+        return await self.prompt_tokens(prompt) if isinstance(prompt, str) else self.check_tokens(prompt)
 
     def _check_length(self, tokens: Sequence[int], options: GenerationOptions) -> None:
         if not tokens:
@@ -389,14 +398,6 @@ class Engine:
         token = max(params.logit_bias, default=0)
         if token > last:
             raise UsageError(f"logit_bias names token {token}; this model has 0 to {last}")
-
-    def _check_ids(self, ids: Sequence[int]) -> list[int]:
-        n_vocab = self._core.facts.n_vocab
-        tokens = list(ids)
-        for token in tokens:
-            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
-                raise UsageError(f"{token!r} is not a token id of this model (0 to {n_vocab - 1})")
-        return tokens
 
 
 class _Exchange:

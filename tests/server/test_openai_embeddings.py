@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from openai_requests import ask
+
 from server_process import RunningServer
 
 PATH = "/v1/embeddings"

@@ -13,10 +13,11 @@ from edgellm.errors import UnsupportedError
 from edgellm.server.dialects.openai.chat.route import create_chat_completion
 from edgellm.server.dialects.openai.completions.route import create_completion
 from edgellm.server.dialects.openai.embeddings import create_embeddings
-from edgellm.server.dialects.openai.errors import error_body
+from edgellm.server.dialects.openai.errors import ErrorAnswer, error_body
 from edgellm.server.dialects.openai.models import list_models, show_model
 from edgellm.server.dialects.openai.responses.route import create_response
 from edgellm.server.http.dialect import Dialect
+from edgellm.server.http.operation import operation
 
 __all__ = ["OPENAI"]
 
@@ -40,6 +41,7 @@ _NOT_HERE = (
 _METHODS = ["GET", "POST", "DELETE"]
 
 
+@operation(documented=False)
 async def not_here(request: Request) -> Response:
     """A route of OpenAI's that this server does not have."""
     raise UnsupportedError(f"{request.method} {request.url.path} is not available here")
@@ -59,4 +61,5 @@ OPENAI = Dialect(
         *(Route(f"{path}/{{rest:path}}", not_here, methods=_METHODS) for path in _NOT_HERE),
     ],
     error_body,
+    error=ErrorAnswer,
 )

@@ -13,6 +13,7 @@ from edgellm.errors import UsageError
 from edgellm.server.dialects.openai.options import AdapterName
 from edgellm.server.dialects.openai.texts import Texts, read_texts
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.state import ServerState, state_of
 from edgellm_runtimes.generation import AdapterUse
@@ -62,6 +63,7 @@ class EmbeddingsAnswer(msgspec.Struct):
     object: str = "list"
 
 
+@operation(body=EmbeddingsBody, answer=EmbeddingsAnswer, errors=MODEL_ERRORS)
 async def create_embeddings(request: Request) -> Response:
     """Give the vectors of texts."""
     body = await read_json(request, EmbeddingsBody)

@@ -6,11 +6,12 @@ https://platform.openai.com/docs/guides/error-codes
 from __future__ import annotations
 
 import re
-from typing import Any
+
+import msgspec
 
 from edgellm.errors import BackendError, EdgeLLMError, NotFoundError, PromptTooLongError
 
-__all__ = ["error_body", "internal_error"]
+__all__ = ["ErrorAnswer", "ErrorDetail", "error_body", "internal_error"]
 
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$")  # where msgspec says that a value is off
 _TYPES = {
@@ -25,7 +26,22 @@ _TYPES = {
 _CLIENT_ERRORS = range(400, 500)
 
 
-def error_body(error: EdgeLLMError, status: int) -> dict[str, Any]:
+class ErrorDetail(msgspec.Struct, frozen=True):
+    """What went wrong. ``param`` is the place in the body."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """An error."""
+
+    error: ErrorDetail
+
+
+def error_body(error: EdgeLLMError, status: int) -> ErrorAnswer:
     """``{"error": {"message", "type", "param", "code"}}``"""
     default = "invalid_request_error" if status in _CLIENT_ERRORS else "server_error"
     kind, code = _TYPES.get(status, (default, None))
@@ -35,7 +51,7 @@ def error_body(error: EdgeLLMError, status: int) -> dict[str, Any]:
         code = "context_length_exceeded"
     place = _PLACE.search(error.message)
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"
-    return {"error": {"message": message, "type": kind, "param": place[1] if place else None, "code": code}}
+    return ErrorAnswer(ErrorDetail(message, kind, place[1] if place else None, code))
 
 
 def internal_error() -> BackendError:

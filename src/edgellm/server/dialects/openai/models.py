@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import EdgeLLMError
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.state import state_of
 from edgellm.store.store import Store
 
-__all__ = ["ModelCard", "ModelList", "list_models", "show_model"]
+__all__ = ["ModelCard", "ModelList", "list_models", "model_card", "model_cards", "show_model"]
 
 
 class ModelCard(msgspec.Struct):
@@ -35,27 +36,30 @@ class ModelList(msgspec.Struct):
     object: str = "list"
 
 
+@operation(answer=ModelList)
 async def list_models(request: Request) -> Response:
     """Name the models."""
-    return JSONResponse(ModelList(await asyncio.to_thread(_cards, state_of(request).store)))
+    return JSONResponse(ModelList(await asyncio.to_thread(model_cards, state_of(request).store)))
 
 
+@operation(answer=ModelCard, errors=(400, 404, 422))
 async def show_model(request: Request) -> Response:
     """Tell of one model."""
     bundle = await state_of(request).models.resolve(request.path_params["model"])
-    return JSONResponse(await asyncio.to_thread(_card, bundle))
+    return JSONResponse(await asyncio.to_thread(model_card, bundle))
 
 
-def _cards(store: Store) -> list[ModelCard]:
-    """Of all that can be read."""
+def model_cards(store: Store) -> list[ModelCard]:
+    """The models of ``store`` that can be read."""
     cards = []
     for stored in store.list():
         with contextlib.suppress(EdgeLLMError):
-            cards.append(_card(store.resolve(stored.full_name)))
+            cards.append(model_card(store.resolve(stored.full_name)))
     return cards
 
 
-def _card(bundle: OpenBundle) -> ModelCard:
+def model_card(bundle: OpenBundle) -> ModelCard:
+    """What is told of ``bundle``."""
     try:
         created = int(bundle.layout.blob_path(bundle.digest).stat().st_mtime)
     except OSError:  # removed just now

@@ -16,12 +16,15 @@ from edgellm.server.dialects.openai.completions.writer import CompletionWriter, 
 from edgellm.server.dialects.openai.sse import DONE, data, event_stream
 from edgellm.server.generation.request import CompletionRequest
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
+from edgellm.server.http.streaming import EVENT_STREAM
 from edgellm.server.state import ServerState, state_of
 
 __all__ = ["create_completion"]
 
 
+@operation(body=CompletionBody, answer=Completion, stream=EVENT_STREAM, errors=MODEL_ERRORS)
 async def create_completion(request: Request) -> Response:
     """Continue prompts as they are."""
     body = await read_json(request, CompletionBody)

@@ -16,12 +16,15 @@ from edgellm.server.dialects.openai.responses.translation import responses_reque
 from edgellm.server.dialects.openai.sse import event_stream
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
+from edgellm.server.http.streaming import EVENT_STREAM
 from edgellm.server.state import ServerState, state_of
 
 __all__ = ["create_response"]
 
 
+@operation(body=ResponsesBody, answer=dict[str, Any], stream=EVENT_STREAM, errors=MODEL_ERRORS)
 async def create_response(request: Request) -> Response:
     """Answer a conversation."""
     body = await read_json(request, ResponsesBody)
