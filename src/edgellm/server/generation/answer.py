@@ -18,6 +18,7 @@ from edgellm.server.generation.profile import chat_profile
 from edgellm.server.generation.prompt import render_prompt
 from edgellm.server.generation.reading.reader import AnswerReader
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
+from edgellm.server.generation.schemas import closed_grammar
 from edgellm.server.generation.tools import read_tools
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.telemetry.record import current_record
@@ -65,14 +66,14 @@ async def _chat(
     tools = tools_in_play(request, read_tools(request.tools))
     markers = profile.traits.thinking
     may_think = markers is not None and request.thinking is not False and not request.continue_last
-    wanted = request.options.grammar
+    wanted = options.grammar
     if may_think and wanted is not None and wanted.kind != "json_schema":
         if request.thinking:
             raise UsageError(f"the model cannot think before an answer in a {wanted.kind}", hint="turn thinking off")
         request, may_think = msgspec.structs.replace(request, thinking=False), False
     prompt = await render_prompt(engine, profile, request)
     tokens = await engine.prompt_tokens(prompt.text, add_special=False)  # the template writes bos where it belongs
-    grammar = answer_grammar(profile, request, tools, may_think=may_think, in_thinking=prompt.in_thinking)
+    grammar = answer_grammar(profile, request, wanted, tools, may_think=may_think, in_thinking=prompt.in_thinking)
     options = msgspec.structs.replace(options, grammar=grammar)
     if not tools and markers is None:
         return tokens, options, None
@@ -96,7 +97,7 @@ def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions
         deadline_s=options.deadline_s,
         overflow=options.overflow,
         keep=options.keep,
-        grammar=options.grammar,
+        grammar=closed_grammar(options.grammar),
         adapters=options.adapters or default_adapters(model.bundle.plan),
         scope=options.scope,
         save=options.save,
