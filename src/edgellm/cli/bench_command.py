@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_json, print_table, printable
-from edgellm.cli.context import open_store, this_device_id, user_settings
+from edgellm.cli.context import open_store, user_settings
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.errors import NotFoundError
+from edgellm.machine import this_device_id
 from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
