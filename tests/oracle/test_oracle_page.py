@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import oracle_tools
 import pytest
 
 from server_process import RunningServer
@@ -25,10 +26,7 @@ _PHONE = {"width": 360, "height": 700}
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None:
-        message = "needs Chromium: apt install chromium"
-        if os.environ.get("EDGELLM_REQUIRE_ORACLE") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        oracle_tools.missing("needs Chromium: apt install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
