@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError, UnsupportedError, UsageError
+from edgellm.errors import EdgeLLMError, PromptTooLongError, UnsupportedError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.arrivals import Arrivals, Mailbox
 from edgellm_runtimes.chat import Message, render_chat_async
@@ -140,12 +140,12 @@ class Engine:
     async def prompt_tokens(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
         """Token ids of a prompt, found in a thread; see ``tokenize``.
 
-        Text far beyond the context is refused first (UsageError): llama.cpp takes quadratic time over many special
-        tokens.
+        Raises PromptTooLongError for text far beyond the context before it is looked at: llama.cpp takes quadratic time
+        over many special tokens.
         """
         context = self.info.context
         if len(text) > context * _CHARACTERS_PER_TOKEN:
-            raise UsageError(
+            raise PromptTooLongError(
                 f"the prompt has {len(text)} characters; a context of {context} tokens cannot hold it",
                 hint="shorten the prompt, or load the model with a larger --context",
             )
@@ -388,7 +388,7 @@ class Engine:
             wanted = _next_context(len(tokens) + 1)
             larger = min(wanted, self.info.trained_context or wanted)
             more = f", or load the model with --context {larger}" if larger > len(tokens) else ""
-            raise UsageError(
+            raise PromptTooLongError(
                 f"the prompt has {len(tokens)} tokens; the context of {context} must hold it and a new token",
                 hint=f"shorten the prompt or begin a new conversation{more}",
             )

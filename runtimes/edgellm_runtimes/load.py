@@ -11,23 +11,23 @@ import msgspec
 
 from edgellm.bundle.plan import Plan
 from edgellm.devices.settings import SPARE_ROOMS
-from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
-from edgellm.files import os_errors
+from edgellm.errors import UnsupportedError, UsageError
 from edgellm.pip import pip_install
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.engine_info import EngineInfo
+from edgellm_runtimes.load_memory import adapter_bytes, check_memory, loaded_memory
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape
+    from edgellm.devices.prediction import PredictedMemory
     from edgellm.devices.profile import Profile
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
-__all__ = ["LoadRequest", "info_of", "load_backend", "plan_settings"]
+__all__ = ["LoadForecast", "LoadRequest", "info_of", "load_backend", "plan_settings"]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
-_SMALLEST_CONTEXT = 256
 _SPARE = 4  # sequences beside the only one that runs, for conversations that pause; they share its room
 _MOST_SEQUENCES = 256
 
@@ -55,7 +55,44 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     model_digest: str = ""  # sha256:... of the weights; with a folder it keeps prefixes on disk
     adapter_digests: Mapping[str, str] = msgspec.field(default_factory=dict)  # sha256:... by name
     prefix_folder: Path | None = None
+    prefix_cap_bytes: int = 1 << 30  # of the whole folder
+    prefix_daily_bytes: int = 1 << 30  # written by all processes together
     save_chats: bool = False  # conversations too, of requests that ask for it
+
+
+class LoadForecast:
+    """What loading ``request`` takes here, for any context and number of sequences. The weights are not read.
+
+    Raises ModelFileError, UnsupportedError, NotFoundError.
+    """
+
+    def __init__(self, request: LoadRequest) -> None:
+        from edgellm.devices.gguf_shape import shape_from_gguf
+        from edgellm.devices.local import detect_local
+        from edgellm.formats.gguf_split import find_parts, read_model
+
+        self._request = request
+        self._machine = detect_local()
+        self._shape = shape_from_gguf(read_model(find_parts(request.model_path), skip_arrays=True).header)
+        self._adapter_bytes = adapter_bytes(request.adapters)
+
+    @property
+    def trained_context(self) -> int | None:
+        """The largest context that the model was trained for, None where it does not say."""
+        return self._shape.context_length or None
+
+    def settings(self, context: int | None, sequences: int | None) -> BackendSettings:
+        """How it would be loaded; None is what the request says. Raises UsageError."""
+        request = msgspec.structs.replace(
+            self._request,
+            context=self._request.context if context is None else context,
+            sequences=self._request.sequences if sequences is None else sequences,
+        )
+        return plan_settings(request, self._shape, self._machine, SilentProgress())
+
+    def memory(self, settings: BackendSettings) -> PredictedMemory:
+        """The bytes of a process of its own with it."""
+        return loaded_memory(settings, self._shape, self._machine, self._adapter_bytes)
 
 
 def load_backend(
@@ -76,7 +113,7 @@ def load_backend(
     if request.plan is not None:
         _check_plan(request.plan, machine, progress)
     settings = plan_settings(request, shape, machine, progress)
-    _check_memory(request, settings, shape, machine, progress)
+    check_memory(request, settings, shape, machine, progress)
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
     backend = LlamaBackend(
@@ -196,59 +233,6 @@ def _check_version(plan: Plan) -> None:
             f"this bundle needs {plan.runtime.package} >= {plan.runtime.minimum_version}, {installed} is installed",
             hint=pip_install(f"--upgrade {plan.runtime.package}"),
         )
-
-
-def _check_memory(
-    request: LoadRequest, settings: BackendSettings, shape: ModelShape, machine: Profile, progress: Progress
-) -> None:
-    from edgellm.devices.fit import RunSettings, estimate
-    from edgellm.devices.local import available_memory_bytes
-    from edgellm_runtimes.llama_cpp.loading import logits_rows
-
-    run = RunSettings(
-        context=settings.context,
-        sequences=settings.sequences,
-        ubatch=settings.ubatch,
-        kv_type_k=settings.kv_type_k,
-        kv_type_v=settings.kv_type_v,
-        flash_attention=settings.flash_attention,
-        mmap=settings.mmap,
-        repack=settings.repack,
-        n_outputs=logits_rows(settings),
-        adapter_bytes=_adapter_bytes(request.adapters),
-    )
-
-    def needs(context: int) -> int:
-        return estimate(shape, machine, msgspec.structs.replace(run, context=context)).memory.total_bytes
-
-    needed = needs(settings.context)
-    available = available_memory_bytes()
-    if available is None:
-        progress.message("how much memory is free cannot be read here: whether the model fits was not checked")
-        return
-    if needed <= available:
-        return
-    message = (
-        f"{request.name or request.model_path.name} with a context of {settings.context} needs {format_bytes(needed)}, "
-        f"this machine has {format_bytes(available)} free"
-    )
-    if request.force:
-        progress.message(f"{message}: loading it anyway (--force)")
-        return
-    hints = []
-    context = settings.context // 2
-    while context > _SMALLEST_CONTEXT and needs(context) > available:
-        context //= 2
-    if context >= _SMALLEST_CONTEXT and needs(context) <= available:
-        hints.append(f"--context {context}")
-    hints.append("a bundle with a smaller recipe (edgellm fit shows what fits)")
-    raise DoesNotFitError(message, hint=f"try {', '.join(hints)}, close other programs, or --force")
-
-
-def _adapter_bytes(adapters: Mapping[str, Path]) -> int:
-    """What all adapters take when each has been used once: the data of their files is copied into memory."""
-    with os_errors("read the adapters"):
-        return sum(path.stat().st_size for path in adapters.values())
 
 
 def info_of(backend: LlamaBackend, load_s: float) -> EngineInfo:

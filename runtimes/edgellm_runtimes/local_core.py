@@ -178,6 +178,8 @@ def _scheduling(request: LoadRequest, backend: Backend, progress: Progress | Non
         from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
 
         key = PrefixKey(request.model_digest, backend.state_traits)
-        found["store"] = PrefixStore(request.prefix_folder, key, progress=progress)
+        found["store"] = PrefixStore(
+            request.prefix_folder, key, request.prefix_cap_bytes, request.prefix_daily_bytes, progress=progress
+        )
         found["adapter_digests"] = request.adapter_digests
     return found

@@ -4,6 +4,9 @@
 
     EdgeLLMError                exit 1    HTTP 500
     ├── UsageError              exit 2    HTTP 400   the request itself is off
+    │   ├── PromptTooLongError                       more tokens than the context holds
+    │   ├── TooLargeError                 HTTP 413   more than a limit allows
+    │   └── TooSlowError                  HTTP 408   the request did not arrive in time
     ├── NotFoundError           exit 3    HTTP 404   no such bundle, profile, file
     ├── DoesNotFitError         exit 4    HTTP 507   memory is too small
     ├── IntegrityError          exit 5    HTTP 422   bytes are not what they claim to be
@@ -13,7 +16,8 @@
     │   └── ProfileError                             a device profile that is not valid
     ├── UnsupportedError        exit 1    HTTP 501   well-formed, but not something we can do
     ├── NoSpaceError            exit 1    HTTP 507   the disk is full
-    ├── AccessError             exit 1    HTTP 403   the operating system or a model hub said no
+    ├── AccessError             exit 1    HTTP 403   the operating system, a model hub or our own rules said no
+    │   └── KeyRequiredError              HTTP 401   no API key came, or one that is not known
     ├── NetworkError            exit 1    HTTP 502   a model hub cannot be reached, or answers nonsense
     ├── BusyError               exit 1    HTTP 503   somebody else holds it
     ├── BackendError            exit 1    HTTP 500   the native runtime failed
@@ -34,11 +38,15 @@ __all__ = [
     "EdgeLLMError",
     "IntegrityError",
     "Interrupted",
+    "KeyRequiredError",
     "ModelFileError",
     "NetworkError",
     "NoSpaceError",
     "NotFoundError",
     "ProfileError",
+    "PromptTooLongError",
+    "TooLargeError",
+    "TooSlowError",
     "UnsupportedError",
     "UsageError",
 ]
@@ -67,6 +75,22 @@ class UsageError(EdgeLLMError):
 
     exit_code = 2
     http_status = 400
+
+
+class PromptTooLongError(UsageError):
+    """A prompt has more tokens than the context of its model holds."""
+
+
+class TooLargeError(UsageError):
+    """The request has more of something than a limit allows."""
+
+    http_status = 413
+
+
+class TooSlowError(UsageError):
+    """The request did not arrive in time."""
+
+    http_status = 408
 
 
 class NotFoundError(EdgeLLMError):
@@ -125,9 +149,15 @@ class NoSpaceError(EdgeLLMError):
 
 
 class AccessError(EdgeLLMError):
-    """The operating system refused to read or write, or a model hub refused to send."""
+    """The operating system refused to read or write, a model hub refused to send, or a server's rules say no."""
 
     http_status = 403
+
+
+class KeyRequiredError(AccessError):
+    """No API key came with a request that needs one, or one that is not known."""
+
+    http_status = 401
 
 
 class NetworkError(EdgeLLMError):
@@ -137,9 +167,13 @@ class NetworkError(EdgeLLMError):
 
 
 class BusyError(EdgeLLMError):
-    """Another process holds what this one needs."""
+    """Another process holds what this one needs, or too many ask at once. ``retry_after_s``: when to try again."""
 
     http_status = 503
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class BackendError(EdgeLLMError):

@@ -7,14 +7,17 @@ config        ~/.config/edgellm                 H/config
 store         ~/.local/share/edgellm/store      H/store
 state         ~/.local/state/edgellm            H/state
 cache         ~/.cache/edgellm                  H/cache
+runtime       $XDG_RUNTIME_DIR/edgellm          H/run
 system store  /var/lib/edgellm/store            none
 ============  ================================  =====================
 
-Nothing is created here: whoever writes creates.
+Without $XDG_RUNTIME_DIR (cron, a container) it is /run/user/UID where that is the user's own, else the state folder's
+"run". Nothing is created here: whoever writes creates.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +44,7 @@ class Paths:
     store: Path
     state: Path
     cache: Path
+    runtime: Path  # sockets of running servers, and what says where they answer
     system_store: Path | None = None  # the machine's bundles, read below the user's
 
     @property
@@ -64,7 +68,13 @@ def user_paths(environ: Mapping[str, str] = os.environ) -> Paths:
     home = environ.get("EDGELLM_HOME")
     if home:
         root = user_path(home).absolute()
-        return Paths(config=root / "config", store=root / "store", state=root / "state", cache=root / "cache")
+        return Paths(
+            config=root / "config",
+            store=root / "store",
+            state=root / "state",
+            cache=root / "cache",
+            runtime=root / "run",
+        )
 
     def xdg(variable: str, fallback: str) -> Path:
         value = environ.get(variable, "")
@@ -73,13 +83,26 @@ def user_paths(environ: Mapping[str, str] = os.environ) -> Paths:
         )
         return base / "edgellm"
 
+    state = xdg(_XDG["state"], ".local/state")
     return Paths(
         config=xdg(_XDG["config"], ".config"),
         store=xdg(_XDG["store"], ".local/share") / "store",
-        state=xdg(_XDG["state"], ".local/state"),
+        state=state,
         cache=xdg(_XDG["cache"], ".cache"),
+        runtime=_runtime(environ, state),
         system_store=SYSTEM_STORE,
     )
+
+
+def _runtime(environ: Mapping[str, str], state: Path) -> Path:
+    named = environ.get("XDG_RUNTIME_DIR", "")
+    if named and Path(named).is_absolute():
+        return Path(named) / "edgellm"
+    session = Path(f"/run/user/{os.getuid()}")  # logins through su, sudo and cron have it without the variable
+    with contextlib.suppress(OSError):
+        if session.stat().st_uid == os.getuid():
+            return session / "edgellm"
+    return state / "run"
 
 
 def path_origins(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -10,21 +10,21 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from edgellm.errors import UsageError
 from edgellm.files import read_small_file
-from edgellm.paths import Paths, user_path, user_paths
+from edgellm.paths import Paths, path_origins, user_path, user_paths
 from edgellm.toml import LIMIT_BYTES, parse_toml
 
-__all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings"]
+__all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings", "settings_rows"]
 
 SYSTEM_CONFIG = Path("/etc/edgellm/config.toml")
 Report = Callable[[UsageError], None]
-_EMPTY_MEANS_NONE = {"system_store"}  # elsewhere an empty variable is one that is not set
+_EMPTY_MEANS_NONE = {"system_store", "socket"}  # elsewhere an empty variable is one that is not set
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +44,51 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=10000, description="Tokens per second that `auto` wants to reach at least.")
     ] = 5.0
     threads: Annotated[int, Meta(ge=0, le=1024, description="Decode threads; 0 follows the plan.")] = 0
+    prefix_cache_mib: Annotated[
+        int, Meta(ge=0, le=1 << 24, description="Most MiB that saved prompts may take on the disk; 0 saves none.")
+    ] = 1024
+    prefix_daily_mib: Annotated[
+        int, Meta(ge=0, le=1 << 24, description="Most MiB of saved prompts that are written in a day: SD cards wear.")
+    ] = 1024
+    memory_budget: Annotated[
+        str | None,
+        Meta(description="Memory that a server and its models may take, like 2GiB. Default: what is free."),
+    ] = None
+    parallel: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=256,
+            description="Answers that a server's model gives at the same time; 0: what suits the memory, 4 at most.",
+        ),
+    ] = 0
+    keep_alive: Annotated[
+        str,
+        Meta(
+            description="How long a server keeps a model after its last request: 5m, 1h30m or seconds; "
+            "below 0 for ever, 0 not at all."
+        ),
+    ] = "5m"
+    isolation: Annotated[
+        Literal["auto", "worker", "process"],
+        Meta(
+            description="Where a server's models run: each in a worker process, in the server's own process, "
+            "or as suits the device."
+        ),
+    ] = "auto"
+    host: Annotated[str, Meta(description="Address that `serve` listens on, and where clients look for it.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port of `serve`; 0 takes any free one.")] = 11434
+    socket: Annotated[
+        str | None,
+        Meta(description="Path of the Unix socket of `serve`; empty for none. Default: in $XDG_RUNTIME_DIR/edgellm."),
+    ] = None
+    tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate of `serve` and its chain.")] = None
+    tls_key: Annotated[str | None, Meta(description="PEM file with the key of that certificate.")] = None
+    drain_s: Annotated[
+        float, Meta(ge=0, le=86400, description="Seconds that answers may take to finish once `serve` is told to stop.")
+    ] = 60.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +104,22 @@ def field_help() -> dict[str, str]:
     """The description of each setting."""
     schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
     return {name: entry.get("description", "") for name, entry in schema.items()}
+
+
+def settings_rows(settings: SettingsWithOrigin) -> list[tuple[str, Any, str]]:
+    """Name, value, origin. A folder that no setting names comes from EDGELLM_HOME, an XDG variable, or nowhere."""
+    paths, folders = settings.paths, path_origins()
+    values = msgspec.to_builtins(settings.values)
+    values |= {"store": str(paths.store), "state": str(paths.state), "system_store": str(paths.system_store or "")}
+    rows = [
+        (name, value, folders.get(name, "default") if settings.origin[name] == "default" else settings.origin[name])
+        for name, value in values.items()
+    ]
+    return [
+        *rows,
+        ("config_folder", str(paths.config), folders["config"]),
+        ("cache_folder", str(paths.cache), folders["cache"]),
+    ]
 
 
 def load_settings(
@@ -103,6 +164,7 @@ def load_settings(
             store=user_path(values.store).absolute() if values.store else paths.store,
             state=user_path(values.state).absolute() if values.state else paths.state,
             cache=paths.cache,
+            runtime=paths.runtime,
             system_store=_system_store(values.system_store, paths),
         ),
     )
@@ -144,6 +206,8 @@ def _convert(table: dict[str, Any], where: str, report: Report, *, strict: bool)
 def _expected(name: str) -> str:
     """What a setting may be, in words."""
     schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name]
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
     words = {"number": "a number", "integer": "a whole number"}.get(schema.get("type", ""), "a text")
     if "exclusiveMinimum" in schema:
         words += f" above {schema['exclusiveMinimum']}"

@@ -114,3 +114,16 @@ def test_df_counts_them_and_gc_frees_them(cli: Cli, folder: Path) -> None:
     assert cli.json("gc", "--cache")["caches"]["cache_bytes"] > len(STATE)
     assert saved(cli) == []
     assert cli.json("df")["prefixes"]["size_bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"), [({}, 1), ({"EDGELLM_PREFIX_CACHE_MIB": "0"}, 0), ({"EDGELLM_PREFIX_DAILY_MIB": "0"}, 0)]
+)
+def test_the_settings_limit_what_a_conversation_leaves_behind(
+    cli: Cli, packed_home: Path, limit: dict[str, str], kept: int
+) -> None:
+    store = {"EDGELLM_SYSTEM_STORE": str(packed_home / "store")}
+    prompt = "Once upon a time there was a little girl who liked to play in the garden. " * 5
+    arguments = ["run", "tiny-llm", prompt, "--cache-chats", "--max-tokens", "4", "--threads", "1"]
+    cli.run(*arguments, environment=store | limit)
+    assert len(cli.json("cache", "list")["prefixes"]) == kept

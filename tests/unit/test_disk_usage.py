@@ -80,7 +80,7 @@ def test_a_machine_without_anything_uses_nothing(paths: Paths) -> None:
 
 
 def test_the_machines_store_is_listed_and_not_counted_as_the_users(paths: Paths, tmp_path: Path) -> None:
-    system = Paths(paths.config, tmp_path / "system", paths.state, paths.cache)
+    system = Paths(paths.config, tmp_path / "system", paths.state, paths.cache, paths.runtime)
     store_with_two(system)
     store = Store(paths.store, paths.state, tmp_path / "system")
     usage = disk_usage(store, paths)

@@ -21,10 +21,8 @@ from edgellm_runtimes.kv_store.lock import open_folder
 from edgellm_runtimes.kv_store.statistics import PrefixStatistics
 from edgellm_runtimes.kv_store.writer import PrefixWriter, WriteLimits
 
-__all__ = ["DEFAULT_BYTE_CAP", "DEFAULT_DAILY_WRITE_CAP", "DEFAULT_KEEP_FREE_BYTES", "PrefixStore"]
+__all__ = ["DEFAULT_KEEP_FREE_BYTES", "PrefixStore"]
 
-DEFAULT_BYTE_CAP = 1 << 30  # of all models together
-DEFAULT_DAILY_WRITE_CAP = 1 << 30  # of all processes together
 DEFAULT_KEEP_FREE_BYTES = 256 << 20  # a cache never takes the last of a disk
 
 _TOUCH_AFTER_S = 86400.0
@@ -32,7 +30,8 @@ _TOUCH_AFTER_S = 86400.0
 
 class PrefixStore:
     """Saved prefixes for the model and backend of ``key``. Any thread may call it, and several processes may share
-    ``folder``, which the first save makes, for its user alone.
+    ``folder``, which the first save makes, for its user alone. All models together take ``byte_cap`` bytes there at
+    most, and all processes together write ``daily_write_cap`` bytes a day.
 
     ``clock`` gives seconds since 1970. ``progress`` hears why something was not saved, once for each reason.
     """
@@ -41,8 +40,8 @@ class PrefixStore:
         self,
         folder: Path,
         key: PrefixKey,
-        byte_cap: int = DEFAULT_BYTE_CAP,
-        daily_write_cap: int = DEFAULT_DAILY_WRITE_CAP,
+        byte_cap: int = 1 << 30,
+        daily_write_cap: int = 1 << 30,
         *,
         keep_free_bytes: int = DEFAULT_KEEP_FREE_BYTES,
         clock: Callable[[], float] = time.time,

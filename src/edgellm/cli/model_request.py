@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgellm.cli.progress import MessagesOnly, make_progress
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from edgellm_runtimes.generation import AdapterUse
     from edgellm_runtimes.load import LoadRequest
 
-__all__ = ["ModelOptions", "adapter_uses", "open_engine"]
+__all__ = ["FoundModel", "ModelOptions", "adapter_uses", "find_model", "open_engine"]
 
 
 class ModelOptions(Protocol):
@@ -41,11 +43,38 @@ class ModelOptions(Protocol):
     def cache_chats(self) -> bool: ...
 
 
+@dataclass(frozen=True)
+class FoundModel:
+    """A model file on this machine, and the bundle that it is of, if it is of one."""
+
+    path: Path
+    bundle: OpenBundle | None
+    settings: SettingsWithOrigin
+
+
+def find_model(options: ModelOptions) -> FoundModel:
+    """What the command line names, fetched if need be. Raises NotFoundError, UsageError, and what pulling raises."""
+    from edgellm.cli.context import user_settings
+    from edgellm.cli.target import A_MODEL, find_bundle
+    from edgellm.sources.local import open_source
+
+    settings = user_settings()
+    bundle = _pulled(options, settings) or find_bundle(options.model, settings, or_else=A_MODEL)
+    if bundle is not None:
+        return FoundModel(bundle.weights_path, bundle, settings)
+    source = open_source(options.model)
+    if source.kind != "gguf":
+        raise UsageError(
+            f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
+        )
+    return FoundModel(source.path, None, settings)
+
+
 @contextlib.contextmanager
-def open_engine(options: ModelOptions) -> Iterator[tuple[asyncio.Runner, Engine]]:
+def open_engine(options: ModelOptions, found: FoundModel | None = None) -> Iterator[tuple[asyncio.Runner, Engine]]:
     """The loaded model and the event loop that it belongs to, until the block ends. Raises the errors of loading."""
     with contextlib.ExitStack() as stack, asyncio.Runner() as runner:
-        request = _load_request(options, stack)
+        request = _load_request(options, found or find_model(options), stack)
         with _loading(options) as progress:
             from edgellm_runtimes.engine import Engine
             from edgellm_runtimes.llama_cpp.library import explain_aborts
@@ -68,28 +97,16 @@ def _loading(options: ModelOptions) -> Iterator[Progress]:
         yield MessagesOnly()
 
 
-def _load_request(options: ModelOptions, stack: contextlib.ExitStack) -> LoadRequest:
+def _load_request(options: ModelOptions, found: FoundModel, stack: contextlib.ExitStack) -> LoadRequest:
     """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
-    from edgellm.cli.context import user_settings
-    from edgellm.cli.target import A_MODEL, find_bundle
-    from edgellm.sources.local import open_source
     from edgellm_runtimes.load import LoadRequest
 
-    settings = user_settings()
-    bundle = _pulled(options, settings) or find_bundle(options.model, settings, or_else=A_MODEL)
+    settings, bundle = found.settings, found.bundle
     if bundle is not None:
         stack.enter_context(bundle.hold())
-        path = bundle.weights_path
-    else:
-        source = open_source(options.model)
-        if source.kind != "gguf":
-            raise UsageError(
-                f"{options.model} is a checkpoint", hint=f"pack it first: edgellm pack {options.model} --device local"
-            )
-        path = source.path
     return LoadRequest(
-        model_path=path,
-        name=bundle.name if bundle is not None else path.name,
+        model_path=found.path,
+        name=bundle.name if bundle is not None else found.path.name,
         plan=bundle.plan if bundle is not None else None,
         context=options.context,
         threads=options.threads or settings.values.threads or None,
@@ -121,16 +138,19 @@ def _kept_prefixes(bundle: OpenBundle, settings: SettingsWithOrigin, options: Mo
         "model_digest": bundle.bundle.model_file.digest,
         "adapter_digests": {name: file.digest for name, file in bundle.bundle.adapters.items()},
         "prefix_folder": settings.paths.prefixes,
+        "prefix_cap_bytes": settings.values.prefix_cache_mib << 20,
+        "prefix_daily_bytes": settings.values.prefix_daily_mib << 20,
         "save_chats": options.cache_chats,
     }
 
 
 def _pulled(options: ModelOptions, settings: SettingsWithOrigin) -> OpenBundle | None:
     """The bundle of a hub's model: from the store without a connection, else fetched. None for anything else."""
-    from edgellm.cli.context import open_store, this_device_id
+    from edgellm.cli.context import open_store
     from edgellm.cli.pull_command import PullOptions, pull_reference
-    from edgellm.cli.stored import find_stored
     from edgellm.cli.target import hub_reference
+    from edgellm.machine import this_device_id
+    from edgellm.sources.stored import find_stored
 
     reference = hub_reference(options.model, settings)
     if reference is None:

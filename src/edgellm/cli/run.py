@@ -34,7 +34,10 @@ __all__ = ["command"]
 @click.option("--keep", type=int, default=0, help="Tokens at the start that no overflow takes out.")
 @click.option("--cache-chats", is_flag=True, help="Keep conversations on disk: what was said is not computed again.")
 @grammar_options
-@click.option("--force", is_flag=True, help="Load even if memory looks too small.")
+@click.option("--local", is_flag=True, help="Load the model in this process, also where a server answers.")
+@click.option(
+    "--force", is_flag=True, help="Load it here, even if memory looks too small or a server has it loaded already."
+)
 @yes_option
 @json_option
 @quiet_option
@@ -45,6 +48,8 @@ def command(model: str, prompt: str | None, as_json: bool, quiet: bool, **option
     NAME is a bundle of the store, DIR one that `pack --output` wrote. OWNER/MODEL of a hub is pulled first, after one
     question, unless the store has it. The prompt is the argument, or standard input;
     without either, on a terminal, a conversation begins. The answer goes to stdout, everything else to stderr.
+    A server that serves the store answers; without one, with --local, and with options that say how to load the model
+    (--threads, --cache-chats, --force) it is loaded in this process.
     """
     from edgellm.cli.run_session import RunOptions, run_session
 

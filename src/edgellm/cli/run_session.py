@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_error, print_json, print_message, printable
-from edgellm.cli.model_request import adapter_uses, open_engine
+from edgellm.cli.model_request import adapter_uses
+from edgellm.cli.run_model import RunModel, open_model
 from edgellm.errors import EdgeLLMError, UsageError
 
 if TYPE_CHECKING:
-    from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.generation import Chunk, GenerationOptions, GenerationStats, Overflow
     from edgellm_runtimes.grammar import Grammar
     from edgellm_runtimes.sampler import TokenLogprobs
@@ -40,6 +40,7 @@ class RunOptions:
     context: int | None
     threads: int | None
     force: bool
+    local: bool
     as_json: bool
     quiet: bool
     yes: bool = False
@@ -54,7 +55,7 @@ class RunOptions:
 class Conversation:
     """The messages so far, and how the next answer is made."""
 
-    engine: Engine
+    model: RunModel
     generation: GenerationOptions
     options: RunOptions
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -92,9 +93,8 @@ class Conversation:
         return "".join(parts), last
 
     def _chunks(self, prompt: str) -> AsyncGenerator[Chunk, None]:
-        if self.options.raw:
-            return self.engine.generate(prompt, options=self.generation)
-        return self.engine.chat(self.messages, options=self.generation)
+        said = prompt if self.options.raw else self.messages
+        return self.model.answer(said, self.options.sampling, self.generation)
 
 
 def run_session(options: RunOptions) -> None:
@@ -105,12 +105,12 @@ def run_session(options: RunOptions) -> None:
 
     prompt = _one_shot_prompt(options)
     # what is wrong there is said before anything is loaded
-    _generation(options, sampling_params(None, **options.sampling))
+    generation = _generation(options, sampling_params(None, **options.sampling))
     if "logprobs" in options.sampling and not options.as_json:
         raise UsageError("--logprobs are part of what --json prints", hint="add --json")
-    with open_engine(options) as (runner, engine):
-        conversation = Conversation(engine, _generation(options, engine.params(**options.sampling)), options)
-        if not engine.info.has_chat_template and not options.raw:
+    with open_model(options) as (runner, model):
+        conversation = Conversation(model, generation, options)
+        if not model.info.has_chat_template and not options.raw:
             raise UsageError(
                 "this model has no chat template: it continues text and does not answer",
                 hint=f"edgellm run {options.model} --raw",
@@ -158,7 +158,7 @@ def _generation(options: RunOptions, params: SamplingParams) -> GenerationOption
 def _finish(conversation: Conversation, text: str, last: Chunk) -> None:
     import msgspec
 
-    engine, options, stats = conversation.engine, conversation.options, last.stats
+    info, options, stats = conversation.model.info, conversation.options, last.stats
     assert stats is not None
     if options.as_json:
         print_json(
@@ -169,11 +169,11 @@ def _finish(conversation: Conversation, text: str, last: Chunk) -> None:
                 **({"logprobs": _logprobs_json(conversation)} if "logprobs" in options.sampling else {}),
                 "timings": {
                     **msgspec.to_builtins(stats),
-                    "load_s": engine.info.load_s,
+                    "load_s": info.load_s,
                     "prompt_tokens_per_s": stats.prompt_tokens_per_s,
                     "decode_tokens_per_s": stats.decode_tokens_per_s,
                 },
-                "model": msgspec.to_builtins(engine.info),
+                "model": msgspec.to_builtins(info),
             }
         )
         return
@@ -194,7 +194,7 @@ def _logprobs_json(conversation: Conversation) -> list[dict[str, Any]]:
 
     def entry(token: int, logprob: float) -> dict[str, Any]:
         shown = round(max(logprob, _LEAST_LOGPROB), 6)  # JSON has no infinity
-        return {"token": token, "text": conversation.engine.token_text(token), "logprob": shown}
+        return {"token": token, "text": conversation.model.token_text(token), "logprob": shown}
 
     return [
         {**entry(token, logprobs.chosen), "top": [entry(*each) for each in logprobs.top]}

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from edgellm.running import RunningServer
 from edgellm.server.config import ServerConfig
+from edgellm.server.http.budget import BodyBudget
 from edgellm.server.models.manager import ModelManager
+from edgellm.server.security.key_file import KeyFile
+from edgellm.server.security.policy import AccessPolicy, make_policy
+from edgellm.server.telemetry.health_watch import HealthWatch
+from edgellm.server.telemetry.telemetry import Telemetry
+from edgellm.server.watching.gauges import DeviceGauges
+from edgellm.server.watching.log_tail import LogTail
+from edgellm.server.watching.statistics import StatisticsReader
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
 
@@ -17,17 +27,53 @@ __all__ = ["ServerState", "state_of"]
 
 @dataclass
 class ServerState:
-    """One server: its configuration, its store and its loaded models."""
+    """One server: its configuration, its store and its loaded models.
+
+    Without a ``policy`` it is that of a server on the address of ``config`` alone.
+    """
 
     config: ServerConfig
     settings: SettingsWithOrigin
     store: Store
     models: ModelManager
+    running: RunningServer | None = None  # where it answers
+    policy: AccessPolicy | None = None
+    health: HealthWatch = field(default_factory=HealthWatch)
     started: float = field(default_factory=time.time)  # seconds since the epoch
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once: streams without an end are to end
+
+    def __post_init__(self) -> None:
+        self.bodies = BodyBudget(self.config.limits.max_bodies_bytes)
+        self.telemetry = Telemetry(self.config.limits.max_requests, self.health)
+        self.log = LogTail()
+        self.gauges = DeviceGauges(self.store.root)
+        self.statistics = StatisticsReader(self.models, self.gauges)
+        self._pinned: asyncio.Task[None] | None = None
+
+    @property
+    def access(self) -> AccessPolicy:
+        """Who may ask. Raises UsageError where it is open to others and nothing keeps them out."""
+        if self.policy is None:
+            addresses = [self.config.host] if self.config.tcp else []
+            self.policy = make_policy(self.config.access, addresses, KeyFile(self.settings.paths.config))
+        return self.policy
+
+    def open(self) -> None:
+        """Begin: keep the log, load what is pinned. Called on the event loop."""
+        self.log.open()
+        self._pinned = asyncio.get_running_loop().create_task(self.models.load_pinned())
+
+    def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
+        """Take over settings that were read again; what runs goes on."""
+        self.config, self.settings = config, settings
+        self.models.reconfigure(config, settings)
 
     async def close(self) -> None:
         """Unload everything."""
+        if self._pinned is not None:
+            self._pinned.cancel()
         await self.models.close()
+        self.log.close()
 
 
 def state_of(request: Request) -> ServerState:

@@ -14,6 +14,7 @@ from edgellm.server.generation.calls.granite import GRANITE
 from edgellm.server.generation.calls.hermes import HERMES, QWEN_TAGS
 from edgellm.server.generation.calls.llama3 import LLAMA3
 from edgellm.server.generation.calls.mistral import MISTRAL, MISTRAL_ARGS
+from edgellm.server.generation.calls.pythonic import LFM2
 from edgellm.server.generation.reading.reader import AnswerReader, Piece
 from edgellm.server.generation.templates.traits import ThinkingMarkers
 
@@ -99,6 +100,21 @@ CASES: dict[str, tuple[CallForm | None, str, Read]] = {
         '<|tool_call|>[{"name": "weather", "arguments": {"city": "Oslo"}}]',
         [WEATHER],
     ),
+    "lfm2": (
+        LFM2,
+        'Sure. <|tool_call_start|>[weather(city="Oslo"), now()]<|tool_call_end|>Done.',
+        [("text", "Sure."), WEATHER, NOW, ("text", "Done.")],
+    ),
+    "lfm2, words of JSON and of Python": (
+        LFM2,
+        "<|tool_call_start|>[weather(a=true, b=None, c=[-1, {'d': 2.5}])]<|tool_call_end|>",
+        [("call", "weather", '{"a":true,"b":null,"c":[-1,{"d":2.5}]}')],
+    ),
+    "lfm2, code that is no call": (
+        LFM2,
+        "<|tool_call_start|>[weather(open('x'))]<|tool_call_end|>",
+        [("text", "<|tool_call_start|>[weather(open('x'))]<|tool_call_end|>")],
+    ),
     "a thought": (None, "<think>\nhm </b>\n\nso\n</think>\n\nYes.", [("thinking", "hm </b>\n\nso"), ("text", "Yes.")]),
     "a thought and a call": (
         HERMES,
@@ -122,7 +138,7 @@ def test_a_thought_that_the_prompt_began() -> None:
     assert read("hm\n</think>\n\nYes.", [4, 6], None, in_thinking=True) == [("thinking", "hm"), ("text", "Yes.")]
 
 
-@pytest.mark.parametrize("form", [None, HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE])
+@pytest.mark.parametrize("form", [None, HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE, LFM2])
 @given(text=st.text(alphabet='ab <|>[]{}":,/thinkoolc_\n', max_size=60), cuts=st.lists(st.integers(1, 9), max_size=30))
 def test_the_cuts_do_not_matter(form: CallForm | None, text: str, cuts: list[int]) -> None:
     assert read(text, cuts, form) == read(text, [], form)

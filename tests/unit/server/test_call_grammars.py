@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from edgellm.errors import UsageError
+from edgellm.server.generation.calls.call import Call
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.granite import GRANITE
 from edgellm.server.generation.calls.hermes import HERMES, QWEN_TAGS
 from edgellm.server.generation.calls.llama3 import LLAMA3
 from edgellm.server.generation.calls.mistral import MISTRAL, MISTRAL_ARGS
+from edgellm.server.generation.calls.pythonic import LFM2
 from edgellm.server.generation.constraint import answer_grammar, tools_in_play
+from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.profile import ChatProfile
 from edgellm.server.generation.reading.reader import AnswerReader
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, NamedTool, ToolChoice
@@ -48,6 +51,7 @@ ONE = {
     "mistral": '[TOOL_CALLS][{"name": "weather", "arguments": {"city": "Oslo", "days": 2}}]',
     "mistral-args": '[TOOL_CALLS]weather[ARGS]{"city": "Oslo", "days": 2}',
     "granite": '<|tool_call|>[{"name": "weather", "arguments": {"city": "Oslo", "days": 2}}]',
+    "lfm2": '<|tool_call_start|>[weather(city="Oslo", days=2)]<|tool_call_end|>',
 }
 TWO = {
     "hermes": ONE["hermes"] + '\n<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>',
@@ -56,8 +60,9 @@ TWO = {
     "mistral": ONE["mistral"][:-1] + ', {"name": "now", "arguments": {}}]',
     "mistral-args": ONE["mistral-args"] + "[TOOL_CALLS]now[ARGS]{}",
     "granite": ONE["granite"][:-1] + ', {"name": "now", "arguments": {}}]',
+    "lfm2": ONE["lfm2"].replace("]", ", now()]"),
 }
-FORMS = [HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE]
+FORMS = [HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE, LFM2]
 
 
 class Bytes:
@@ -99,11 +104,12 @@ def grammar_of(
     schema: dict[str, Any] | None = None,
 ) -> Grammar | None:
     """The grammar for an answer that may call TOOLS; thinking is "never", "maybe" or "begun"."""
-    traits = TemplateTraits(THINK, (), (), form, False)
+    traits = TemplateTraits(THINK, (), form, False)
     profile = ChatProfile(
         traits,
-        Abilities(True, True, True, True, True, False),
+        Abilities(True, True, True, True, True, True, False),
         form,
+        (),
         {name: 256 + place for place, name in enumerate(control)},
     )
     options = AnswerOptions(grammar=Grammar("json_schema", json.dumps(schema)) if schema is not None else None)
@@ -131,6 +137,22 @@ def test_calls_as_the_models_write_them(form: CallForm, are_control_tokens: bool
     assert not allows(grammar, ONE[form.name].replace("weather", "other"), control)
     assert not allows(grammar, ONE[form.name].replace("2", '"two"'), control)
     assert not allows(grammar, ONE[form.name].replace("days", "weeks"), control)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_calls_that_were_made_are_said_as_the_models_write_them(form: CallForm) -> None:
+    calls = [Call("weather", '{"city": "Oslo", "days": 2}'), Call("now", "{}")]
+    assert form.say(calls) == TWO["hermes" if form is QWEN_TAGS else form.name]
+
+
+@pytest.mark.parametrize("optional", ["", "days=2", 'city="Oslo"', 'city="Oslo", days=2'])
+def test_arguments_that_may_be_left_out(optional: str) -> None:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
+    rules = LarkRules({})
+    (tool,) = read_tools([{"type": "function", "function": {"name": "weather", "parameters": parameters}}])
+    grammar = Grammar("lark", rules.text(rules.rule(LFM2.write(rules, [tool], False))))
+    assert allows(grammar, f"<|tool_call_start|>[weather({optional})]<|tool_call_end|>", [])
+    assert not allows(grammar, '<|tool_call_start|>[weather(days=2, city="Oslo")]<|tool_call_end|>', [])
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from edgellm.errors import UsageError
-from edgellm.server.generation.templates.abilities import Abilities, probe
+from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.granite import GRANITE
+from edgellm.server.generation.calls.hermes import HERMES
+from edgellm.server.generation.templates.abilities import Abilities, find_switches, probe
 from edgellm.server.generation.templates.messages import adapt_messages
 from edgellm.server.generation.templates.traits import read_traits
 from edgellm_runtimes.chat import render_chat
@@ -28,6 +31,7 @@ CALLS = (
     '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}</tool_call>'
     "{% endfor %}{% endfor %}"
 )
+NO_CALLS = "{{ tools | tojson }}" + TEXTS  # as Granite 3.3 has it
 TEXT_CALLS = CALLS.replace("c.function.arguments | tojson", "'' + c.function.arguments")
 
 TOOL = {"type": "function", "function": {"name": "weather", "description": "d", "parameters": {"type": "object"}}}
@@ -46,20 +50,30 @@ def abilities(template: str) -> Abilities:
     return asyncio.run(probe(render))
 
 
-def rendered(template: str, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
+def rendered(
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] = (),
+    form: CallForm = HERMES,
+) -> str:
     adapted, given = adapt_messages(
-        messages, tools, abilities(template), short_call_ids=read_traits(template).short_call_ids
+        messages, tools, abilities(template), form, short_call_ids=read_traits(template).short_call_ids
     )
     return render_chat(template, adapted, tools=given)
 
 
 def test_abilities_are_found() -> None:
-    assert abilities(TEXTS) == Abilities(True, False, True, False, False, False)
-    assert abilities(PARTS) == Abilities(False, True, True, False, False, False)
-    assert abilities(BOTH) == Abilities(True, True, True, False, False, False)
-    assert abilities(NO_SYSTEM) == Abilities(True, False, False, False, False, False)
-    assert abilities(CALLS) == Abilities(True, False, True, True, True, False)
-    assert abilities(TEXT_CALLS) == Abilities(True, False, True, True, True, True)
+    nothing = {"tools": False, "calls": False, "results": False, "text_arguments": False}
+    called = {"tools": True, "calls": True, "results": True}
+    assert abilities(TEXTS) == Abilities(texts=True, parts=False, system=True, **nothing)
+    assert abilities(PARTS) == Abilities(texts=False, parts=True, system=True, **nothing)
+    assert abilities(BOTH) == Abilities(texts=True, parts=True, system=True, **nothing)
+    assert abilities(NO_SYSTEM) == Abilities(texts=True, parts=False, system=False, **nothing)
+    assert abilities(CALLS) == Abilities(texts=True, parts=False, system=True, text_arguments=False, **called)
+    assert abilities(TEXT_CALLS) == Abilities(texts=True, parts=False, system=True, text_arguments=True, **called)
+    assert abilities(NO_CALLS) == Abilities(
+        True, False, True, tools=True, calls=False, results=True, text_arguments=False
+    )
 
 
 @pytest.mark.parametrize("template", [TEXTS, PARTS, BOTH])
@@ -80,6 +94,21 @@ def test_tools_are_told_where_the_template_knows_none() -> None:
     assert '<tools>\n{"type": "function", "function": {"name": "weather"' in text
     assert '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>' in text
     assert "<user><tool_response>\nwarm\n</tool_response>" in text
+
+
+def test_calls_are_said_in_the_models_own_form_where_the_template_leaves_them_out() -> None:
+    text = rendered(NO_CALLS, CALLED, [TOOL], GRANITE)
+    assert '<assistant><|tool_call|>[{"name": "weather", "arguments": {"city": "Oslo"}}]<tool>warm' in text
+    assert "<tools>" not in text
+
+
+def test_switches_of_thinking_are_found() -> None:
+    template = "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}thinking" + TEXTS
+
+    async def render(messages: Any, *, template_variables: Mapping[str, Any]) -> str:
+        return render_chat(template, messages, variables=template_variables)
+
+    assert asyncio.run(find_switches(render)) == ("enable_thinking",)
 
 
 @pytest.mark.parametrize("template", [CALLS, TEXT_CALLS])
@@ -113,7 +142,7 @@ def test_results_name_their_tool() -> None:
 )
 def test_content_that_no_model_can_read_is_refused(content: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        adapt_messages([{"role": "user", "content": content}], (), Abilities(True, True, True, True, True, False))
+        adapt_messages([{"role": "user", "content": content}], (), abilities(TEXTS), HERMES)
 
 
 def test_traits_are_read_from_the_text() -> None:
@@ -122,7 +151,6 @@ def test_traits_are_read_from_the_text() -> None:
     )
     assert qwen.thinking is not None
     assert qwen.thinking.closes == "</think>"
-    assert qwen.switches == ("enable_thinking",)
     assert qwen.calls is not None
     assert qwen.calls.name == "hermes"
     plain = read_traits(TEXTS)

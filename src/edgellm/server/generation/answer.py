@@ -18,6 +18,7 @@ from edgellm.server.generation.reading.reader import AnswerReader
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
 from edgellm.server.generation.tools import read_tools
 from edgellm.server.models.loaded import LoadedModel
+from edgellm.server.telemetry.work import begin_work
 from edgellm_runtimes.generation import Chunk, GenerationOptions
 
 __all__ = ["answer"]
@@ -38,8 +39,11 @@ async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -
             read = partial(_read_events, choices)
     else:
         prompt = request.prompt
-    async with contextlib.aclosing(model.engine.stream(prompt, options)) as stream:
+    stream = model.engine.stream(prompt, options)
+    async with begin_work(model, options.choices) as work, contextlib.aclosing(stream):
         async for chunks in stream:
+            for chunk in chunks:
+                work.arrived(chunk)
             events = read(chunks[0]) if len(chunks) == 1 else [event for chunk in chunks for event in read(chunk)]
             if events:
                 yield events

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from edgellm.errors import UsageError
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.hermes import HERMES
-from edgellm.server.generation.templates.abilities import Abilities, probe
+from edgellm.server.generation.templates.abilities import Abilities, find_switches, probe
 from edgellm.server.generation.templates.traits import TemplateTraits, read_traits
 from edgellm_runtimes.engine import Engine
 
@@ -17,11 +17,13 @@ __all__ = ["ChatProfile", "chat_profile"]
 
 
 class ChatProfile(NamedTuple):
-    """``control_tokens`` are the markers that the model has a control token for, with its id."""
+    """``switches`` are variables of the template that turn thinking on and off; ``control_tokens`` the markers that the
+    model has a control token for, with its id."""
 
     traits: TemplateTraits
     abilities: Abilities
     calls: CallForm
+    switches: tuple[str, ...]
     control_tokens: dict[str, int]
 
 
@@ -37,10 +39,11 @@ async def chat_profile(engine: Engine) -> ChatProfile:
             raise UsageError("this model has no chat template", hint="send a prompt that it continues as it is")
         traits = read_traits(template)
         abilities = await probe(engine.render)
+        switches = await find_switches(engine.render) if traits.thinking is not None else ()
         form = traits.calls if traits.calls is not None and abilities.tools else HERMES
         markers = [*form.markers, *(traits.thinking or ())]
         tokens = await asyncio.to_thread(_control_tokens, engine, markers)
-        profile = _profiles[engine] = ChatProfile(traits, abilities, form, tokens)
+        profile = _profiles[engine] = ChatProfile(traits, abilities, form, switches, tokens)
     return profile
 
 

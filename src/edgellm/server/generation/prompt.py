@@ -39,7 +39,7 @@ async def render_prompt(engine: Engine, profile: ChatProfile, request: ChatReque
         raise UsageError("there are no messages")
     tools = request.tools if request.tool_choice != "none" else ()
     messages, given = adapt_messages(
-        request.messages, tools, profile.abilities, short_call_ids=profile.traits.short_call_ids
+        request.messages, tools, profile.abilities, profile.calls, short_call_ids=profile.traits.short_call_ids
     )
     continues = request.continue_last and messages[-1]["role"] == "assistant"
     text = await engine.render(
@@ -51,7 +51,7 @@ async def render_prompt(engine: Engine, profile: ChatProfile, request: ChatReque
     if markers is None:
         return ChatPrompt(text, False)
     in_thinking = text.rstrip().endswith(markers.opens)
-    if request.thinking is False and (in_thinking or not profile.traits.switches):
+    if request.thinking is False and (in_thinking or not profile.switches):
         text += f"{'' if in_thinking else markers.opens}\n\n{markers.closes}\n\n"
         in_thinking = False
     return ChatPrompt(text, in_thinking)
@@ -62,7 +62,7 @@ def _variables(profile: ChatProfile, request: ChatRequest) -> dict[str, Any]:
     if request.documents:
         variables["documents"] = [dict(document) for document in request.documents]
     if request.thinking is not None:
-        variables |= dict.fromkeys(profile.traits.switches, request.thinking is not False)
+        variables |= dict.fromkeys(profile.switches, request.thinking is not False)
     if isinstance(request.thinking, str):
         variables |= dict.fromkeys(profile.traits.efforts, request.thinking)
     return variables | dict(request.template_variables)

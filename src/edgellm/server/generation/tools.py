@@ -18,6 +18,12 @@ class Tool(NamedTuple):
     name: str
     parameters: Mapping[str, Any]
 
+    def argument(self, name: str) -> dict[str, Any]:
+        """The schema of one argument, with what it may refer to."""
+        schema = self.parameters["properties"][name]
+        shared = {key: self.parameters[key] for key in ("$defs", "definitions") if key in self.parameters}
+        return {**(schema if isinstance(schema, Mapping) else {}), **shared}
+
 
 def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
     """The functions among OpenAI's tool objects. Raises UsageError for what is none, and for a name twice."""

@@ -18,12 +18,15 @@ class Dialect:
     """``prefixes`` are the paths that it answers errors for, known routes or not; the longest one wins.
 
     ``error_body`` gives the JSON object of an error, which is an ``error``; status and headers are the same for all.
+    ``keyless`` are paths that GET and HEAD may ask for without an API key where others need one: what says that the
+    server lives, and pages.
     """
 
     name: str
     prefixes: tuple[str, ...]
     routes: Sequence[Route]
     error_body: Callable[[EdgeLLMError, int], Any]
+    keyless: tuple[str, ...] = ()
     error: Any = dict[str, Any]
 
 

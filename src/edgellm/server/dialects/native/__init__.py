@@ -9,18 +9,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from edgellm.api.models import StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
+from edgellm.server.dialects.native.fit import FIT_ROUTES
+from edgellm.server.dialects.native.models import MODEL_ROUTES
+from edgellm.server.dialects.native.run import run
+from edgellm.server.dialects.native.watching import WATCHING_ROUTES
+from edgellm.server.http.body import read_json
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
+from edgellm.server.state import state_of
 from edgellm.version import __version__
 
 __all__ = ["NATIVE"]
 
 
 def error_body(error: EdgeLLMError, status: int) -> dict[str, Any]:
-    """``{"error": {"message", "hint", "status"}}``"""
-    return {"error": {"message": error.message, "hint": error.hint, "status": status}}
+    """``{"error": {"message", "hint", "status", "kind"}}``; ``kind`` is the error's name in our tree."""
+    kind = type(error).__name__
+    return {"error": {"message": error.message, "hint": error.hint, "status": status, "kind": kind}}
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -35,9 +43,34 @@ async def version(_request: Request) -> Response:
     return JSONResponse(Version(__version__))
 
 
+async def server(request: Request) -> Response:
+    """Where this server answers, which store it serves, its process and version."""
+    return JSONResponse(state_of(request).running)
+
+
+async def loaded(request: Request) -> Response:
+    """The models in memory."""
+    return JSONResponse(await state_of(request).models.statuses())
+
+
+async def stop(request: Request) -> Response:
+    """Unload a model as soon as its requests are done; ``unloaded`` is False while they are not."""
+    body = await read_json(request, StopRequest)
+    return JSONResponse(StopAnswer(await state_of(request).models.unload(body.model)))
+
+
 NATIVE = Dialect(
     "native",
     ("/api/edgellm",),
-    [Route("/api/edgellm/version", version, methods=["GET"])],
+    [
+        Route("/api/edgellm/version", version, methods=["GET"]),
+        Route("/api/edgellm/server", server, methods=["GET"]),
+        Route("/api/edgellm/ps", loaded, methods=["GET"]),
+        Route("/api/edgellm/stop", stop, methods=["POST"]),
+        Route("/api/edgellm/run", run, methods=["POST"]),
+        *MODEL_ROUTES,
+        *FIT_ROUTES,
+        *WATCHING_ROUTES,
+    ],
     error_body,
 )

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from edgellm.errors import BackendError, EdgeLLMError, NotFoundError
+from edgellm.errors import BackendError, EdgeLLMError, NotFoundError, PromptTooLongError
 
 __all__ = ["ErrorAnswer", "ErrorDetail", "error_body", "internal_error"]
 
@@ -47,6 +47,8 @@ def error_body(error: EdgeLLMError, status: int) -> ErrorAnswer:
     kind, code = _TYPES.get(status, (default, None))
     if isinstance(error, NotFoundError) and not error.message.startswith("there is no /"):
         code = "model_not_found"
+    if isinstance(error, PromptTooLongError):
+        code = "context_length_exceeded"
     place = _PLACE.search(error.message)
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"
     return ErrorAnswer(ErrorDetail(message, kind, place[1] if place else None, code))

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-__all__ = ["SHORT_ID_LENGTH", "Call", "calls_in_json", "encode", "is_unfinished", "may_be_bare_call", "new_call_id"]
+__all__ = [
+    "SHORT_ID_LENGTH",
+    "Call",
+    "call_json",
+    "calls_in_json",
+    "encode",
+    "is_unfinished",
+    "may_be_bare_call",
+    "new_call_id",
+]
 
 SHORT_ID_LENGTH = 9  # Mistral's templates refuse ids of another length
 _ID_LETTERS = string.ascii_letters + string.digits
@@ -77,6 +86,11 @@ def _read(value: Any) -> list[Call] | None:
         return None
     call_id = value.get("id")
     return [Call(name, encode(arguments or {}), call_id if isinstance(call_id, str) else "")]
+
+
+def call_json(call: Call, arguments_key: str = "arguments") -> str:
+    """``call`` as a JSON object."""
+    return f'{{"name": {json.dumps(call.name, ensure_ascii=False)}, "{arguments_key}": {call.arguments}}}'
 
 
 def encode(arguments: dict[str, Any]) -> str:

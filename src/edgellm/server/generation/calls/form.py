@@ -19,7 +19,8 @@ class CallForm:
     ``opens`` begin a call; ``closes`` ends it, None where calls go on to the end of the answer. With ``bare`` an answer
     that begins with a JSON object may be a call without a marker. ``read`` gives the calls between the markers, None
     where they are none. ``write`` adds rules to a grammar and returns the expression that matches calls of ``tools``,
-    as the model would write them; with its last argument several.
+    as the model would write them; with its last argument several. ``say`` gives the text of calls that were made, with
+    their markers.
     """
 
     name: str
@@ -27,6 +28,7 @@ class CallForm:
     closes: str | None
     read: Callable[[str], list[Call] | None]
     write: Callable[[LarkRules, Sequence[Tool], bool], str]
+    say: Callable[[Sequence[Call]], str]
     bare: bool = False
     inner: tuple[str, ...] = ()  # markers inside a call
     short_ids: bool = False  # ids of nine letters and digits

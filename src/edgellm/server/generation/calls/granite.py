@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgellm.server.generation.calls.call import Call, calls_in_json
+from edgellm.server.generation.calls.call import Call, call_json, calls_in_json
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.hermes import json_call
 from edgellm.server.generation.lark import LarkRules
@@ -28,4 +28,8 @@ def _write(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
     return f"{rules.literal(f'{_MARKER}[')} {calls} {rules.literal(']')}"
 
 
-GRANITE = CallForm("granite", (_MARKER,), None, _read, _write, inner=(_CLOSING,))
+def _say(calls: Sequence[Call]) -> str:
+    return f"{_MARKER}[{', '.join(call_json(call) for call in calls)}]"
+
+
+GRANITE = CallForm("granite", (_MARKER,), None, _read, _write, _say, inner=(_CLOSING,))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from edgellm.server.generation.calls.call import Call, calls_in_json, encode
+from edgellm.server.generation.calls.call import Call, call_json, calls_in_json, encode
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
@@ -66,28 +66,29 @@ def _in_tags(rules: LarkRules, bodies: list[str], end: str, several: bool) -> st
 def _tagged(rules: LarkRules, tool: Tool) -> str:
     """Parameters in the order of the schema; text of a ``string`` is free, all else is JSON."""
     required = tool.parameters.get("required", ())
-    definitions = {key: tool.parameters[key] for key in ("$defs", "definitions") if key in tool.parameters}
     parts = [rules.literal(f"<function={tool.name}>\n")]
-    for name, schema in tool.parameters.get("properties", {}).items():
-        value = _tagged_value(rules, schema, definitions)
+    for name in tool.parameters.get("properties", {}):
+        value = _tagged_value(rules, tool.argument(name))
         part = " ".join([rules.literal(f"<parameter={name}>\n"), value, rules.literal("\n")])
         parts.append(part if name in required else f"({part})?")
     return rules.rule(" ".join(parts))
 
 
-def _tagged_value(rules: LarkRules, schema: Any, definitions: dict[str, Any]) -> str:
+def _tagged_value(rules: LarkRules, schema: dict[str, Any]) -> str:
     """An expression for a value and the end of its tag."""
-    if not isinstance(schema, dict):
-        schema = {}
     words = schema.get("enum")
     if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
         value = rules.choice([rules.literal(word) for word in words])
     elif schema.get("type") == "string":
         return rules.until("", _PARAMETER_END)
     else:
-        value = rules.json_value({**schema, **definitions}, lenient=True)
+        value = rules.json_value(schema, lenient=True)
     return f"{value} {rules.literal(_PARAMETER_END)}"
 
 
-HERMES = CallForm("hermes", ("<tool_call>",), "</tool_call>", _read, _write)
-QWEN_TAGS = CallForm("qwen-tags", ("<tool_call>",), "</tool_call>", _read, _write_tags)
+def _say(calls: Sequence[Call]) -> str:
+    return "\n".join(f"<tool_call>\n{call_json(call)}\n</tool_call>" for call in calls)
+
+
+HERMES = CallForm("hermes", ("<tool_call>",), "</tool_call>", _read, _write, _say)
+QWEN_TAGS = CallForm("qwen-tags", ("<tool_call>",), "</tool_call>", _read, _write_tags, _say)

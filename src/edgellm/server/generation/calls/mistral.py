@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from edgellm.server.generation.calls.call import Call, calls_in_json, encode
+from edgellm.server.generation.calls.call import Call, call_json, calls_in_json, encode
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.hermes import json_call
 from edgellm.server.generation.lark import LarkRules
@@ -61,7 +61,15 @@ def _write_args(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
     return f"({call})+" if several else call
 
 
-MISTRAL = CallForm("mistral", (_MARKER,), None, _read, _write, short_ids=True)
+def _say(calls: Sequence[Call]) -> str:
+    return f"{_MARKER}[{', '.join(call_json(call) for call in calls)}]"
+
+
+def _say_args(calls: Sequence[Call]) -> str:
+    return "".join(f"{_MARKER}{call.name}[ARGS]{call.arguments}" for call in calls)
+
+
+MISTRAL = CallForm("mistral", (_MARKER,), None, _read, _write, _say, short_ids=True)
 MISTRAL_ARGS = CallForm(
-    "mistral-args", (_MARKER,), None, _read, _write_args, inner=("[ARGS]", "[CALL_ID]"), short_ids=True
+    "mistral-args", (_MARKER,), None, _read, _write_args, _say_args, inner=("[ARGS]", "[CALL_ID]"), short_ids=True
 )

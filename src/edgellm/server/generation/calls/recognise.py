@@ -7,6 +7,7 @@ from edgellm.server.generation.calls.granite import GRANITE
 from edgellm.server.generation.calls.hermes import HERMES, QWEN_TAGS
 from edgellm.server.generation.calls.llama3 import LLAMA3
 from edgellm.server.generation.calls.mistral import MISTRAL, MISTRAL_ARGS
+from edgellm.server.generation.calls.pythonic import LFM2
 
 __all__ = ["call_form"]
 
@@ -21,4 +22,4 @@ def call_form(template: str) -> CallForm | None:
         return QWEN_TAGS if "<function=" in template else HERMES
     if "<|python_tag|>" in template or '"parameters": dictionary of argument name' in template:
         return LLAMA3
-    return None
+    return LFM2 if "List of tools: " in template else None

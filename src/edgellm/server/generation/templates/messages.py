@@ -10,9 +10,10 @@ from typing import Any
 
 from edgellm.errors import UsageError
 from edgellm.server.generation.calls.call import SHORT_ID_LENGTH
+from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.templates.abilities import Abilities
 from edgellm.server.generation.templates.content import text_of
-from edgellm.server.generation.templates.told_tools import tell_tools
+from edgellm.server.generation.templates.told_tools import say_calls, say_result, tell_tools
 
 __all__ = ["Messages", "adapt_messages"]
 
@@ -24,22 +25,25 @@ def adapt_messages(
     messages: Sequence[Mapping[str, Any]],
     tools: Sequence[Mapping[str, Any]],
     abilities: Abilities,
+    form: CallForm,
     *,
     short_call_ids: bool = False,
 ) -> tuple[Messages, list[dict[str, Any]] | None]:
     """``messages`` and ``tools`` for a template of such ``abilities``.
 
     What it does not know goes another way: parts of text are joined by line breaks, a system prompt goes before the
-    first message of the user, tools and calls are written as text in Hermes' form. Raises UsageError for content that
-    is no text.
+    first message of the user, tools are told of in the system prompt, calls are text in their ``form``. Raises
+    UsageError for content that is no text.
     """
     adapted: Messages = [_plain(dict(message), number) for number, message in enumerate(messages)]
     _name_results(adapted)
     given: list[dict[str, Any]] | None = [dict(tool) for tool in tools] or None
-    has_calls = any(message.get("tool_calls") or message["role"] == "tool" for message in adapted)
-    if (given and not abilities.tools) or (has_calls and not abilities.calls):
-        adapted = tell_tools(adapted, given or [])
-        given = None
+    if not abilities.calls:
+        adapted = [say_calls(message, form) for message in adapted]
+    if not abilities.results:
+        adapted = [say_result(message) if message["role"] == "tool" else message for message in adapted]
+    if given and not abilities.tools:
+        adapted, given = tell_tools(adapted, given), None
     if not abilities.system:
         adapted = _without_system(adapted)
     for message in adapted:

@@ -1,4 +1,4 @@
-"""Tools for models whose chat template knows none: the system prompt tells of them, in Hermes' form.
+"""Tools, calls and results as text, for chat templates that do not know them. Tools are told of as for Hermes.
 
 https://github.com/NousResearch/Hermes-Function-Calling#prompt-format-for-function-calling
 """
@@ -6,12 +6,16 @@ https://github.com/NousResearch/Hermes-Function-Calling#prompt-format-for-functi
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgellm.server.generation.calls.call import Call
+from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.templates.content import text_of
 
-__all__ = ["tell_tools"]
+__all__ = ["say_calls", "say_result", "tell_tools"]
+
+Message = dict[str, Any]
 
 _TOLD = """You can call functions. Their descriptions, one JSON object a line:
 <tools>
@@ -23,34 +27,32 @@ To call one, answer with its name and arguments as JSON inside these tags, once 
 </tool_call>"""
 
 
-def tell_tools(messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """``messages`` with ``tools``, calls and results as text."""
-    told = [_told(message) for message in messages]
-    if not tools:
-        return told
+def tell_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """``messages`` behind a system prompt that tells of ``tools``."""
     lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
     text = _TOLD.format(tools=lines)
-    if told and told[0]["role"] == "system":
-        told[0]["content"] = f"{text_of(told[0]['content'])}\n\n{text}"
-    else:
-        told.insert(0, {"role": "system", "content": text})
-    return told
+    if messages and messages[0]["role"] == "system":
+        first = {**messages[0], "content": f"{text_of(messages[0]['content'])}\n\n{text}"}
+        return [first, *messages[1:]]
+    return [{"role": "system", "content": text}, *messages]
 
 
-def _told(message: dict[str, Any]) -> dict[str, Any]:
-    if message["role"] == "tool":
-        return {"role": "user", "content": f"<tool_response>\n{text_of(message['content'])}\n</tool_response>"}
-    told = dict(message)
-    calls = told.pop("tool_calls", None) or ()
-    written = [_written(call["function"]) for call in calls]
-    if written:
-        told["content"] = "\n".join([*filter(None, [text_of(message["content"])]), *written])
-    return told
+def say_calls(message: Message, form: CallForm) -> Message:
+    """``message`` with its calls as text behind what it says."""
+    said = {key: value for key, value in message.items() if key != "tool_calls"}
+    calls = [_call(call["function"]) for call in message.get("tool_calls") or ()]
+    if calls:
+        said["content"] = "\n".join([*filter(None, [text_of(message["content"])]), form.say(calls)])
+    return said
 
 
-def _written(function: dict[str, Any]) -> str:
+def say_result(message: Message) -> Message:
+    """The result of a call as a message of the user."""
+    return {"role": "user", "content": f"<tool_response>\n{text_of(message['content'])}\n</tool_response>"}
+
+
+def _call(function: Mapping[str, Any]) -> Call:
     arguments = function.get("arguments") or {}
-    if isinstance(arguments, str):
-        arguments = json.loads(arguments)
-    call = {"name": function["name"], "arguments": arguments}
-    return f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
+    return Call(
+        function["name"], arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    )

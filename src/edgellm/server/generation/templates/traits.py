@@ -29,15 +29,13 @@ _MARKERS = (
     ThinkingMarkers("◁think▷", "◁/think▷"),  # Kimi
     ThinkingMarkers("Here is my thought process:", "Here is my response:"),  # Granite 3.2
 )
-_SWITCHES = ("enable_thinking", "thinking")
 _EFFORTS = ("reasoning_effort", "thinking_effort")
 
 
 class TemplateTraits(NamedTuple):
-    """``switches`` and ``efforts`` are the variables of the template that turn thinking on and off, or say how much."""
+    """``efforts`` are the variables of the template that say how much is thought."""
 
     thinking: ThinkingMarkers | None
-    switches: tuple[str, ...]
     efforts: tuple[str, ...]
     calls: CallForm | None
     short_call_ids: bool  # it refuses ids that are not nine letters and digits
@@ -49,7 +47,6 @@ def read_traits(template: str) -> TemplateTraits:
     thinking = next((pair for pair in _MARKERS if pair.closes in template), None)
     return TemplateTraits(
         thinking=thinking,
-        switches=tuple(name for name in _SWITCHES if _is_read(name, template)) if thinking is not None else (),
         efforts=tuple(name for name in _EFFORTS if _is_read(name, template)),
         calls=call_form(template),
         short_call_ids=re.search(r"length\s*!=\s*9|length 9", template) is not None,

@@ -1,0 +1,200 @@
+"""The model that `edgellm run` talks to: in the server that serves its store, else in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from edgellm.cli.console import print_message
+from edgellm.cli.model_request import FoundModel, ModelOptions, find_model, open_engine
+from edgellm.errors import BusyError
+
+if TYPE_CHECKING:
+    from edgellm.bundle.opened import OpenBundle
+    from edgellm.client.connection import Client
+    from edgellm.running import RunningServer
+    from edgellm_runtimes.engine import Engine
+    from edgellm_runtimes.engine_info import EngineInfo
+    from edgellm_runtimes.generation import Chunk, GenerationOptions
+
+__all__ = ["RunModel", "open_model"]
+
+Said = str | Sequence[Mapping[str, Any]]
+
+
+class RunOptions(ModelOptions, Protocol):
+    """What a command line says about the model and where it may run."""
+
+    @property
+    def local(self) -> bool: ...
+
+
+class RunModel(Protocol):
+    """A model, wherever it is loaded."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def answer(
+        self, said: Said, sampling: Mapping[str, Any], options: GenerationOptions
+    ) -> AsyncGenerator[Chunk, None]:
+        """Answer messages, or continue a text as it is. ``sampling``: the parameters that were chosen; those of
+        ``options`` do not count."""
+        ...
+
+    def token_text(self, token: int) -> str:
+        """The text of a token that the logprobs of an answer named."""
+        ...
+
+
+@contextlib.contextmanager
+def open_model(options: RunOptions) -> Iterator[tuple[asyncio.Runner, RunModel]]:
+    """The model and the event loop that it belongs to, until the block ends.
+
+    Raises the errors of loading, and BusyError for a model that a server has loaded already and that would be loaded
+    once more.
+    """
+    found = find_model(options)
+    server = _server_of(found)
+    if server is not None and found.bundle is not None:
+        reason = _own_process(options)
+        if reason is None:
+            with asyncio.Runner() as runner, _served(runner, server, found.bundle, options) as served:
+                yield runner, served
+            return
+        if not options.force:
+            _refuse_second_copy(server, found.bundle, reason)
+    with open_engine(options, found) as (runner, engine):
+        yield runner, _LocalModel(engine)
+
+
+def _server_of(found: FoundModel) -> RunningServer | None:
+    if found.bundle is None:
+        return None
+    from edgellm.client.find import serving
+
+    return serving(found.settings, found.path)
+
+
+def _own_process(options: RunOptions) -> str | None:
+    """The option that a server cannot follow."""
+    wanted = {
+        "--local": options.local,
+        "--force": options.force,
+        "--threads": options.threads is not None,
+        "--cache-chats": options.cache_chats,
+    }
+    return next((name for name, given in wanted.items() if given), None)
+
+
+def _refuse_second_copy(server: RunningServer, bundle: OpenBundle, reason: str) -> None:
+    from edgellm.client.connection import Client
+    from edgellm.client.models import loaded_models
+
+    async def ask() -> set[str]:
+        async with Client(server) as client:
+            return {model.digest for model in await loaded_models(client)}
+
+    if bundle.digest in asyncio.run(ask()):
+        raise BusyError(
+            f"{server.address} (process {server.pid}) has {bundle.name} loaded; {reason} would load it twice",
+            hint=f"leave {reason} out, or unload it there (edgellm stop {bundle.name}), or add --force",
+        )
+
+
+class _LocalModel:
+    """An engine in this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.token_text = engine.token_text
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._engine.info
+
+    def answer(
+        self, said: Said, sampling: Mapping[str, Any], options: GenerationOptions
+    ) -> AsyncGenerator[Chunk, None]:
+        options = msgspec.structs.replace(options, sampling=self._engine.params(**sampling))
+        if isinstance(said, str):
+            return self._engine.generate(said, options=options)
+        return self._engine.chat(said, options=options)
+
+
+@contextlib.contextmanager
+def _served(
+    runner: asyncio.Runner, server: RunningServer, bundle: OpenBundle, options: RunOptions
+) -> Iterator[_ServedModel]:
+    from edgellm.client.connection import Client
+
+    async def connect() -> Client:
+        return Client(server)
+
+    client = runner.run(connect())
+    try:
+        served = _ServedModel(client, bundle.name, options.context)
+        runner.run(served.load())
+        context = served.info.context
+        if options.context is not None and context < options.context and not options.quiet:
+            print_message(f"the server has {bundle.name} loaded with a context of {context}, not {options.context}")
+        yield served
+    finally:
+        runner.run(client.__aexit__(None, None, None))
+
+
+class _ServedModel:
+    """A model in a server."""
+
+    def __init__(self, client: Client, name: str, context: int | None) -> None:
+        self._client = client
+        self._name = name
+        self._context = context
+        self._texts: dict[int, str] = {}
+        self.info: EngineInfo
+
+    async def load(self) -> None:
+        """Have it loaded there, and learn how."""
+        from edgellm.api.run import RunRequest
+
+        async with contextlib.aclosing(self._chunks(RunRequest(model=self._name, context=self._context))) as chunks:
+            async for _ in chunks:
+                pass
+
+    def answer(
+        self, said: Said, sampling: Mapping[str, Any], options: GenerationOptions
+    ) -> AsyncGenerator[Chunk, None]:
+        from edgellm.api.run import RunRequest
+        from edgellm_runtimes.sampling import SamplingParams
+
+        return self._chunks(
+            RunRequest(
+                model=self._name,
+                prompt=said if isinstance(said, str) else None,
+                messages=None if isinstance(said, str) else tuple(map(dict, said)),
+                sampling=dict(sampling),
+                options=msgspec.structs.replace(options, sampling=SamplingParams()),
+                context=self._context,
+            )
+        )
+
+    async def _chunks(self, request: Any) -> AsyncGenerator[Chunk, None]:
+        from edgellm.api.run import RunFailure, RunLine, RunStart
+
+        decoder: msgspec.json.Decoder[RunLine] = msgspec.json.Decoder(RunLine)
+        async with contextlib.aclosing(self._client.lines("/api/edgellm/run", request, decoder)) as lines:
+            async for line in lines:
+                if isinstance(line, RunStart):
+                    self.info = line.info
+                elif isinstance(line, RunFailure):
+                    raise line.error.as_error()
+                else:
+                    self._texts |= line.texts
+                    yield line.chunk
+
+    def token_text(self, token: int) -> str:
+        return self._texts[token]

@@ -1,0 +1,118 @@
+"""POST /api/edgellm/run: chunks as the engine makes them, one JSON object a line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from edgellm.api.errors import ErrorText
+from edgellm.api.run import RunChunk, RunFailure, RunLine, RunRequest, RunStart
+from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.server.caller import caller_of
+from edgellm.server.http.body import read_json
+from edgellm.server.http.responses import StreamResponse, unless_gone
+from edgellm.server.models.loaded import LoadedModel
+from edgellm.server.models.manager import ModelManager
+from edgellm.server.state import state_of
+from edgellm_runtimes.generation import Chunk, GenerationOptions
+from edgellm_runtimes.sampler import TokenLogprobs
+from edgellm_runtimes.sampling import SamplingParams
+
+__all__ = ["run"]
+
+_LEAST_LOGPROB = -9999.0  # JSON has no infinity
+
+
+async def run(request: Request) -> Response:
+    """An answer exactly as `edgellm run` would make it in its own process."""
+    body = await read_json(request, RunRequest)
+    if body.messages is not None and body.prompt is not None:
+        raise UsageError("give either messages or a prompt")
+    lines = _lines(state_of(request).models, body, caller_of(request).scope)
+    try:
+        # what fails before the first token has a status of its own
+        first = await unless_gone(request, _take(lines, 1 if body.messages is None and body.prompt is None else 2))
+    except BaseException:
+        await lines.aclose()
+        raise
+    return StreamResponse(_encoded(first, lines), "application/x-ndjson")
+
+
+async def _take(lines: AsyncGenerator[RunLine, None], count: int) -> list[RunLine]:
+    taken: list[RunLine] = []
+    async for line in lines:
+        taken.append(line)
+        if len(taken) == count:
+            break
+    return taken
+
+
+async def _encoded(first: list[RunLine], lines: AsyncGenerator[RunLine, None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(lines):
+        yield b"".join(map(_line, first))
+        try:
+            async for line in lines:
+                yield _line(line)
+        except EdgeLLMError as error:
+            text = ErrorText(error.message, error.hint, error.http_status, type(error).__name__)
+            yield _line(RunFailure(text))
+
+
+def _line(line: RunLine) -> bytes:
+    return msgspec.json.encode(line) + b"\n"
+
+
+async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGenerator[RunLine, None]:
+    async with models.use(body.model, context=body.context) as model:
+        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info)
+        params = model.engine.params(**_chosen(body.sampling))
+        options = msgspec.structs.replace(body.options, sampling=params, scope=scope)
+        if (chunks := _chunks(model, body, options)) is None:
+            return
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield await _with_texts(model, chunk) if chunk.logprobs else RunChunk(chunk)
+
+
+def _chosen(sampling: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with their types. JSON knows neither tuples nor whole numbers as keys nor -inf: a bias of null is
+    that."""
+    if isinstance(bias := sampling.get("logit_bias"), dict):
+        forbidden = {token: -math.inf for token, value in bias.items() if value is None}
+        sampling = sampling | {"logit_bias": bias | forbidden}
+    unknown = sampling.keys() - set(SamplingParams.__struct_fields__)
+    if unknown:
+        raise UsageError(f"there is no sampling parameter {min(unknown)[:80]!r}")
+    try:
+        params = msgspec.convert(sampling, SamplingParams, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"sampling: {error}") from error
+    return {name: getattr(params, name) for name in sampling}
+
+
+def _chunks(model: LoadedModel, body: RunRequest, options: GenerationOptions) -> AsyncGenerator[Chunk, None] | None:
+    if body.messages is not None:
+        return model.engine.chat(body.messages, options=options)
+    if body.prompt is not None:
+        return model.engine.generate(body.prompt, options=options)
+    return None
+
+
+async def _with_texts(model: LoadedModel, chunk: Chunk) -> RunChunk:
+    tokens = {*chunk.token_ids, *(token for entry in chunk.logprobs for token, _ in entry.top)}
+    ordered = sorted(tokens)
+    texts = await asyncio.to_thread(model.engine.token_texts, ordered)
+    finite = tuple(
+        TokenLogprobs(
+            max(entry.chosen, _LEAST_LOGPROB), [(token, max(each, _LEAST_LOGPROB)) for token, each in entry.top]
+        )
+        for entry in chunk.logprobs
+    )
+    return RunChunk(msgspec.structs.replace(chunk, logprobs=finite), dict(zip(ordered, texts, strict=True)))

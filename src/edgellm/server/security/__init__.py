@@ -1,0 +1,1 @@
+"""Who may ask: API keys, networks, and what browsers are kept from."""

@@ -1,0 +1,36 @@
+"""What the routes of one server tell, and where it is collected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from edgellm.server.admission import Admission
+from edgellm.server.telemetry.health_watch import HealthWatch
+from edgellm.server.telemetry.metrics import ServerMetrics
+
+__all__ = ["Telemetry"]
+
+
+class Telemetry:
+    """The metrics of one server, its admission and the health of its machine, which belong together."""
+
+    def __init__(self, max_requests: int, health: HealthWatch | None = None) -> None:
+        self.metrics = ServerMetrics()
+        self.admission = Admission(max_requests)
+        self.health = health or HealthWatch()
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look at the machine's health while the block runs, and let in fewer answers when it throttles."""
+        task = asyncio.create_task(
+            self.health.watch(lambda: self.admission.in_work > 0, self.admission.throttle), name="edgellm-health"
+        )
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task

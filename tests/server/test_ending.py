@@ -1,0 +1,204 @@
+"""How a server ends: it lets answers finish, or not, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from serve_rig import Serving, serving, wait_until
+
+from cli_process import Cli
+from worker_rig import is_gone
+
+PROMPT = "The history of the city began"
+
+
+@pytest.fixture
+def home(packed_home: Path, tmp_path: Path) -> Path:
+    """The packed store, with a runtime folder of this test's own."""
+    return _home_over(packed_home, tmp_path)
+
+
+def _home_over(packed_home: Path, tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("store", "state"):
+        (home / name).symlink_to(packed_home / name)
+    return home
+
+
+def request(max_tokens: int) -> dict[str, Any]:
+    return {
+        "model": "tiny-llm",
+        "prompt": PROMPT,
+        "sampling": {"max_tokens": max_tokens, "min_tokens": max_tokens, "ignore_eos": True, "temperature": 0},
+    }
+
+
+@contextlib.contextmanager
+def streaming(server: Serving, max_tokens: int) -> Iterator[Iterator[dict[str, Any]]]:
+    """The lines of an answer, of which the first two are there."""
+    with server.client() as client, client.stream("POST", "/api/edgellm/run", json=request(max_tokens)) as response:
+        assert response.status_code == 200
+        lines = map(json.loads, response.iter_lines())
+        assert next(lines)["type"] == "start"
+        assert next(lines)["type"] == "chunk"
+        yield lines
+
+
+def finish_reason(lines: Iterator[dict[str, Any]]) -> str | None:
+    last = None
+    for last in lines:
+        assert last["type"] == "chunk", last
+    return last["chunk"]["finish_reason"] if last else None
+
+
+def children(server: Serving) -> list[int]:
+    return [child.pid for child in psutil.Process(server.process.pid).children(recursive=True)]
+
+
+def is_closed(server: Serving) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.port), 1):
+        return False
+    return True
+
+
+def test_an_answer_finishes_after_the_signal_and_new_ones_are_refused(home: Path) -> None:
+    with serving(home) as server, streaming(server, 400) as lines:
+        workers = children(server)
+        assert workers
+        server.signal()
+        wait_until(lambda: is_closed(server), "no more connections")
+        assert not (home / "run" / "edgellm.sock").exists()
+        assert not list((home / "run").glob("*.json"))  # nobody is sent there any more
+        assert finish_reason(lines) == "length"
+        assert server.wait() == 0
+        assert all(is_gone(pid) for pid in workers)
+        assert "1 answers may finish" in server.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_connections_without_a_request_do_not_delay_the_end(home: Path, number: int) -> None:
+    with serving(home) as server, server.client() as client:
+        client.get("/api/edgellm/version")  # kept alive
+        with (
+            socket.create_connection(("127.0.0.1", server.port)),
+            socket.create_connection(("127.0.0.1", server.port)) as half,
+        ):
+            half.sendall(b"GET /api/edg")
+            server.signal(number)
+            assert server.wait() == 0
+        assert "cut off" not in server.said()
+
+
+def test_a_second_signal_ends_it_at_once(home: Path) -> None:
+    with serving(home) as server, streaming(server, 100_000) as lines:
+        workers = children(server)
+        server.signal()
+        wait_until(lambda: is_closed(server), "no more connections")
+        assert server.process.poll() is None
+        server.signal()
+        assert server.wait() == 130
+        with contextlib.suppress(httpx.TransportError):
+            assert finish_reason(lines) is None
+        wait_until(lambda: all(is_gone(pid) for pid in workers), "no worker")
+        assert list((home / "run").iterdir()) == []
+
+
+def test_answers_that_take_too_long_are_cut_off(home: Path) -> None:
+    with serving(home, "--drain", "0.3") as server, streaming(server, 100_000) as lines:
+        server.signal()
+        with contextlib.suppress(httpx.TransportError):
+            assert finish_reason(lines) is None
+        assert server.wait() == 0
+        assert "1 answers were cut off" in server.said()
+
+
+def test_stop_ends_the_server_of_this_store_and_waits_for_it(home: Path, tmp_path: Path) -> None:
+    with serving(home) as server, serving(tmp_path / "other") as other:
+        done = Cli(home).run("stop", "--server")
+        assert is_gone(server.process.pid)
+        assert f"{server.url} (process {server.process.pid}) has ended" in done.stderr
+        assert server.wait() == 0
+        assert other.process.poll() is None
+
+
+def test_stop_now_cuts_answers_off(home: Path) -> None:
+    with serving(home) as server, streaming(server, 100_000):
+        Cli(home).run("stop", "--server", "--now")
+        assert server.wait() == 130
+
+
+def test_stop_does_not_end_the_server_of_another(home: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "other") as other:
+        refused = Cli(home).run("stop", "--server", status=1, environment={"EDGELLM_PORT": str(other.port)})
+        assert "serves another store or belongs to another user" in refused.stderr
+        assert other.process.poll() is None
+
+
+def test_a_server_that_is_killed_under_load_leaves_no_process(home: Path) -> None:
+    with serving(home) as server, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(streaming(server, 100_000))
+        workers = children(server)
+        assert workers
+        server.process.kill()
+        server.wait()
+        wait_until(lambda: all(is_gone(pid) for pid in workers), "no worker")
+
+
+def test_after_a_kill_the_store_is_whole_and_a_new_server_answers_as_before(packed_home: Path, tmp_path: Path) -> None:
+    home = _home_over(packed_home, tmp_path)
+
+    def answer(server: Serving) -> list[int]:
+        with streaming(server, 30) as lines:
+            return [token for line in lines for token in line["chunk"]["token_ids"]]
+
+    with serving(home) as server:
+        expected = answer(server)
+        stop = threading.Event()
+        thread = threading.Thread(target=_keep_asking, args=(server, stop))
+        thread.start()
+        server.process.kill()  # also in the middle of what is written beside the prefixes
+        stop.set()
+        thread.join()
+    saved = sorted(path for path in (home / "cache").rglob("*") if path.is_file())
+    for path in saved[:1]:
+        path.write_bytes(path.read_bytes()[:-7])  # torn
+    Cli(home).run("verify")
+    with serving(home) as server:
+        assert answer(server) == expected
+        assert server.stop() == 0
+
+
+def _keep_asking(server: Serving, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with contextlib.suppress(httpx.TransportError, AssertionError, json.JSONDecodeError), streaming(server, 50):
+            pass
+
+
+def test_workers_of_a_stopped_session_end_with_it(home: Path) -> None:
+    """A terminal that closes sends SIGHUP to nobody but the server, which reloads; SIGKILL to its group ends all."""
+    with serving(home, start_new_session=True) as server, streaming(server, 100_000):
+        workers = children(server)
+        os.killpg(server.process.pid, signal.SIGKILL)
+        server.wait()
+        wait_until(lambda: all(is_gone(pid) for pid in workers), "no worker")
+
+
+def test_a_signal_while_it_starts_ends_it(home: Path) -> None:
+    with serving(home, ready=False) as server:
+        folder = home / "run"
+        wait_until(lambda: folder.exists() and any(folder.iterdir()), "listening")
+        server.signal()
+        assert server.wait() in (0, -signal.SIGTERM)
