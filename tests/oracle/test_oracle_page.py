@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.oracle
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_SCREENSHOT = os.environ.get("EDGELLM_SCREENSHOT")  # read now: tests run without our variables
 _PHONE = {"width": 360, "height": 700}
 
 
@@ -244,6 +245,6 @@ def test_a_screenshot_for_the_guide(context: BrowserContext, server: RunningServ
     set_option(page, "max_tokens", "60")
     say(page, "Tell me about the weather in April.")
     page.wait_for_selector(".turn.assistant .under")
-    target = Path(os.environ.get("EDGELLM_SCREENSHOT", tmp_path / "page.png"))
+    target = Path(_SCREENSHOT) if _SCREENSHOT else tmp_path / "page.png"
     page.screenshot(path=target)
     assert target.read_bytes().startswith(b"\x89PNG")

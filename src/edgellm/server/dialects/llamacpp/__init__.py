@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,21 +15,8 @@ from edgellm.server.dialects.llamacpp.responses import ErrorAnswer
 from edgellm.server.dialects.llamacpp.routes import apply_template, complete, detokenize, tokenize
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.operation import operation
-from edgellm.server.http.responses import JSONResponse
 
 __all__ = ["LLAMACPP"]
-
-
-class Health(msgspec.Struct, frozen=True):
-    """That the server answers."""
-
-    status: str
-
-
-@operation(answer=Health)
-async def health(_request: Request) -> Response:
-    """That the server answers."""
-    return JSONResponse(Health("ok"))
 
 
 @operation(errors=(501,), statuses=())
@@ -46,8 +32,6 @@ LLAMACPP = Dialect(
         *("/embedding", "/lora-adapters", "/infill", "/rerank"),
     ),
     [
-        Route("/health", health, methods=["GET"]),
-        Route("/v1/health", health, methods=["GET"]),
         Route("/completion", complete, methods=["POST"]),
         Route("/completions", complete, methods=["POST"]),
         Route("/tokenize", tokenize, methods=["POST"]),

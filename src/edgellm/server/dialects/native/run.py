@@ -17,6 +17,7 @@ from edgellm.api.run import RunChunk, RunFailure, RunLine, RunRequest, RunStart
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.server.caller import caller_of
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import StreamResponse, unless_gone
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.manager import ModelManager
@@ -30,6 +31,7 @@ __all__ = ["run"]
 _LEAST_LOGPROB = -9999.0  # JSON has no infinity
 
 
+@operation(body=RunRequest, answer="application/x-ndjson", errors=MODEL_ERRORS)
 async def run(request: Request) -> Response:
     """An answer exactly as `edgellm run` would make it in its own process."""
     body = await read_json(request, RunRequest)
