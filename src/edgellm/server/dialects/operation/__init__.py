@@ -25,5 +25,5 @@ async def metrics(request: Request) -> Response:
 
 
 OPERATION = Dialect(
-    "operation", ("/metrics",), [Route("/metrics", metrics, methods=["GET"])], NATIVE.error_body, NATIVE.error
+    "operation", ("/metrics",), [Route("/metrics", metrics, methods=["GET"])], NATIVE.error_body, error=NATIVE.error
 )
