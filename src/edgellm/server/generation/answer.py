@@ -11,6 +11,7 @@ import msgspec
 from edgellm.errors import UsageError
 from edgellm.server.generation.choice import ChoiceEvents
 from edgellm.server.generation.constraint import answer_grammar, tools_in_play
+from edgellm.server.generation.defaults import default_adapters, default_stop, with_bundle_defaults
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart
 from edgellm.server.generation.profile import chat_profile
 from edgellm.server.generation.prompt import render_prompt
@@ -34,6 +35,7 @@ async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -
     prompt: str | Sequence[int]
     read: Callable[[Chunk], list[Event]] = _plain_events
     if isinstance(request, ChatRequest):
+        request = with_bundle_defaults(model.bundle.plan, request)
         prompt, options, choices = await _chat(model, request, options)
         if choices is not None:
             read = partial(_read_events, choices)
@@ -84,13 +86,13 @@ async def _chat(
 def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions:
     return GenerationOptions(
         sampling=model.engine.params(**options.sampling),
-        stop=options.stop,
+        stop=options.stop or default_stop(model.bundle.plan),
         choices=options.choices,
         deadline_s=options.deadline_s,
         overflow=options.overflow,
         keep=options.keep,
         grammar=options.grammar,
-        adapters=options.adapters,
+        adapters=options.adapters or default_adapters(model.bundle.plan),
         scope=options.scope,
         save=options.save,
     )

@@ -12,6 +12,7 @@ from edgellm.api.models import StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
 from edgellm.running import RunningServer
 from edgellm.server.dialects.native.fit import FIT_ROUTES
+from edgellm.server.dialects.native.jobs import JOB_ROUTES
 from edgellm.server.dialects.native.models import MODEL_ROUTES
 from edgellm.server.dialects.native.run import run
 from edgellm.server.dialects.native.watching import WATCHING_ROUTES
@@ -71,6 +72,7 @@ NATIVE = Dialect(
         Route("/api/edgellm/ps", loaded, methods=["GET"]),
         Route("/api/edgellm/stop", stop, methods=["POST"]),
         Route("/api/edgellm/run", run, methods=["POST"]),
+        *JOB_ROUTES,
         *MODEL_ROUTES,
         *FIT_ROUTES,
         *WATCHING_ROUTES,
