@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import time
@@ -22,6 +23,8 @@ from edgellm.server.jobs.record import Job, JobError, JobState
 from edgellm.settings import SettingsWithOrigin
 
 __all__ = ["JobRunner"]
+
+_log = logging.getLogger("edgellm.server")
 
 _LEAST_BYTES = 256 << 20
 _SHARE = 0.8  # of the memory that is free when a job begins
@@ -170,6 +173,12 @@ class JobRunner:
     def _work(self) -> None:
         if self._working is None or self._working.done():
             self._working = asyncio.ensure_future(self._run_all())
+            self._working.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("internal error in a job", exc_info=error)
+            self._work()  # the others go on
 
     async def _run_all(self) -> None:
         while not self._closing:
@@ -199,6 +208,10 @@ class JobRunner:
             raise
         else:
             self._ended(job, outcome)
+        finally:
+            if not job.has_ended:  # a fault of ours, which the log tells
+                job.error = JobError("BackendError", "internal error", "the server's log says what happened")
+                self._finish(job, "failed")
 
     def _prepare(self, job: Job) -> tuple[list[str], Path]:
         """The command, and an empty folder to run it in: nothing that it is told can name a file there."""

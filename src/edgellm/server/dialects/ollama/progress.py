@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
+from typing import ClassVar, Self
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgellm.errors import BackendError, EdgeLLMError, Interrupted, UsageError
+from edgellm.errors import BackendError, EdgeLLMError, Interrupted
 from edgellm.server.dialects.ollama.answering import NDJSON
 from edgellm.server.dialects.ollama.errors import error_body
 from edgellm.server.dialects.ollama.lines import encode_line
@@ -41,68 +42,75 @@ async def run_job(request: Request, order: Order, *, stream: bool, first: str) -
     downloaded is kept for the next time.
     """
     jobs = state_of(request).jobs
-    watched = _Watched(jobs, jobs.same(order) or jobs.start(order))
+    watched = _Watched(jobs, order)
     if not stream:
         return JSONResponse(await unless_gone(request, _last(watched)))
     return StreamResponse(_lines(watched, first), NDJSON)
 
 
 class _Watched:
-    """A job that goes on while somebody watches it."""
+    """A job that goes on while somebody watches it: use it as a context manager for as long as that is.
 
-    watchers: dict[str, int] = {}  # noqa: RUF012 - of the process: job ids are unique
+    What was started as a job of its own goes on in any case.
+    """
 
-    def __init__(self, jobs: JobRunner, job: Job) -> None:
+    watchers: ClassVar[dict[str, int]] = {}  # of jobs that were started here, in this process: ids are unique
+
+    def __init__(self, jobs: JobRunner, order: Order) -> None:
         self._jobs = jobs
-        self.job = job
-        self.watchers[job.id] = self.watchers.get(job.id, 0) + 1
+        known = jobs.same(order)
+        self.job = known or jobs.start(order)
+        if known is None:
+            self.watchers[self.job.id] = 0
 
-    async def changes(self) -> AsyncGenerator[Job, None]:
-        """See JobRunner.watch."""
-        try:
-            async with contextlib.aclosing(self._jobs.watch(self.job)) as changes:
-                async for job in changes:
-                    yield job
-        finally:
-            self._leave()
+    def __enter__(self) -> Self:
+        if self.job.id in self.watchers:
+            self.watchers[self.job.id] += 1
+        return self
 
-    def _leave(self) -> None:
-        self.watchers[self.job.id] -= 1
-        if self.watchers[self.job.id] == 0:
+    def __exit__(self, *_exception: object) -> None:
+        left = self.watchers.get(self.job.id, 0)
+        if left > 1:
+            self.watchers[self.job.id] = left - 1
+        elif left == 1:
             del self.watchers[self.job.id]
-            if self._jobs.stopping.is_set():
-                return  # it is interrupted, and may be resumed
-            with contextlib.suppress(UsageError):  # it has ended
+            if not self.job.has_ended and not self._jobs.stopping.is_set():  # else it is interrupted
                 self._jobs.cancel(self.job.id)
+
+    def changes(self) -> AsyncGenerator[Job, None]:
+        """See JobRunner.watch."""
+        return self._jobs.watch(self.job)
 
 
 async def _last(watched: _Watched) -> Status:
-    async with contextlib.aclosing(watched.changes()) as changes:
-        async for job in changes:
-            if job.has_ended:
-                _raise_failure(job)
-                return _SUCCESS
+    with watched:
+        async with contextlib.aclosing(watched.changes()) as changes:
+            async for job in changes:
+                if job.has_ended:
+                    _raise_failure(job)
+                    return _SUCCESS
     raise _stopped()
 
 
 async def _lines(watched: _Watched, first: str) -> AsyncGenerator[bytes, None]:
-    yield encode_line(Status(first))
-    said: Status | None = None
-    try:
-        async with contextlib.aclosing(watched.changes()) as changes:
-            async for job in changes:
-                line = _line(job)
-                if line is not None and line != said:
-                    yield encode_line(line)
-                    said = line
-                if job.has_ended:
-                    _raise_failure(job)
-        if not watched.job.has_ended:
-            raise _stopped()
-    except EdgeLLMError as error:
-        yield encode_line(error_body(error, error.http_status))
-        return
-    yield encode_line(_SUCCESS)
+    with watched:
+        yield encode_line(Status(first))
+        said: Status | None = None
+        try:
+            async with contextlib.aclosing(watched.changes()) as changes:
+                async for job in changes:
+                    line = _line(job)
+                    if line is not None and line != said:
+                        yield encode_line(line)
+                        said = line
+                    if job.has_ended:
+                        _raise_failure(job)
+            if not watched.job.has_ended:
+                raise _stopped()
+        except EdgeLLMError as error:
+            yield encode_line(error_body(error, error.http_status))
+            return
+        yield encode_line(_SUCCESS)
 
 
 def _line(job: Job) -> Status | None:

@@ -15,6 +15,7 @@ __all__ = ["drop_oldest"]
 
 _log = logging.getLogger("edgellm.server")
 _ROOM = 16  # tokens for an answer
+_FAR_TOO_MANY = 1 << 31
 _AROUND = 32  # tokens of a template around a message
 
 
