@@ -241,7 +241,7 @@ def test_what_is_told_of_the_server_has_the_same_fields(both: Both, path: str) -
     ("path", "body"),
     [
         ("/completion", {"prompt": _STORY, "n_predict": -5}),
-        ("/completion", {"prompt": "word " * 3000, "n_predict": 1}),
+        ("/completion", {"prompt": "word " * 600, "n_predict": 1}),
         ("/completion", {"prompt": _STORY, "grammar": "root ::= ("}),
         ("/embedding", {"content": ""}),
         ("/slots/0?action=save", {"filename": "x"}),
@@ -253,4 +253,5 @@ def test_errors_have_the_same_form_and_status(both: Both, path: str, body: dict[
     assert theirs.status_code == ours.status_code
     one, other = theirs.json()["error"], ours.json()["error"]
     assert one["code"] == other["code"]
-    assert {"code", "message", "type"} <= other.keys()
+    assert one["type"] == other["type"]
+    assert one.keys() == other.keys()
