@@ -15,8 +15,17 @@ from edgellm.server.dialects.llamacpp.responses import ErrorAnswer
 from edgellm.server.dialects.llamacpp.routes import apply_template, complete, detokenize, tokenize
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.operation import operation
+from edgellm.server.http.responses import JSONResponse
+from edgellm.server.models.health import Health, server_health
+from edgellm.server.state import state_of
 
 __all__ = ["LLAMACPP"]
+
+
+@operation(answer=Health)
+async def health(request: Request) -> Response:
+    """That the server answers, and how its models are."""
+    return JSONResponse(server_health(state_of(request).models))
 
 
 @operation(errors=(501,), statuses=())
@@ -32,6 +41,8 @@ LLAMACPP = Dialect(
         *("/embedding", "/lora-adapters", "/infill", "/rerank"),
     ),
     [
+        Route("/health", health, methods=["GET"]),
+        Route("/v1/health", health, methods=["GET"]),
         Route("/completion", complete, methods=["POST"]),
         Route("/completions", complete, methods=["POST"]),
         Route("/tokenize", tokenize, methods=["POST"]),
@@ -51,4 +62,5 @@ LLAMACPP = Dialect(
     ],
     error_answer,
     error=ErrorAnswer,
+    keyless=("/health", "/v1/health"),
 )

@@ -18,7 +18,7 @@ from edgellm.server.dialects.native.run import run
 from edgellm.server.dialects.native.watching import WATCHING_ROUTES
 from edgellm.server.http.body import read_json
 from edgellm.server.http.dialect import Dialect
-from edgellm.server.http.operation import MODEL_ERRORS, operation
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import state_of
@@ -56,7 +56,7 @@ async def loaded(request: Request) -> Response:
     return JSONResponse(await state_of(request).models.statuses())
 
 
-@operation(body=StopRequest, answer=StopAnswer, errors=MODEL_ERRORS)
+@operation(body=StopRequest, answer=StopAnswer, errors=(404, 422))
 async def stop(request: Request) -> Response:
     """Unload a model as soon as its requests are done; ``unloaded`` is False while they are not."""
     body = await read_json(request, StopRequest)

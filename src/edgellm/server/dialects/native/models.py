@@ -39,7 +39,7 @@ _CARD_NAMES = ("readme.md", "model_card.md", "modelcard.md")
 _PATHS = ("weights_path", "adapter_paths")  # of this machine: no affair of a client's
 
 
-@operation(answer=dict[str, Any], errors=(503,))
+@operation(answer=dict[str, Any])
 async def list_models(request: Request) -> Response:
     """Every bundle of the store, what it needs and whether that is there, and whether it is loaded."""
     state = state_of(request)
@@ -63,7 +63,7 @@ async def list_models(request: Request) -> Response:
     return JSONResponse({"models": models, "memory": room})
 
 
-@operation(body=ShowRequest, answer=dict[str, Any], errors=MODEL_ERRORS)
+@operation(body=ShowRequest, answer=dict[str, Any], errors=(404, 422))
 async def show(request: Request) -> Response:
     """One bundle: plan with its reasons, files with digests, licence and model card, and how it is loaded."""
     body = await read_json(request, ShowRequest)
@@ -95,7 +95,7 @@ async def load(request: Request) -> Response:
     return JSONResponse(await unless_gone(request, loading))
 
 
-@operation(body=PinRequest, answer=PinAnswer, errors=MODEL_ERRORS)
+@operation(body=PinRequest, answer=PinAnswer, errors=(404, 422, 507))
 async def pin(request: Request) -> Response:
     """Keep a model in memory, over restarts too, or no longer."""
     body = await read_json(request, PinRequest)
@@ -103,7 +103,7 @@ async def pin(request: Request) -> Response:
     return JSONResponse(PinAnswer(name, body.pinned))
 
 
-@operation(body=CopyRequest, answer=StoredAnswer, errors=MODEL_ERRORS)
+@operation(body=CopyRequest, answer=StoredAnswer, errors=(404, 422, 507))
 async def copy(request: Request) -> Response:
     """Give a bundle a second name; it is one model in memory under both."""
     body = await read_json(request, CopyRequest)
@@ -114,7 +114,7 @@ async def copy(request: Request) -> Response:
     return JSONResponse(StoredAnswer(str(name), digest))
 
 
-@operation(body=RenameRequest, answer=StoredAnswer, errors=MODEL_ERRORS)
+@operation(body=RenameRequest, answer=StoredAnswer, errors=(403, 404, 422, 507))
 async def rename(request: Request) -> Response:
     """Give a bundle another name. What is loaded of it goes on."""
     body = await read_json(request, RenameRequest)
@@ -126,7 +126,7 @@ async def rename(request: Request) -> Response:
     return JSONResponse(StoredAnswer(str(name), digest))
 
 
-@operation(body=ModelRequest, answer=RemovedAnswer, errors=MODEL_ERRORS)
+@operation(body=ModelRequest, answer=RemovedAnswer, errors=(403, 404, 422, 507))
 async def delete(request: Request) -> Response:
     """Take a bundle out of the store, with its former version and with what was saved for it.
 

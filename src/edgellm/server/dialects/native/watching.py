@@ -16,28 +16,33 @@ from starlette.routing import Route
 from edgellm.errors import UsageError
 from edgellm.server.http.operation import Query, operation
 from edgellm.server.http.responses import JSONResponse, StreamResponse
-from edgellm.server.http.streaming import EVENT_STREAM
-from edgellm.server.models.health import Health, server_health
 from edgellm.server.state import ServerState, state_of
 from edgellm.server.watching.gauges import Gauges
+from edgellm.server.watching.log_tail import LogLine
 from edgellm.server.watching.statistics import Statistics
 from edgellm.settings import settings_rows
 
 __all__ = ["WATCHING_ROUTES"]
 
+_SSE = "text/event-stream"
 _LEAST_S = 0.5
 _MOST_S = 3600.0
 _LINES = 200
-_INTERVAL = Query(
-    "interval_s", "seconds between two events", {"type": "number", "minimum": _LEAST_S, "maximum": _MOST_S}
-)
-_COUNT = Query("lines", "how many of the last lines", {"type": "integer", "minimum": 0, "maximum": 100_000})
+_INTERVAL = Query("interval_s", "Seconds between two.", {"type": "number", "minimum": _LEAST_S, "maximum": _MOST_S})
+_COUNT = Query("lines", "How many of the last lines.", {"type": "number", "minimum": 0, "maximum": 100_000})
 
 
-@operation(answer=Health)
-async def health(request: Request) -> Response:
-    """That the server answers, and how its models are."""
-    return JSONResponse(server_health(state_of(request).models))
+class SettingOrigin(msgspec.Struct, frozen=True):
+    """A setting in force, and the file, variable or default that it comes from."""
+
+    value: str | float | bool | None
+    origin: str
+
+
+class LogLines(msgspec.Struct, frozen=True):
+    """Lines of the log, the oldest first."""
+
+    lines: list[LogLine]
 
 
 @operation(answer=Gauges)
@@ -46,7 +51,7 @@ async def device(request: Request) -> Response:
     return JSONResponse(await asyncio.to_thread(state_of(request).gauges.read))
 
 
-@operation(answer=dict[str, Any])
+@operation(answer=dict[str, SettingOrigin])
 async def settings(request: Request) -> Response:
     """Every setting of this server and where it comes from."""
     rows = settings_rows(state_of(request).settings)
@@ -59,25 +64,21 @@ async def statistics(request: Request) -> Response:
     return JSONResponse(await state_of(request).statistics.read())
 
 
-@operation(
-    stream=EVENT_STREAM,
-    query=(Query("interval_s", "seconds between two events", {"type": "number", "minimum": 0.5, "maximum": 3600}),),
-    errors=(400,),
-)
+@operation(answer=_SSE, errors=(400,), query=(_INTERVAL,))
 async def statistics_stream(request: Request) -> Response:
     """The same every ``interval_s`` seconds as server-sent events."""
     interval_s = _number(request, "interval_s", 1.0, _LEAST_S, _MOST_S)
     return _events(_every(state_of(request), interval_s))
 
 
-@operation(answer=dict[str, Any], query=(_COUNT,), errors=(400,))
+@operation(answer=LogLines, errors=(400,), query=(_COUNT,))
 async def log(request: Request) -> Response:
     """The last ``lines`` lines of the log."""
     count = _number(request, "lines", _LINES, 0, 100_000)
-    return JSONResponse({"lines": state_of(request).log.last(int(count))})
+    return JSONResponse(LogLines(state_of(request).log.last(int(count))))
 
 
-@operation(stream=EVENT_STREAM, query=(_COUNT,), errors=(400,))
+@operation(answer=_SSE, errors=(400,), query=(_COUNT,))
 async def log_stream(request: Request) -> Response:
     """The last ``lines`` lines, then every new one, as server-sent events."""
     count = _number(request, "lines", _LINES, 0, 100_000)
@@ -112,7 +113,7 @@ async def _until_stopping(state: ServerState, items: AsyncGenerator[Any, None]) 
 
 
 def _events(items: AsyncGenerator[Any, None]) -> Response:
-    return StreamResponse(_encoded(items), EVENT_STREAM, {"cache-control": "no-store"})
+    return StreamResponse(_encoded(items), _SSE, {"cache-control": "no-store"})
 
 
 async def _encoded(items: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:
@@ -135,8 +136,6 @@ def _number(request: Request, name: str, default: float, least: float, most: flo
 
 
 WATCHING_ROUTES = [
-    Route("/health", health, methods=["GET"]),
-    Route("/v1/health", health, methods=["GET"]),
     Route("/api/edgellm/device", device, methods=["GET"]),
     Route("/api/edgellm/settings", settings, methods=["GET"]),
     Route("/api/edgellm/statistics", statistics, methods=["GET"]),
