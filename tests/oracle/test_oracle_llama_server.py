@@ -234,7 +234,10 @@ def test_embeddings_are_the_same(both: Both, body: dict[str, Any]) -> None:
 def test_what_is_told_of_the_server_has_the_same_fields(both: Both, path: str) -> None:
     both.post("/completion", prompt=_STORY, n_predict=2)  # a slot that was used says more
     theirs, ours = both.get(path)
-    assert differences(path, shape(theirs), shape(ours)) == []
+    found = differences(path, shape(theirs), shape(ours))
+    if path == "/health":  # ours says more: how the models are
+        found = [each for each in found if "only ours" not in each]
+    assert found == []
 
 
 @pytest.mark.parametrize(
