@@ -36,7 +36,7 @@ WEATHER = {
 def running(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server over a copy of ``packed_home``, with a hub that has the same model as a GGUF file."""
     folder = tmp_path_factory.mktemp("ollama-client")
-    shutil.copytree(packed_home, folder / "home")
+    shutil.copytree(packed_home / "store", folder / "home" / "store")
     files = folder / "hub" / "acme" / "tiny-llm-GGUF"
     files.mkdir(parents=True)
     (files / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")

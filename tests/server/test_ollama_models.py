@@ -226,7 +226,7 @@ def test_a_pull_whose_client_goes_away_stops_and_goes_on_later(hub_root: Path, t
 def _ended(server: RunningServer) -> dict[str, Any]:
     with server.client() as client:
         [job] = client.get("/api/edgellm/jobs").json()["jobs"]
-        last = list(client.stream("GET", f"/api/edgellm/jobs/{job['id']}/events").__enter__().iter_lines())[-1]
+        last = client.get(f"/api/edgellm/jobs/{job['id']}/events").text.splitlines()[-1]
     found: dict[str, Any] = json.loads(last)
     return found
 
