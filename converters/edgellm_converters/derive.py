@@ -172,7 +172,7 @@ def _baked(
     """
     progress.phase("system prompt")
     with contextlib.suppress(UnsupportedError, UsageError):
-        found = read_prompt(base.weights_path, plan, text, cancel)
+        found = read_prompt(base.weights_path, plan, text, cancel, base.files)
         if len(found.tokens) >= plan.context:
             raise UnsupportedError(f"the system prompt has {len(found.tokens)} tokens, the context {plan.context}")
         if found.tokens and not (plan.chat is not None and plan.chat.template):

@@ -13,10 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-from server_process import RunningServer, running_server
 
 from cli_process import Cli
 from hub_server import HubServer
+from server_process import RunningServer, running_server
 
 JOBS = "/api/edgellm/jobs"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from server_process import RunningServer
 
 MODEL = "tiny-llm"

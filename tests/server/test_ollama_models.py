@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_process import RunningServer, running_server
 
 from cli_process import Cli
 from hub_server import HubServer
+from server_process import RunningServer, running_server
 
 FULL = "tiny-llm:raspberrypi5-q4_k_m"
 

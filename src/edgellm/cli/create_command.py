@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgellm.cli.console import print_json, print_message
-from edgellm.cli.context import open_store, this_device_id, user_settings
+from edgellm.cli.context import open_store, user_settings
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.errors import UsageError
 from edgellm.files import read_small_file
+from edgellm.machine import this_device_id
 from edgellm.paths import user_path
 
 if TYPE_CHECKING:

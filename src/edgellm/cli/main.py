@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("edgellm.cli.key", "Make, list and revoke the API keys of `serve`."),
     "embed": ("edgellm.cli.embed", "Turn texts into vectors with a packed model."),
     "fit": ("edgellm.cli.fit", "Show what fits on a device, how fast, and what `pack` would take."),
+    "bench": ("edgellm.cli.bench", "Measure bundles on this machine: load time, prompt, answers, memory."),
     "list": ("edgellm.cli.list", "List the bundles in the store."),
     "show": ("edgellm.cli.show", "Show one bundle: plan, memory, speed, source, licence."),
     "rm": ("edgellm.cli.rm", "Remove bundles from the store."),

@@ -48,7 +48,7 @@ class ServerState:
         self.uploads = Uploads(self.store)
         self.jobs = JobRunner(self.settings, self.uploads.find, self.stopping)
         self.bodies = BodyBudget(self.config.limits.max_bodies_bytes)
-        self.telemetry = Telemetry(self.config.limits.max_requests, self.health)
+        self.telemetry = Telemetry(self.config.limits, self.health)
         self.log = LogTail()
         self.gauges = DeviceGauges(self.store.root)
         self.statistics = StatisticsReader(self.models, self.gauges)
@@ -68,10 +68,10 @@ class ServerState:
         self._pinned = asyncio.get_running_loop().create_task(self.models.load_pinned())
 
     def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
-        """Take over settings that were read again; what runs goes on."""
-        self.config, self.settings = config, settings
+        """Take over settings that were read again; what runs goes on. Raises UsageError, and changes nothing then."""
         self.models.reconfigure(config, settings)
         self.jobs.reconfigure(settings)
+        self.config, self.settings = config, settings
 
     async def close(self) -> None:
         """End the jobs and unload everything."""
