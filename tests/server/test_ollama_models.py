@@ -48,8 +48,8 @@ def upload(server: RunningServer, data: bytes) -> str:
     return digest
 
 
-def test_tags_and_show_describe_a_model(server: RunningServer) -> None:
-    with server.client() as client:
+def test_tags_and_show_describe_a_model(own_server: RunningServer) -> None:
+    with own_server.client() as client:
         [row] = client.get("/api/tags").json()["models"]
         found = client.post("/api/show", json={"model": "tiny-llm"}).json()
         verbose = client.post("/api/show", json={"model": "tiny-llm", "verbose": True}).json()
