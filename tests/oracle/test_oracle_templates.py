@@ -5,6 +5,7 @@ What a template writes is what its model was trained to write: we read it, and o
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -15,8 +16,11 @@ from oracle_tools import llama_source
 from edgellm.server.generation.calls.call import Call
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.reading.reader import AnswerReader
+from edgellm.server.generation.templates.abilities import probe
+from edgellm.server.generation.templates.messages import adapt_messages
 from edgellm.server.generation.templates.traits import read_traits
 from edgellm.server.generation.tools import read_tools
+from edgellm_runtimes.chat import render_chat
 
 pytestmark = pytest.mark.oracle
 
@@ -104,6 +108,27 @@ def test_the_form_of_calls_is_recognised(name: str) -> None:
     form = read_traits(template(name)).calls
     assert form is not None
     assert form.name == FORMS[name]
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if name not in LEAVE_CALLS_OUT])
+def test_prompts_of_whole_conversations_equal_those_of_transformers(name: str) -> None:
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    text = template(name)
+
+    async def render(messages: Any, *, tools: Any = None) -> str:
+        return render_chat(text, messages, tools=tools, bos_token="<s>", eos_token="</s>")
+
+    result = {"role": "tool", "tool_call_id": "abcdefghi", "name": "get_weather", "content": "3 degrees"}
+    conversation = [{"role": "system", "content": "Be brief."}, USER, CALLED, result]
+    traits = read_traits(text)
+    assert traits.calls is not None
+    messages, tools = adapt_messages(
+        conversation, [TOOL], asyncio.run(probe(render)), traits.calls, short_call_ids=traits.short_call_ids
+    )
+    options: dict[str, Any] = {"add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>"}
+    expected = render_jinja_template([conversation], tools=[TOOL], chat_template=text, **options)[0][0]
+    assert render_chat(text, messages, tools=tools, bos_token="<s>", eos_token="</s>") == expected
 
 
 @pytest.mark.parametrize("name", THINKING)
