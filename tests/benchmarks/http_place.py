@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -18,12 +16,12 @@ import httpx
 from serve_http import HttpContender
 from serve_load import Ask, drive
 from serve_models import Model, checkpoint_of
+from serve_peers import end_with_parent
 from serve_report import Book
 from serve_streams import CONTEXT
 
 __all__ = ["HttpBench", "Served", "open_server"]
 
-_PR_SET_PDEATHSIG = 1
 _STOP_S = 20.0
 
 
@@ -83,7 +81,7 @@ async def open_server(bench: HttpBench, sequences: int, *arguments: str) -> Asyn
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
     try:
         assert process.stdout is not None
@@ -112,8 +110,3 @@ async def _check(served: Served, sequences: int) -> None:
     text = json.dumps(models)
     if f'"sequences": {sequences}' not in text:
         raise RuntimeError(f"the server does not give {sequences} answers at a time: {text[:500]}")
-
-
-def _end_with_parent() -> None:
-    """In the new process: a server must not outlive a benchmark that is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
