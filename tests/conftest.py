@@ -66,6 +66,20 @@ def tiny_gguf(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_onnx(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny-llm as an ONNX model in float32 with the files beside its graph, made once per worker."""
+    from backends import write_onnx_folder
+
+    return write_onnx_folder(tiny_llm, tmp_path_factory.mktemp("onnx"))
+
+
+@pytest.fixture(params=["gguf", "onnx"], scope="session")
+def tiny_model(request: pytest.FixtureRequest) -> Path:
+    """tiny-llm for each backend: ``backends.open_backend`` opens it."""
+    return request.getfixturevalue(f"tiny_{request.param}")
+
+
+@pytest.fixture(scope="session")
 def packed_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose store holds tiny-llm in Q4_K_M for the Raspberry Pi 5; not to be changed by tests."""
     home = tmp_path_factory.mktemp("packed")
@@ -74,7 +88,17 @@ def packed_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def server(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server over ``packed_home``, shared by all tests of a worker: they leave its store and settings alone."""
-    with running_server(packed_home, tmp_path_factory.mktemp("server") / "log") as running:
+def packed_onnx_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as an ONNX bundle; not to be changed by tests."""
+    home = tmp_path_factory.mktemp("packed-onnx")
+    Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "INT4_32_M", "--format", "onnx")
+    return home
+
+
+@pytest.fixture(scope="session", params=["packed_home", "packed_onnx_home"], ids=["gguf", "onnx"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server over a home with a model of each format, shared by all tests of a worker: they leave its store and
+    settings alone."""
+    home: Path = request.getfixturevalue(request.param)
+    with running_server(home, tmp_path_factory.mktemp("server") / "log") as running:
         yield running

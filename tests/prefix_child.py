@@ -23,9 +23,9 @@ MODEL = "sha256:" + "a" * 64
 
 
 def save_text(path: Path, folder: Path, text: str, settings: BackendSettings) -> None:
-    from edgellm_runtimes.llama_cpp.model import LlamaBackend
+    from backends import open_backend
 
-    backend = LlamaBackend(path, settings)
+    backend = open_backend(path, settings)
     store = PrefixStore(folder, PrefixKey(MODEL, backend.state_traits), keep_free_bytes=0)
     tokens = backend.vocabulary.tokenize(text, add_special=True, parse_special=False)
     backend.decode([TokenSlice(0, [*tokens, 5, 6, 7])])

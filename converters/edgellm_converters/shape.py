@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edgellm.devices.model import AttentionLayer, ModelShape, TensorShape
 from edgellm.formats.ggml_types import row_bytes
 from edgellm.formats.gguf import GGUFHeader
@@ -11,7 +13,7 @@ from edgellm_converters.arch.plan import TensorPlan
 from edgellm_converters.checkpoint import Checkpoint
 from edgellm_converters.recipes import ArchFacts, Recipe, tensor_types
 
-__all__ = ["plan_types", "shape_of", "shape_of_gguf"]
+__all__ = ["decoder_shape", "plan_types", "shape_of", "shape_of_gguf"]
 
 
 def shape_of(checkpoint: Checkpoint, recipe: Recipe) -> ModelShape:
@@ -21,18 +23,22 @@ def shape_of(checkpoint: Checkpoint, recipe: Recipe) -> ModelShape:
     """
     hyper = get_family(checkpoint.config).parse(checkpoint.config)
     plans, types = plan_types(checkpoint, recipe)
+    tensors = [TensorShape(plan.name, types[plan.name], plan.shape, _size(types[plan.name], plan)) for plan in plans]
+    return decoder_shape(hyper, tensors, recipe.name, hyper.exact_context_length)
+
+
+def decoder_shape(hyper: Hyper, tensors: Iterable[TensorShape], recipe: str, context_length: int) -> ModelShape:
+    """The shape of a decoder whose layers all look at the whole context."""
     layer = AttentionLayer(n_kv_heads=hyper.n_kv_heads, key_length=hyper.head_dim, value_length=hyper.head_dim)
     return ModelShape(
         architecture=hyper.architecture,
         n_embd=hyper.n_embd,
         n_vocab=hyper.n_vocab,
         n_heads=hyper.n_heads,
-        context_length=hyper.exact_context_length,
+        context_length=context_length,
         layers=(layer,) * hyper.n_layers,
-        tensors=tuple(
-            TensorShape(plan.name, types[plan.name], plan.shape, _size(types[plan.name], plan)) for plan in plans
-        ),
-        recipe=recipe.name,
+        tensors=tuple(tensors),
+        recipe=recipe,
     )
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from edgellm_runtimes._native import AbortFlag
     from edgellm_runtimes.generation import AdapterUse
 
 __all__ = [
+    "AbortSignal",
     "Backend",
     "BackendLimits",
     "BackendSettings",
@@ -37,8 +37,9 @@ __all__ = [
 ]
 
 
-Capability = Literal["adapters", "embeddings", "save", "shift"]
-"""What not every backend, or not every model, can do; asked for where it is lacking, it raises UnsupportedError."""
+Capability = Literal["adapters", "embeddings", "save", "shift", "threads"]
+"""What not every backend, or not every model, can do; asked for where it is lacking, it raises UnsupportedError. With
+"threads" another number of them costs nothing; without, it takes long."""
 
 Pooling = Literal["mean", "last"]
 """How the hidden states of the tokens of a text become one vector."""
@@ -131,9 +132,24 @@ class Vocabulary(Protocol):
         """True when ``token`` ends a generation."""
 
 
+class AbortSignal(Protocol):
+    """Stops a running call. Any thread may use it."""
+
+    def set(self) -> None:
+        """Ask the running call to stop."""
+
+    def clear(self) -> None:
+        """Allow the next call."""
+
+    @property
+    def is_set(self) -> bool:
+        """True while set."""
+
+
 class Backend(Protocol):
     """One loaded model with its KV cache. One thread at a time, the vocabulary apart."""
 
+    adapters: tuple[str, ...]  # names of the LoRA adapters that it can compute with
     capabilities: frozenset[Capability]
     limits: BackendLimits
     settings: BackendSettings
@@ -141,7 +157,7 @@ class Backend(Protocol):
     path: Path
     vocabulary: Vocabulary
     state_traits: Mapping[str, str]  # what saved states depend on besides the weights, the adapters and the tokens
-    abort_flag: AbortFlag  # set from any thread: the running decode stops within one graph node
+    abort_flag: AbortSignal  # set from any thread: the running decode stops within one graph node
 
     def decode(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
         """Append each slice to its sequence.

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from edgellm.bundle.plan import Plan
-from edgellm.devices.settings import SPARE_ROOMS
 from edgellm.errors import UnsupportedError, UsageError
 from edgellm.pip import pip_install
 from edgellm.progress import CancelToken, Progress, SilentProgress
@@ -20,22 +19,31 @@ from edgellm_runtimes.engine_info import EngineInfo
 from edgellm_runtimes.load_memory import adapter_bytes, check_memory, loaded_memory
 
 if TYPE_CHECKING:
+    from edgellm.bundle.opened import OpenBundle
     from edgellm.devices.model import ModelShape
     from edgellm.devices.prediction import PredictedMemory
     from edgellm.devices.profile import Profile
-    from edgellm_runtimes.llama_cpp.model import LlamaBackend
+    from edgellm_runtimes.backend import Backend
 
-__all__ = ["LoadForecast", "LoadRequest", "info_of", "load_backend", "plan_settings"]
+__all__ = [
+    "LoadForecast",
+    "LoadRequest",
+    "Loader",
+    "bundle_request",
+    "info_of",
+    "load_backend",
+    "open_plain",
+    "plan_settings",
+]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
-_SPARE = 4  # sequences beside the only one that runs, for conversations that pause; they share its room
-_MOST_SEQUENCES = 256
 
 
 class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to load and how. None leaves a value to the plan, or to this machine where there is no plan."""
 
     model_path: Path  # of a split model any part, in the folder of the others
+    files: Mapping[str, Path] = msgspec.field(default_factory=dict)  # of a model of several files, by their names
     name: str = ""  # what messages call the model, instead of the file's name
     plan: Plan | None = None
     context: int | None = None  # tokens of one sequence
@@ -57,7 +65,44 @@ class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
     prefix_folder: Path | None = None
     prefix_cap_bytes: int = 1 << 30  # of the whole folder
     prefix_daily_bytes: int = 1 << 30  # written by all processes together
+    prepared_folder: Path | None = None  # of weights in this processor's layout
     save_chats: bool = False  # conversations too, of requests that ask for it
+
+
+def bundle_request(bundle: OpenBundle, **changes: Any) -> LoadRequest:
+    """The request for ``bundle``: its files, adapters and digests. ``changes`` are further fields."""
+    return LoadRequest(
+        model_path=bundle.weights_path,
+        files=bundle.files,
+        name=bundle.name,
+        plan=bundle.plan,
+        adapters=bundle.adapter_paths,
+        model_digest=bundle.bundle.model_file.digest,
+        adapter_digests={name: file.digest for name, file in bundle.bundle.adapters.items()},
+        **changes,
+    )
+
+
+class Loader(Protocol):
+    """What differs from one format of models to another while a model is loaded. Making one raises NotFoundError,
+    ModelFileError and UnsupportedError."""
+
+    runtime: str  # as a plan names it
+
+    def shape(self) -> ModelShape:
+        """What the files say about the size of things."""
+
+    def fixed(self) -> dict[str, object]:
+        """Settings that the model was made for: they count instead of a plan's."""
+
+    def rooms(self, sequences: int) -> tuple[bool, int]:
+        """Whether ``sequences`` share cells, and how many spare ones there are beside them."""
+
+    def check(self, settings: BackendSettings) -> None:
+        """Raise UsageError for impossible settings."""
+
+    def open(self, settings: BackendSettings, progress: Progress, cancel: CancelToken | None) -> Backend:
+        """Load it."""
 
 
 class LoadForecast:
@@ -67,13 +112,12 @@ class LoadForecast:
     """
 
     def __init__(self, request: LoadRequest) -> None:
-        from edgellm.devices.gguf_shape import shape_from_gguf
         from edgellm.devices.local import detect_local
-        from edgellm.formats.gguf_split import find_parts, read_model
 
         self._request = request
         self._machine = detect_local()
-        self._shape = shape_from_gguf(read_model(find_parts(request.model_path), skip_arrays=True).header)
+        self._loader = _loader(request)
+        self._shape = self._loader.shape()
         self._adapter_bytes = adapter_bytes(request.adapters)
 
     @property
@@ -88,7 +132,7 @@ class LoadForecast:
             context=self._request.context if context is None else context,
             sequences=self._request.sequences if sequences is None else sequences,
         )
-        return plan_settings(request, self._shape, self._machine, SilentProgress())
+        return plan_settings(request, self._shape, self._machine, SilentProgress(), self._loader)
 
     def memory(self, settings: BackendSettings) -> PredictedMemory:
         """The bytes of a process of its own with it."""
@@ -97,46 +141,59 @@ class LoadForecast:
 
 def load_backend(
     request: LoadRequest, *, progress: Progress | None = None, cancel: CancelToken | None = None
-) -> tuple[LlamaBackend, EngineInfo]:
-    """Load the model. Blocks for as long as it takes.
+) -> tuple[Backend, EngineInfo]:
+    """Load the model, with the library for its format. Blocks for as long as it takes.
 
     Raises DoesNotFitError, ModelFileError, UnsupportedError, NotFoundError, UsageError, Interrupted.
     """
-    from edgellm.devices.gguf_shape import shape_from_gguf
     from edgellm.devices.local import detect_local
-    from edgellm.formats.gguf_split import find_parts, read_model
 
     started = time.monotonic()
     progress = progress or SilentProgress()
-    shape = shape_from_gguf(read_model(find_parts(request.model_path), skip_arrays=True).header)
+    loader = _loader(request)
     machine = detect_local()
     if request.plan is not None:
-        _check_plan(request.plan, machine, progress)
-    settings = plan_settings(request, shape, machine, progress)
+        _check_plan(request.plan, loader.runtime, machine, progress)
+    shape = loader.shape()
+    settings = plan_settings(request, shape, machine, progress, loader)
     check_memory(request, settings, shape, machine, progress)
-    from edgellm_runtimes.llama_cpp.model import LlamaBackend
-
-    backend = LlamaBackend(
-        request.model_path,
-        settings,
-        extra_ends=request.plan.eos_token_ids if request.plan is not None else (),
-        normalization=request.plan.text_normalization if request.plan is not None else "",
-        space_prefix=request.plan is not None and request.plan.text_space_prefix,
-        adapters=request.adapters,
-        progress=progress,
-        cancel=cancel,
-    )
+    backend = loader.open(settings, progress, cancel)
     return backend, info_of(backend, time.monotonic() - started)
 
 
-def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, progress: Progress) -> BackendSettings:
+def open_plain(request: LoadRequest, settings: BackendSettings) -> Backend:
+    """Load the model with ``settings``, but for those that it was made for; nothing is asked of plan and machine.
+
+    Raises what loading raises.
+    """
+    loader = _loader(request)
+    shared_cells, _spare = loader.rooms(settings.sequences)
+    fixed: dict[str, Any] = loader.fixed()
+    settings = msgspec.structs.replace(settings, shared_cells=shared_cells, **fixed)
+    return loader.open(settings, SilentProgress(), None)
+
+
+def _loader(request: LoadRequest) -> Loader:
+    """What knows the format of the model."""
+    from edgellm_runtimes.onnx.files import is_onnx
+
+    if is_onnx(request.model_path, request.files):
+        from edgellm_runtimes.onnx.loader import OnnxLoader
+
+        return OnnxLoader(request)
+    from edgellm_runtimes.llama_cpp.loader import LlamaLoader
+
+    return LlamaLoader(request)
+
+
+def plan_settings(
+    request: LoadRequest, shape: ModelShape, machine: Profile, progress: Progress, loader: Loader
+) -> BackendSettings:
     """The settings for this machine: what was asked for, then the plan's, then the machine's own.
 
     Threads of the plan are cut to the fast cores that this process may use; a message says so. Raises UsageError for a
     context that the model was not trained for, unless forced, and for impossible values.
     """
-    from edgellm_runtimes.llama_cpp.loading import check_settings
-
     plan, policy = request.plan, machine.policy
     threads = request.threads or _fitting_threads(plan.threads if plan else 0, machine.threads, progress)
     if request.batch_threads or request.threads:
@@ -144,6 +201,7 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
     else:
         batch_threads = min((plan.batch_threads if plan else 0) or machine.batch_threads, machine.batch_threads)
     planned = msgspec.structs.asdict(plan) if plan is not None else msgspec.structs.asdict(policy)
+    planned |= loader.fixed()
 
     def choose(name: str) -> object:
         asked = getattr(request, name)
@@ -151,11 +209,12 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
 
     ubatch = int(str(choose("ubatch")))
     sequences = _at_least_one("sequences", request.sequences) or (plan.sequences if plan else 1)
+    shared_cells, spare_sequences = loader.rooms(sequences)
     settings = BackendSettings(
         context=_context(request, shape),
         sequences=sequences,
-        spare_sequences=_SPARE if sequences == 1 else min(SPARE_ROOMS, _MOST_SEQUENCES - sequences),
-        shared_cells=sequences == 1,
+        spare_sequences=spare_sequences,
+        shared_cells=shared_cells,
         batch=ubatch,
         ubatch=ubatch,
         threads=threads,
@@ -166,7 +225,7 @@ def plan_settings(request: LoadRequest, shape: ModelShape, machine: Profile, pro
         mmap=bool(choose("mmap")),
         repack=bool(choose("repack")),
     )
-    check_settings(settings)
+    loader.check(settings)
     return settings
 
 
@@ -196,9 +255,9 @@ def _fitting_threads(planned: int, here: int, progress: Progress) -> int:
     return min(planned or here, here)
 
 
-def _check_plan(plan: Plan, machine: Profile, progress: Progress) -> None:
+def _check_plan(plan: Plan, runtime: str, machine: Profile, progress: Progress) -> None:
     """Raise UnsupportedError for what this machine lacks; say when it has less memory than was planned for."""
-    if plan.runtime.name != "llama.cpp":
+    if plan.runtime.name != runtime:
         raise UnsupportedError(
             f"this bundle is made for the runtime {plan.runtime.name!r}, which is not here", hint="update edgellm"
         )
@@ -235,7 +294,7 @@ def _check_version(plan: Plan) -> None:
         )
 
 
-def info_of(backend: LlamaBackend, load_s: float) -> EngineInfo:
+def info_of(backend: Backend, load_s: float) -> EngineInfo:
     """How ``backend`` was loaded, in ``load_s`` seconds."""
 
     facts, settings = backend.facts, backend.settings

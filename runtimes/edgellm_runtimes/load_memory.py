@@ -14,6 +14,7 @@ from edgellm.files import os_errors
 from edgellm.progress import Progress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.checks import logits_rows
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape
@@ -31,7 +32,6 @@ def loaded_memory(
     """The memory of one process with the model loaded as ``settings`` say; ``more_bytes`` are those of adapters."""
     from edgellm.devices.memory import predict_memory
     from edgellm.devices.settings import RunSettings
-    from edgellm_runtimes.llama_cpp.loading import logits_rows
 
     run = RunSettings(
         context=settings.context,
@@ -43,6 +43,7 @@ def loaded_memory(
         mmap=settings.mmap,
         repack=settings.repack,
         n_outputs=logits_rows(settings),
+        own_cells=not settings.shared_cells,
         adapter_bytes=more_bytes,
     )
     return predict_memory(shape, run, machine.cpu.features, machine.memory)

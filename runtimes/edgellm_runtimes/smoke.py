@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,9 @@ from edgellm.errors import BackendError, EdgeLLMError
 from edgellm.progress import CancelToken
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.child import answer_error, begin_child, run_child
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.load import LoadRequest
 
 __all__ = ["SmokeResult", "run_smoke"]
 
@@ -39,11 +43,13 @@ def run_smoke(
     kv_type_v: str = "f16",
     flash_attention: bool = True,
     adapters: Mapping[str, Path] | None = None,
+    files: Mapping[str, Path] | None = None,
     timeout_s: float = 600.0,
     cancel: CancelToken | None = None,
 ) -> SmokeResult:
     """Load ``path`` in a child process and generate ``tokens`` greedy tokens, every logit finite; so with ``adapters``.
 
+    ``files`` are those of a model of several files, by their names in its bundle.
     The weights are memory-mapped and not repacked, so the cost is about one read of the file and ``tokens`` steps.
     Raises ModelFileError or UnsupportedError as loading does; BackendError when the child crashes, gives logits that
     are not finite or does not end within ``timeout_s`` seconds; Interrupted. The child ends with this process, however
@@ -55,6 +61,8 @@ def run_smoke(
         arguments.append("--no-flash-attention")
     for name, file in (adapters or {}).items():
         arguments += ["--adapter", f"{name}={file.absolute()}"]
+    for name, file in (files or {}).items():
+        arguments += ["--file", f"{name}={file.absolute()}"]
     if threads is not None:
         arguments += ["--threads", str(threads)]
     return run_child(
@@ -68,9 +76,7 @@ def run_smoke(
     )
 
 
-def generate_greedily(
-    path: Path, settings: BackendSettings, n_tokens: int, adapters: Mapping[str, Path]
-) -> SmokeResult:
+def generate_greedily(request: LoadRequest, settings: BackendSettings, n_tokens: int) -> SmokeResult:
     """The test itself, in this process."""
     import resource
 
@@ -79,10 +85,10 @@ def generate_greedily(
     from edgellm_runtimes.backend import TokenSlice
     from edgellm_runtimes.detokenizer import IncrementalDetokenizer
     from edgellm_runtimes.generation import AdapterUse
-    from edgellm_runtimes.llama_cpp.model import LlamaBackend
+    from edgellm_runtimes.load import open_plain
 
-    started = time.monotonic()
-    backend = LlamaBackend(path, settings, adapters=adapters)
+    started, path = time.monotonic(), request.model_path
+    backend = open_plain(request, settings)
     try:
         load_s = time.monotonic() - started
         vocabulary, detokenizer = backend.vocabulary, IncrementalDetokenizer()
@@ -130,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kv-type-v", default="f16")
     parser.add_argument("--no-flash-attention", action="store_true")
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=PATH", help="try this LoRA adapter too")
+    parser.add_argument("--file", action="append", default=[], metavar="NAME=PATH", help="of a model of several files")
     parser.add_argument("--threads", type=int, default=0, help="0: what this machine's cores suggest")
     parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
     parser.add_argument("--json", action="store_true", help="one JSON line instead of the text alone")
@@ -137,8 +144,14 @@ def main(arguments: list[str] | None = None) -> int:
     begin_child(options.parent_fd)
     try:
         from edgellm.devices.local import decode_threads
+        from edgellm_runtimes.load import LoadRequest
 
-        adapters = {name: Path(file) for name, _, file in (text.partition("=") for text in options.adapter)}
+        request = LoadRequest(
+            model_path=options.model,
+            adapters=_named(options.adapter),
+            files=_named(options.file),
+            name=options.model.name,
+        )
         threads = options.threads or decode_threads()
         settings = BackendSettings(
             context=options.context,
@@ -151,11 +164,16 @@ def main(arguments: list[str] | None = None) -> int:
             flash_attention=not options.no_flash_attention,
             repack=False,
         )
-        result = generate_greedily(options.model, settings, max(2, options.tokens), adapters)
+        result = generate_greedily(request, settings, max(2, options.tokens))
     except EdgeLLMError as error:
         return answer_error(error)
     sys.stdout.write((msgspec.json.encode(result).decode() if options.json else result.text) + "\n")
     return os.EX_OK
+
+
+def _named(texts: Sequence[str]) -> dict[str, Path]:
+    """NAME=PATH."""
+    return {name: Path(file) for name, _, file in (text.partition("=") for text in texts)}
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ At pack time a child process finds them with the model file that was just writte
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
@@ -22,6 +23,8 @@ from edgellm.progress import CancelToken
 from edgellm_runtimes.child import answer_error, begin_child, run_child
 
 if TYPE_CHECKING:
+    import argparse
+
     from edgellm.bundle.plan import Plan
     from edgellm_runtimes.backend import Vocabulary
 
@@ -52,8 +55,11 @@ def system_prompt_tokens(
     return SystemPromptTokens(tuple(tokens), dated=len(tokens) < min(map(len, of_day)))
 
 
-def read_system_prompt(path: Path, plan: Plan, text: str, cancel: CancelToken) -> SystemPromptTokens:
+def read_system_prompt(
+    path: Path, plan: Plan, text: str, cancel: CancelToken, files: Mapping[str, Path] | None = None
+) -> SystemPromptTokens:
     """``system_prompt_tokens`` with the vocabulary and template of the model file ``path``, in a child process.
+    ``files``: of a model of several files, by their names.
 
     Raises what that raises, ModelFileError, BackendError, Interrupted.
     """
@@ -64,6 +70,8 @@ def read_system_prompt(path: Path, plan: Plan, text: str, cancel: CancelToken) -
         arguments += ["--normalization", plan.text_normalization]
         if plan.text_space_prefix:
             arguments.append("--space-prefix")
+        for name, one in (files or {}).items():
+            arguments += ["--file", f"{name}={one.absolute()}"]
         return run_child(
             "edgellm_runtimes.system_prompt",
             arguments,
@@ -110,26 +118,42 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--text", type=Path, required=True, help="a file with the system prompt")
     parser.add_argument("--normalization", default="")
     parser.add_argument("--space-prefix", action="store_true")
+    parser.add_argument("--file", action="append", default=[], metavar="NAME=PATH", help="of a model of several files")
     parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
     options = parser.parse_args(arguments)
     begin_child(options.parent_fd)
     try:
-        from edgellm_runtimes.backend import BackendSettings
-        from edgellm_runtimes.llama_cpp.model import LlamaBackend
-
-        settings = BackendSettings(context=16, batch=16, ubatch=16, repack=False)
-        backend = LlamaBackend(
-            options.model, settings, normalization=options.normalization, space_prefix=options.space_prefix
-        )
-        try:
-            text = options.text.read_bytes().decode()
-            result = system_prompt_tokens(backend.vocabulary, backend.facts.chat_template, text)
-        finally:
-            backend.close()
+        text = options.text.read_bytes().decode()
+        with _reading(options) as (vocabulary, template):
+            result = system_prompt_tokens(vocabulary, template, text)
     except EdgeLLMError as error:
         return answer_error(error)
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return os.EX_OK
+
+
+@contextlib.contextmanager
+def _reading(options: argparse.Namespace) -> Iterator[tuple[Vocabulary, str | None]]:
+    """The vocabulary and the chat template of the model."""
+    from edgellm_runtimes.onnx.files import is_onnx
+
+    files = {name: Path(file) for name, _, file in (text.partition("=") for text in options.file)}
+    if is_onnx(options.model, files):
+        from edgellm_runtimes.onnx.loader import read_vocabulary
+
+        yield read_vocabulary(options.model, files)
+        return
+    from edgellm_runtimes.backend import BackendSettings
+    from edgellm_runtimes.llama_cpp.model import LlamaBackend
+
+    settings = BackendSettings(context=16, batch=16, ubatch=16, repack=False)
+    backend = LlamaBackend(
+        options.model, settings, normalization=options.normalization, space_prefix=options.space_prefix
+    )
+    try:
+        yield backend.vocabulary, backend.facts.chat_template
+    finally:
+        backend.close()
 
 
 if __name__ == "__main__":

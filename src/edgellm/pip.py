@@ -6,8 +6,9 @@ import importlib.util
 import shlex
 import sys
 
-__all__ = ["PACK_EXTRA", "REBUILD_LLAMA", "pip_install"]
+__all__ = ["ONNX_EXTRA", "PACK_EXTRA", "REBUILD_LLAMA", "pip_install"]
 
+ONNX_EXTRA = "'edgellm[onnx]'"
 PACK_EXTRA = "'edgellm[pack]'"
 REBUILD_LLAMA = "--force-reinstall --no-cache-dir llama-cpp-python"
 

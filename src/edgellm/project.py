@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -32,6 +32,10 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         Meta(description="Device profiles: one bundle each."),
     ] = None
     recipe: Annotated[str, Meta(description="Quantization recipe such as Q4_K_M, or auto.")] = "auto"
+    format: Annotated[
+        Literal["gguf", "onnx"] | None,
+        Meta(description="Format of the model file; default: that of the recipe, else gguf."),
+    ] = None
     context: Annotated[
         Annotated[int, Meta(ge=16, le=16777216)] | None, Meta(description="Tokens of one conversation.")
     ] = None
@@ -84,6 +88,7 @@ devices = [{_toml_string(device)}]
 recipe = "auto"
 
 # The rest is optional.
+# format = "gguf"              # or "onnx", for ONNX Runtime
 # name = "my-model"            # default: the name of the source
 # revision = "v1.0"            # of a hub: branch, tag or commit to take; else only written into the bundle
 # context = 4096               # tokens of one conversation

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from backends import open_backend
 from edgellm.errors import NotFoundError
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.engine import Engine
 from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
 from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
-from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.load import LoadRequest, info_of
 from edgellm_runtimes.sampling import SamplingParams
 from peft_parts import make_adapter, read_checkpoint, write_adapter
@@ -51,10 +51,10 @@ def cached(chunks: list[Chunk]) -> int:
 
 
 @pytest.fixture
-def request_of(tiny_gguf: Path, tmp_path: Path) -> LoadRequest:
-    digest = f"sha256:{hashlib.sha256(tiny_gguf.read_bytes()).hexdigest()}"
+def request_of(tiny_model: Path, tmp_path: Path) -> LoadRequest:
+    digest = f"sha256:{hashlib.sha256(tiny_model.read_bytes()).hexdigest()}"
     return LoadRequest(
-        model_path=tiny_gguf, context=256, sequences=2, model_digest=digest, prefix_folder=tmp_path / "prefixes"
+        model_path=tiny_model, context=256, sequences=2, model_digest=digest, prefix_folder=tmp_path / "prefixes"
     )
 
 
@@ -84,11 +84,11 @@ def test_nothing_is_written_that_was_not_asked_for(request_of: LoadRequest) -> N
     assert not list(request_of.prefix_folder.glob("*.kv"))
 
 
-def test_a_baked_prompt_is_computed_once_and_there_for_every_scope(tiny_gguf: Path, tmp_path: Path) -> None:
+def test_a_baked_prompt_is_computed_once_and_there_for_every_scope(tiny_model: Path, tmp_path: Path) -> None:
     baked = PROMPT[:100]
 
     def run() -> tuple[list[int], int]:
-        backend = LlamaBackend(tiny_gguf, BackendSettings(context=256, sequences=1, spare_sequences=4))
+        backend = open_backend(tiny_model, BackendSettings(context=256, sequences=1, spare_sequences=4))
         store = PrefixStore(tmp_path / "prefixes", PrefixKey("sha256:" + "0" * 64, backend.state_traits))
 
         async def main() -> tuple[list[int], int]:

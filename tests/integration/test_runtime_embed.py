@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from backends import is_onnx_model, open_backend
 from edgellm.errors import BackendError, BusyError, NotFoundError, UnsupportedError, UsageError
 from edgellm_runtimes.backend import BackendSettings, TokenSlice
 from edgellm_runtimes.embedding import Embeddings, Pooling
 from edgellm_runtimes.engine import Engine, Isolation
 from edgellm_runtimes.generation import AdapterUse, Chunk
-from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.load import LoadRequest, info_of
 from edgellm_runtimes.sampling import SamplingParams
+from onnx_models import GraphRun
 
 CONTEXT = 256
 SETTINGS = {"context": CONTEXT, "sequences": 4, "spare_sequences": 4, "batch": 64, "ubatch": 64}
@@ -31,7 +32,7 @@ Vectors = npt.NDArray[np.float32]
 
 def with_engine(path: Path, use: Callable[[Engine], Awaitable[T]], *, queue_limit: int = 256, **settings: Any) -> T:
     async def main() -> T:
-        backend = LlamaBackend(path, BackendSettings(**{**SETTINGS, **settings}))
+        backend = open_backend(path, BackendSettings(**{**SETTINGS, **settings}))
         async with Engine(backend, info_of(backend, 0.0), queue_limit=queue_limit) as engine:
             return await use(engine)
 
@@ -58,7 +59,9 @@ def chosen(answer: list[Chunk]) -> list[tuple[int, float]]:
 
 
 def plain_states(path: Path, tokens: list[int]) -> Vectors:
-    """The hidden states after the last norm, by llama.cpp's own embeddings in one batch."""
+    """The hidden states after the last norm, by the library itself in one batch."""
+    if is_onnx_model(path):
+        return GraphRun(path).run(tokens, range(len(tokens)))["hidden_states"][:, 0]
     import llama_cpp
 
     model = llama_cpp.Llama(
@@ -75,10 +78,10 @@ def plain_states(path: Path, tokens: list[int]) -> Vectors:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "last"])
-def test_vectors_are_those_of_the_hidden_states(tiny_gguf: Path, pooling: Pooling) -> None:
+def test_vectors_are_those_of_the_hidden_states(tiny_model: Path, pooling: Pooling) -> None:
     given = texts(1, 7, 64, 200)
-    found = with_engine(tiny_gguf, lambda engine: engine.embed(given, pooling=pooling, normalise=False))
-    states = [plain_states(tiny_gguf, text) for text in given]
+    found = with_engine(tiny_model, lambda engine: engine.embed(given, pooling=pooling, normalise=False))
+    states = [plain_states(tiny_model, text) for text in given]
     expected = np.stack([rows.mean(axis=0) if pooling == "mean" else rows[-1] for rows in states])
     assert found.n_tokens == (1, 7, 64, 200)
     assert found.vectors.dtype == np.float32
@@ -92,7 +95,7 @@ def test_vectors_are_those_of_the_hidden_states(tiny_gguf: Path, pooling: Poolin
     [{}, {"sequences": 1, "spare_sequences": 0}, {"ubatch": 16}, {"batch": 8, "ubatch": 8}, {"shared_cells": False}],
 )
 def test_alone_in_a_batch_and_beside_generation_they_are_equal(
-    tiny_gguf: Path, pooling: Pooling, settings: dict[str, int]
+    tiny_model: Path, pooling: Pooling, settings: dict[str, int]
 ) -> None:
     given = texts(*range(1, 20), 256, 150, 90)
 
@@ -107,7 +110,7 @@ def test_alone_in_a_batch_and_beside_generation_they_are_equal(
         assert together.n_tokens == beside.n_tokens == tuple(map(len, given))
         return alone, together.vectors, beside.vectors, quiet, list(answers)
 
-    alone, together, beside, quiet, answers = with_engine(tiny_gguf, use, **settings)
+    alone, together, beside, quiet, answers = with_engine(tiny_model, use, **settings)
     assert np.linalg.norm(alone, axis=1) == pytest.approx(np.ones(len(given)), abs=1e-5)
     assert cosines(alone, together) == pytest.approx(np.ones(len(given)), abs=1e-4)
     assert cosines(alone, beside) == pytest.approx(np.ones(len(given)), abs=1e-4)
@@ -122,7 +125,7 @@ def test_alone_in_a_batch_and_beside_generation_they_are_equal(
     assert same > 0.5 * 3 * 60
 
 
-def test_short_texts_share_steps_and_generation_goes_on_between_them(tiny_gguf: Path) -> None:
+def test_short_texts_share_steps_and_generation_goes_on_between_them(tiny_model: Path) -> None:
     async def use(engine: Engine) -> tuple[int, int]:
         running = asyncio.create_task(collect(engine, texts(5)[0]))
         while not (await engine.statistics()).generated_tokens:
@@ -133,24 +136,24 @@ def test_short_texts_share_steps_and_generation_goes_on_between_them(tiny_gguf: 
         await running
         return before, after
 
-    before, after = with_engine(tiny_gguf, use)
+    before, after = with_engine(tiny_model, use)
     assert after - before >= 12  # 1,024 tokens in steps of 64, and a token of the answer between two of them
 
 
-def test_texts_and_counts_come_in_order(tiny_gguf: Path) -> None:
+def test_texts_and_counts_come_in_order(tiny_model: Path) -> None:
     async def use(engine: Engine) -> tuple[Embeddings, Embeddings, Embeddings, list[list[int]]]:
         words = ["The cat sat.", "Grüße aus Köln", "def main():"]
         ids = [engine.tokenize(word) for word in words]
         many = await engine.embed(words * 200)
         return many, await engine.embed(ids), await engine.embed([]), ids
 
-    many, by_ids, none, ids = with_engine(tiny_gguf, use)
+    many, by_ids, none, ids = with_engine(tiny_model, use)
     assert many.n_tokens == tuple(map(len, ids)) * 200
     assert cosines(many.vectors, np.tile(by_ids.vectors, (200, 1))) == pytest.approx(np.ones(600), abs=1e-4)
     assert none.vectors.shape == (0, many.vectors.shape[1])
 
 
-def test_what_cannot_be_embedded_is_refused(tiny_gguf: Path) -> None:
+def test_what_cannot_be_embedded_is_refused(tiny_model: Path) -> None:
     async def use(engine: Engine) -> None:
         for given, message in (
             (["a", ""], "text 1 is empty"),
@@ -170,11 +173,11 @@ def test_what_cannot_be_embedded_is_refused(tiny_gguf: Path) -> None:
         statistics = await engine.statistics()
         assert (statistics.embedding, statistics.running, statistics.waiting) == (0, 0, 0)
 
-    with_engine(tiny_gguf, use)
+    with_engine(tiny_model, use)
 
 
-def test_a_model_without_the_capability_says_so(tiny_gguf: Path) -> None:
-    backend = LlamaBackend(tiny_gguf, BackendSettings(**SETTINGS))
+def test_a_model_without_the_capability_says_so(tiny_model: Path) -> None:
+    backend = open_backend(tiny_model, BackendSettings(**SETTINGS))
     assert "embeddings" in backend.capabilities
     backend.capabilities = backend.capabilities - {"embeddings"}
     with pytest.raises(UnsupportedError):
@@ -188,8 +191,8 @@ def test_a_model_without_the_capability_says_so(tiny_gguf: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_batch_with_too_many_tokens_is_refused_not_aborted_on(tiny_gguf: Path) -> None:
-    backend = LlamaBackend(tiny_gguf, BackendSettings(**{**SETTINGS, "batch": 128}))
+def test_a_batch_with_too_many_tokens_is_refused_not_aborted_on(tiny_model: Path) -> None:
+    backend = open_backend(tiny_model, BackendSettings(**{**SETTINGS, "batch": 128}))
     try:
         assert backend.limits.n_hidden == 128
         with pytest.raises(BackendError, match="129"):
@@ -205,7 +208,7 @@ def test_a_batch_with_too_many_tokens_is_refused_not_aborted_on(tiny_gguf: Path)
         backend.close()
 
 
-def test_cancelled_texts_leave_nothing_behind(tiny_gguf: Path) -> None:
+def test_cancelled_texts_leave_nothing_behind(tiny_model: Path) -> None:
     given = texts(*[250] * 40)
 
     async def use(engine: Engine) -> Vectors:
@@ -224,10 +227,10 @@ def test_cancelled_texts_leave_nothing_behind(tiny_gguf: Path) -> None:
                 break
         return cosines(expected.vectors, found.vectors)
 
-    assert with_engine(tiny_gguf, use) == pytest.approx(np.ones(3), abs=1e-4)
+    assert with_engine(tiny_model, use) == pytest.approx(np.ones(3), abs=1e-4)
 
 
-def test_a_full_queue_is_an_error_and_closing_ends_what_waits(tiny_gguf: Path) -> None:
+def test_a_full_queue_is_an_error_and_closing_ends_what_waits(tiny_model: Path) -> None:
     async def use(engine: Engine) -> list[BaseException | Embeddings]:
         tasks = [asyncio.create_task(engine.embed(texts(200, 200))) for _ in range(60)]
         done = await asyncio.gather(*tasks, return_exceptions=True)
@@ -239,13 +242,13 @@ def test_a_full_queue_is_an_error_and_closing_ends_what_waits(tiny_gguf: Path) -
             await late
         return done
 
-    done = with_engine(tiny_gguf, use, queue_limit=2)
+    done = with_engine(tiny_model, use, queue_limit=2)
     assert any(isinstance(each, BusyError) for each in done)
     assert any(isinstance(each, Embeddings) for each in done)
     assert all(isinstance(each, (BusyError, Embeddings)) for each in done)
 
 
-def test_texts_give_way_to_answers_where_the_cache_is_full(tiny_gguf: Path) -> None:
+def test_texts_give_way_to_answers_where_the_cache_is_full(tiny_model: Path) -> None:
     """Two answers and four texts, each as long as a sequence, in a pool for two."""
     given = texts(*[200] * 4)
 
@@ -257,17 +260,17 @@ def test_texts_give_way_to_answers_where_the_cache_is_full(tiny_gguf: Path) -> N
         together = np.concatenate([(await task).vectors for task in tasks])
         return alone, together, list(answers)
 
-    alone, together, answers = with_engine(tiny_gguf, use, sequences=2, spare_sequences=6, batch=32, ubatch=32)
+    alone, together, answers = with_engine(tiny_model, use, sequences=2, spare_sequences=6, batch=32, ubatch=32)
     assert cosines(alone, together) == pytest.approx(np.ones(4), abs=1e-4)
     assert [sum(len(chunk.token_ids) for chunk in answer) for answer in answers] == [60] * 3
 
 
 @pytest.mark.parametrize("isolation", ["process", "worker"])
-def test_a_worker_gives_the_same(tiny_gguf: Path, isolation: Isolation) -> None:
+def test_a_worker_gives_the_same(tiny_model: Path, isolation: Isolation) -> None:
     given = ["The cat sat on the mat.", *texts(3, 200), "Once"]
 
     async def main() -> tuple[Embeddings, Embeddings]:
-        request = LoadRequest(model_path=tiny_gguf, context=CONTEXT, threads=1)
+        request = LoadRequest(model_path=tiny_model, context=CONTEXT, threads=1)
         async with await Engine.load(request, isolation=isolation) as engine:
             with pytest.raises(NotFoundError):
                 await engine.embed(["a"], adapters=[AdapterUse("missing")])
@@ -279,7 +282,7 @@ def test_a_worker_gives_the_same(tiny_gguf: Path, isolation: Isolation) -> None:
             return found, await engine.embed(given[:1], pooling="last", normalise=False)
 
     async def reference() -> Embeddings:
-        backend = LlamaBackend(tiny_gguf, BackendSettings(**SETTINGS))
+        backend = open_backend(tiny_model, BackendSettings(**SETTINGS))
         async with Engine(backend, info_of(backend, 0.0)) as engine:
             return await engine.embed(given)
 

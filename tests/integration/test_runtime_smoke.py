@@ -22,17 +22,17 @@ from edgellm_runtimes.smoke import run_smoke
 F16_NAN = b"\x00\x7e"
 
 
-def test_a_good_file_generates(tiny_gguf: Path) -> None:
-    result = run_smoke(tiny_gguf, tokens=6)
+def test_a_good_file_generates(tiny_model: Path) -> None:
+    result = run_smoke(tiny_model, tokens=6)
     assert result.generated_tokens == 6
     assert result.text
     assert result.tokens_per_s > 0
     assert result.load_s > 0
-    assert result.peak_rss_bytes > tiny_gguf.stat().st_size
+    assert result.peak_rss_bytes > tiny_model.stat().st_size
 
 
-def test_the_child_prints_one_json_line(tiny_gguf: Path) -> None:
-    command = [sys.executable, "-m", "edgellm_runtimes.smoke", "--model", str(tiny_gguf), "--tokens", "2", "--json"]
+def test_the_child_prints_one_json_line(tiny_model: Path) -> None:
+    command = [sys.executable, "-m", "edgellm_runtimes.smoke", "--model", str(tiny_model), "--tokens", "2", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert json.loads(done.stdout)["generated_tokens"] == 2

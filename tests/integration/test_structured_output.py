@@ -13,9 +13,9 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from edgellm_runtimes.backend import BackendSettings
+from backends import open_backend
+from edgellm_runtimes.backend import Backend, BackendSettings
 from edgellm_runtimes.grammar import Grammar
-from edgellm_runtimes.llama_cpp.model import LlamaBackend
 from edgellm_runtimes.structured import GrammarCompiler
 from structured_rig import generate, schema
 
@@ -25,14 +25,14 @@ PROMPT = "A record about the citizen, as JSON: "
 
 
 @pytest.fixture(scope="module")
-def backend(tiny_gguf: Path) -> Iterator[LlamaBackend]:
-    backend = LlamaBackend(tiny_gguf, BackendSettings(context=1024, batch=128, ubatch=128))
+def backend(tiny_model: Path) -> Iterator[Backend]:
+    backend = open_backend(tiny_model, BackendSettings(context=1024, batch=128, ubatch=128))
     yield backend
     backend.close()
 
 
 @pytest.fixture(scope="module")
-def compiler(backend: LlamaBackend) -> GrammarCompiler:
+def compiler(backend: Backend) -> GrammarCompiler:
     return GrammarCompiler(backend.vocabulary, backend.limits.n_vocab)
 
 
@@ -85,7 +85,7 @@ def containers(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[di
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(wanted=st.recursive(scalars(), containers, max_leaves=6), seed=st.integers(0, 2**32 - 1))
 def test_json_is_valid_for_its_schema(
-    backend: LlamaBackend, compiler: GrammarCompiler, wanted: dict[str, Any], seed: int
+    backend: Backend, compiler: GrammarCompiler, wanted: dict[str, Any], seed: int
 ) -> None:
     answer = generate(backend, compiler.compile(schema(wanted)), PROMPT, seed, limit=900)
     assert answer.ended, answer.text
@@ -93,7 +93,7 @@ def test_json_is_valid_for_its_schema(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_an_answer_is_drawn_refused_and_forced(backend: LlamaBackend, compiler: GrammarCompiler, seed: int) -> None:
+def test_an_answer_is_drawn_refused_and_forced(backend: Backend, compiler: GrammarCompiler, seed: int) -> None:
     """The three ways to a token are all taken here."""
     wanted = {
         "type": "object",
@@ -121,7 +121,7 @@ def test_an_answer_is_drawn_refused_and_forced(backend: LlamaBackend, compiler: 
 )
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_text_matches_its_regular_expression(
-    backend: LlamaBackend, compiler: GrammarCompiler, pattern: str, seed: int
+    backend: Backend, compiler: GrammarCompiler, pattern: str, seed: int
 ) -> None:
     answer = generate(backend, compiler.compile(Grammar("regex", pattern)), PROMPT, seed)
     assert answer.ended
@@ -147,14 +147,14 @@ SENTENCES = r"((the|a) [a-z]{2,8} (sees|hears|fears)( (the|a) [a-z]{2,8})?\.){1,
 
 @pytest.mark.parametrize("grammar", [Grammar("lark", LARK), Grammar("gbnf", GBNF)], ids=["lark", "gbnf"])
 @pytest.mark.parametrize("seed", range(5))
-def test_text_is_in_its_grammar(backend: LlamaBackend, compiler: GrammarCompiler, grammar: Grammar, seed: int) -> None:
+def test_text_is_in_its_grammar(backend: Backend, compiler: GrammarCompiler, grammar: Grammar, seed: int) -> None:
     answer = generate(backend, compiler.compile(grammar), PROMPT, seed)
     assert answer.ended
     assert re.fullmatch(SENTENCES, answer.text.decode())
 
 
 def test_a_text_that_is_wholly_forced_has_the_tokens_that_the_model_would_use(
-    backend: LlamaBackend, compiler: GrammarCompiler
+    backend: Backend, compiler: GrammarCompiler
 ) -> None:
     text = "Good countrymen, let me depart alone"
     constraint = compiler.compile(Grammar("regex", text)).start()

@@ -17,6 +17,7 @@ import msgspec
 import psutil
 import pytest
 
+from backends import model_bytes
 from edgellm.errors import (
     BackendError,
     DoesNotFitError,
@@ -73,7 +74,7 @@ def in_both(path: Path, use: Any, **changes: Any) -> tuple[Any, Any]:
     return asyncio.run(main("process")), asyncio.run(main("worker"))
 
 
-def test_a_worker_gives_the_same_chunks(tiny_gguf: Path) -> None:
+def test_a_worker_gives_the_same_chunks(tiny_model: Path) -> None:
     async def use(engine: Engine) -> list[Any]:
         drawn = SamplingParams(temperature=1.2, seed=11, max_tokens=40, logprobs=3, logit_bias={5: -float("inf")})
         stopping = GenerationOptions(sampling=drawn, stop=("e ", "never there"))
@@ -85,12 +86,12 @@ def test_a_worker_gives_the_same_chunks(tiny_gguf: Path) -> None:
             shown([chunk async for chunk in engine.chat(messages, drawn)]),
         ]
 
-    here, there = in_both(tiny_gguf, use)
+    here, there = in_both(tiny_model, use)
     assert here == there
     assert len(here[1][0][2]) == 40
 
 
-def test_a_worker_gives_every_choice(tiny_gguf: Path) -> None:
+def test_a_worker_gives_every_choice(tiny_model: Path) -> None:
     options = GenerationOptions(
         sampling=SamplingParams(temperature=1.5, seed=3, max_tokens=12, ignore_eos=True), choices=3
     )
@@ -98,33 +99,33 @@ def test_a_worker_gives_every_choice(tiny_gguf: Path) -> None:
     async def use(engine: Engine) -> list[Any]:
         return shown(await collect(engine, PROMPT, options=options))
 
-    here, there = in_both(tiny_gguf, use, sequences=4, context=128)
+    here, there = in_both(tiny_model, use, sequences=4, context=128)
     assert [finish_reason for _text, _ids, _logprobs, finish_reason, *_ in there] == ["length"] * 3
     assert len({text for text, *_ in there}) == 3
     assert here == there
 
 
-def test_what_is_known_about_the_model_is_the_same(tiny_gguf: Path) -> None:
+def test_what_is_known_about_the_model_is_the_same(tiny_model: Path) -> None:
     async def use(engine: Engine) -> list[Any]:
         facts = msgspec.structs.replace(engine.facts, info=msgspec.structs.replace(engine.info, load_s=0.0))
         prompt = await engine.render([{"role": "user", "content": "Hello"}])
         texts = engine.token_texts([0, 5, 5, 300, 1])
         return [facts, prompt, engine.tokenize("Hello, world"), texts, engine.token_text(300)]
 
-    here, there = in_both(tiny_gguf, use)
+    here, there = in_both(tiny_model, use)
     assert here == there
 
 
 @pytest.mark.parametrize(
     "prompt", ["", [], [-1], [8192], [True], ["x"], "\ud800", [5] * 256, "<|im_start|>" * 10_000], ids=str
 )
-def test_a_prompt_that_is_none_is_refused_alike(tiny_gguf: Path, prompt: Any) -> None:
+def test_a_prompt_that_is_none_is_refused_alike(tiny_model: Path, prompt: Any) -> None:
     async def use(engine: Engine) -> tuple[Any, str, str | None]:
         with pytest.raises(EdgeLLMError) as caught:
             await collect(engine, prompt)
         return type(caught.value), caught.value.message, caught.value.hint
 
-    here, there = in_both(tiny_gguf, use)
+    here, there = in_both(tiny_model, use)
     assert here == there
     assert here[0] is UsageError
 
@@ -149,27 +150,27 @@ def test_wrong_options_are_refused_alike_and_hurt_nobody_else(tiny_gguf: Path, o
     assert here == there
 
 
-def test_options_of_a_wrong_type_fail_their_request_alone(tiny_gguf: Path) -> None:
+def test_options_of_a_wrong_type_fail_their_request_alone(tiny_model: Path) -> None:
     async def use(engine: Engine) -> list[Any]:
         running = asyncio.create_task(collect(engine, PROMPT))
         wrong = [GenerationOptions(choices=1.5), GenerationOptions(speculate=object())]  # type: ignore[arg-type]
         refused = [collect(engine, PROMPT, options=options) for options in wrong]
         return [await running, *await asyncio.gather(*refused, return_exceptions=True)]
 
-    chunks, *errors = with_worker(tiny_gguf, use)
+    chunks, *errors = with_worker(tiny_model, use)
     assert len(ids_of(chunks)) == 24
     assert [type(error) for error in errors] == [UsageError, UsageError]
 
 
-def test_a_token_that_is_none_has_no_text(tiny_gguf: Path) -> None:
+def test_a_token_that_is_none_has_no_text(tiny_model: Path) -> None:
     async def use(engine: Engine) -> None:
         with pytest.raises(BackendError, match="outside the vocabulary"):
             engine.token_texts([5, 8192])
 
-    with_worker(tiny_gguf, use)
+    with_worker(tiny_model, use)
 
 
-def test_a_closed_iterator_frees_the_worker_for_the_next(tiny_gguf: Path) -> None:
+def test_a_closed_iterator_frees_the_worker_for_the_next(tiny_model: Path) -> None:
     async def use(engine: Engine) -> tuple[list[Chunk], int, list[Chunk]]:
         async with contextlib.aclosing(engine.generate(PROMPT, ENDLESS)) as chunks:
             first = [await anext(chunks) for _ in range(3)]
@@ -178,18 +179,18 @@ def test_a_closed_iterator_frees_the_worker_for_the_next(tiny_gguf: Path) -> Non
         generated = (await engine.statistics()).generated_tokens
         return first, generated, await collect(engine, PROMPT)
 
-    first, generated, after = with_worker(tiny_gguf, use, context=512)
+    first, generated, after = with_worker(tiny_model, use, context=512)
     assert ids_of(after)[:3] == ids_of(first)
     assert generated < 400
 
 
-def test_many_requests_at_once_do_not_mix(tiny_gguf: Path) -> None:
+def test_many_requests_at_once_do_not_mix(tiny_model: Path) -> None:
     prompts = [PROMPT, "The history of", "She walked into the", PROMPT + " ears"] * 3
 
     async def use(engine: Engine) -> list[list[int]]:
         return [ids_of(chunks) for chunks in await asyncio.gather(*(collect(engine, prompt) for prompt in prompts))]
 
-    here, there = in_both(tiny_gguf, use, sequences=4)
+    here, there = in_both(tiny_model, use, sequences=4)
     assert here == there
 
 
@@ -227,20 +228,20 @@ def test_a_model_that_does_not_fit_is_refused_by_the_worker(tiny_gguf: Path, tmp
         asyncio.run(load())
 
 
-def test_progress_and_messages_of_loading_arrive(tiny_gguf: Path) -> None:
+def test_progress_and_messages_of_loading_arrive(tiny_model: Path) -> None:
     async def heard(isolation: Any) -> Listener:
         listener = Listener()
-        request = request_for(tiny_gguf, context=1024, force=True)
+        request = request_for(tiny_model, threads=2)
         async with await Engine.load(request, isolation=isolation, progress=listener):
             return listener
 
     here, there = asyncio.run(heard("process")), asyncio.run(heard("worker"))
-    assert there.phases == here.phases == [("load", tiny_gguf.stat().st_size)]
+    assert there.phases == here.phases == [("load", model_bytes(tiny_model))]
     assert there.loaded_bytes == here.loaded_bytes > 0
     assert there.messages == here.messages
 
 
-def test_loading_can_be_cancelled(tiny_gguf: Path) -> None:
+def test_loading_can_be_cancelled(tiny_model: Path) -> None:
     cancel = CancelToken()
 
     class Impatient(Listener):
@@ -248,7 +249,7 @@ def test_loading_can_be_cancelled(tiny_gguf: Path) -> None:
             cancel.cancel()
 
     async def load() -> None:
-        engine = await Engine.load(request_for(tiny_gguf), isolation="worker", progress=Impatient(), cancel=cancel)
+        engine = await Engine.load(request_for(tiny_model), isolation="worker", progress=Impatient(), cancel=cancel)
         await engine.close()  # so fast a machine had loaded it before it heard
         raise Interrupted("loaded")
 
@@ -316,8 +317,8 @@ def test_two_engines_at_once_are_two_processes(tiny_gguf: Path) -> None:
     assert all(ids_of(answer) == ids_of(answers[0]) for answer in answers)
 
 
-def test_a_closed_engine_gives_everything_back(tiny_gguf: Path) -> None:
-    with_worker(tiny_gguf, lambda engine: collect(engine, PROMPT))  # what is opened once for ever is open now
+def test_a_closed_engine_gives_everything_back(tiny_model: Path) -> None:
+    with_worker(tiny_model, lambda engine: collect(engine, PROMPT))  # what is opened once for ever is open now
     gc.collect()
     before, threads, children = descriptors(), set(threading.enumerate()), psutil.Process().children()
 
@@ -328,7 +329,7 @@ def test_a_closed_engine_gives_everything_back(tiny_gguf: Path) -> None:
         return pid, psutil.Process(pid).memory_info().rss
 
     for _ in range(3):
-        pid, rss_bytes = with_worker(tiny_gguf, use)
+        pid, rss_bytes = with_worker(tiny_model, use)
         assert rss_bytes > 2**24
         assert not psutil.pid_exists(pid)  # not even a zombie
     wait_until(lambda: set(threading.enumerate()) <= threads)
@@ -336,7 +337,7 @@ def test_a_closed_engine_gives_everything_back(tiny_gguf: Path) -> None:
     assert psutil.Process().children() == children
 
 
-def test_closing_ends_what_runs_and_what_waits(tiny_gguf: Path) -> None:
+def test_closing_ends_what_runs_and_what_waits(tiny_model: Path) -> None:
     async def use(engine: Engine) -> list[Any]:
         tasks = [asyncio.create_task(collect(engine, PROMPT, ENDLESS)) for _ in range(5)]
         while not (await engine.statistics()).generated_tokens:
@@ -346,7 +347,7 @@ def test_closing_ends_what_runs_and_what_waits(tiny_gguf: Path) -> None:
         assert engine.status().state == "closed"
         return list(await asyncio.gather(*tasks, return_exceptions=True))
 
-    ended = with_worker(tiny_gguf, use, context=512)
+    ended = with_worker(tiny_model, use, context=512)
     assert any(isinstance(end, BackendError) for end in ended)
     assert all(isinstance(end, BackendError | list) for end in ended)
 
@@ -443,7 +444,7 @@ def test_what_a_library_prints_is_no_message(tiny_gguf: Path, tmp_path: Path, mo
     assert len(ids_of(chunks)) == 24
 
 
-def test_the_process_that_serves_loads_no_native_code(tiny_gguf: Path) -> None:
+def test_the_process_that_serves_loads_no_native_code(tiny_model: Path) -> None:
     code = (
         "import asyncio, sys\nfrom pathlib import Path\nfrom edgellm_runtimes.engine import Engine\n"
         "from edgellm_runtimes.load import LoadRequest\n"
@@ -454,10 +455,11 @@ def test_the_process_that_serves_loads_no_native_code(tiny_gguf: Path) -> None:
         "        assert [chunk.text async for chunk in engine.generate('Friends', params)]\n"
         "        await engine.statistics()\n"
         "asyncio.run(main())\n"
-        "print([name for name in ('numpy', 'llama_cpp', 'edgellm_runtimes._native') if name in sys.modules])\n"
-        "print('ggml' in open('/proc/self/maps').read())\n"
+        "native = ('numpy', 'llama_cpp', 'onnxruntime', 'tokenizers', 'edgellm_runtimes._native')\n"
+        "print([name for name in native if name in sys.modules])\n"
+        "print(any(name in open('/proc/self/maps').read() for name in ('ggml', 'onnxruntime')))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tiny_gguf)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, str(tiny_model)], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
 
 

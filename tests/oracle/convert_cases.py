@@ -66,13 +66,32 @@ CASES: dict[str, dict[str, Any]] = {
     "smollm3-yarn": {"model_type": "smollm3", "num_hidden_layers": 4, "rope_parameters": YARN | {"rope_theta": 5e6}},
 }
 
+# Windows shorter than the texts of the tests: what a runtime that ignores them cannot compute.
+WINDOW_CASES: dict[str, dict[str, Any]] = {
+    "mistral-short-window": {"model_type": "mistral", "sliding_window": 24},
+    "qwen2-window": {
+        "model_type": "qwen2",
+        "use_sliding_window": True,
+        "sliding_window": 17,
+        "max_window_layers": 1,
+        "num_hidden_layers": 3,
+    },
+    "qwen3-window": {
+        "model_type": "qwen3",
+        "head_dim": 32,
+        "use_sliding_window": True,
+        "sliding_window": 33,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+    },
+}
+
 
 def make_checkpoint(case: str, folder: Path, *, dtype: str = "float32", seed: int = 0) -> Any:
     """Save a random model of ``case`` with transformers into ``folder``; returns the model, in float32 arithmetic."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    options = COMMON | CASES[case]
+    options = COMMON | (CASES | WINDOW_CASES)[case]
     if "rope_parameters" in options:
         options = options | {"rope_parameters": {"rope_theta": 10000.0} | options["rope_parameters"]}
     config = AutoConfig.for_model(**options)

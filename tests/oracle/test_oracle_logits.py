@@ -10,6 +10,8 @@ import pytest
 from convert_cases import CASES, make_checkpoint, pack
 from numpy.typing import NDArray
 
+from onnx_models import log_softmax
+
 pytestmark = pytest.mark.oracle
 
 N_TOKENS = 96
@@ -53,12 +55,6 @@ def llama_cpp_logits(path: Path, tokens: list[int]) -> NDArray[np.float32]:
     llama_cpp.llama_free(context)
     llama_cpp.llama_model_free(model)
     return logits
-
-
-def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    values = logits.astype(np.float64)
-    values -= values.max(axis=-1, keepdims=True)
-    return values - np.log(np.exp(values).sum(axis=-1, keepdims=True))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -32,6 +32,8 @@ class Hyper:
     rope: Rope
     tied: bool
     sliding_window: int | None = None  # tokens; a window that llama.cpp does not honour for this family
+    window_layers: tuple[int, ...] = ()  # the layers that have it
+    unrotated_layers: tuple[int, ...] = ()  # layers without rotary embedding
     is_causal: bool = True
 
     @property

@@ -19,7 +19,7 @@ __all__ = ["FAMILY"]
 def _parse(config: Config) -> Hyper:
     hyper = parse_hyper(config, "llama", head_dim_always_given=True)
     window = config.integer("sliding_window") if "sliding_window" in config else None
-    return replace(hyper, sliding_window=window)
+    return replace(hyper, sliding_window=window, window_layers=tuple(range(hyper.n_layers)) if window else ())
 
 
 def _parts(config: Config) -> DecoderParts:

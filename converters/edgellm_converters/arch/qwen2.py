@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from edgellm.errors import UnsupportedError
 from edgellm_converters.arch.config import Config
 from edgellm_converters.arch.decoder import DecoderParts
 from edgellm_converters.arch.family import Family
 from edgellm_converters.arch.hyper import Hyper, parse_hyper
-from edgellm_converters.arch.window import optional_window
+from edgellm_converters.arch.window import with_optional_window
 
 __all__ = ["FAMILY"]
 
@@ -25,8 +23,7 @@ def _parse(config: Config) -> Hyper:
         raise UnsupportedError(
             "llama.cpp has no llama3 RoPE scaling for qwen2", hint="supported: default, linear and yarn"
         )
-    window = optional_window(config, hyper.n_layers, default_max_window_layers=28)
-    return replace(hyper, sliding_window=window)
+    return with_optional_window(hyper, config, default_max_window_layers=28)
 
 
 def _parts(config: Config) -> DecoderParts:

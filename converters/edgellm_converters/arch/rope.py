@@ -13,7 +13,7 @@ from typing import Literal
 from edgellm.errors import CheckpointError, UnsupportedError
 from edgellm_converters.arch.config import Config
 
-__all__ = ["Rope", "llama3_factors", "parse_rope"]
+__all__ = ["Rope", "llama3_factors", "parse_rope", "yarn_temperature"]
 
 _YARN_BETAS = {"beta_fast": 32.0, "beta_slow": 1.0}  # llama.cpp reads other ones for no family that we have
 
@@ -105,6 +105,11 @@ def _yarn(section: Config, theta: float, original: int, context: int) -> Rope:
 def _mscale(factor: float, weight: float = 1.0) -> float:
     """YaRN's temperature for a context that is ``factor`` times longer."""
     return 1.0 if factor <= 1 else 0.1 * weight * math.log(factor) + 1.0
+
+
+def yarn_temperature(rope: Rope) -> float:
+    """What YaRN multiplies cos and sin by: the value of config.json, or the paper's."""
+    return _mscale(rope.factor) if rope.attention_factor is None else rope.attention_factor
 
 
 def attention_correction(rope: Rope) -> float | None:

@@ -9,7 +9,7 @@ from edgellm_converters.arch.config import Config
 from edgellm_converters.arch.decoder import DecoderParts
 from edgellm_converters.arch.family import Family
 from edgellm_converters.arch.hyper import Hyper, parse_hyper
-from edgellm_converters.arch.window import optional_window
+from edgellm_converters.arch.window import with_optional_window
 
 __all__ = ["FAMILY"]
 
@@ -22,12 +22,12 @@ def _parse(config: Config) -> Hyper:
         raise UnsupportedError(
             "llama.cpp has no llama3 RoPE scaling for smollm3", hint="supported: default, linear and yarn"
         )
-    _check_rope_layers(config, hyper.n_layers)
-    window = optional_window(config, hyper.n_layers, default_max_window_layers=0)
-    return replace(hyper, sliding_window=window)
+    unrotated = _unrotated_layers(config, hyper.n_layers)
+    hyper = replace(hyper, unrotated_layers=unrotated)
+    return with_optional_window(hyper, config, default_max_window_layers=0)
 
 
-def _check_rope_layers(config: Config, n_layers: int) -> None:
+def _unrotated_layers(config: Config, n_layers: int) -> tuple[int, ...]:
     interval = config.integer("no_rope_layer_interval", _NO_ROPE_INTERVAL)
     layers = config.integers("no_rope_layers")
     if layers is None:
@@ -37,6 +37,7 @@ def _check_rope_layers(config: Config, n_layers: int) -> None:
         raise UnsupportedError(
             "the layers without rotary embedding are not every fourth one: llama.cpp cannot run such a smollm3 model"
         )
+    return tuple(layer for layer in range(n_layers) if not expected[layer])
 
 
 def _parts(config: Config) -> DecoderParts:

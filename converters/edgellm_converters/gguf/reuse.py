@@ -18,11 +18,11 @@ from edgellm.formats.gguf_split import GGUFModel
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.gguf.adopt import read_keys, refuse_empty
 from edgellm_converters.gguf.encode import Layout, encode_entry, make_layout
-from edgellm_converters.gguf.pipeline import Work
 from edgellm_converters.gguf.writer import Sink, WrittenGGUF, write_layouts
 from edgellm_converters.pread import read_at
 from edgellm_converters.recipes import Recipe
 from edgellm_converters.retype import requantized_header
+from edgellm_converters.streaming import Work
 
 __all__ = ["check_requantizable", "requantize", "requantized_size"]
 
@@ -74,7 +74,7 @@ def _layout(model: GGUFModel, recipe: Recipe) -> Layout:
     return make_layout(keys, [(t.name, t.type, t.shape or (1,)) for t in target.tensors], model.header.alignment)
 
 
-def _work(file: _OpenFile, tensor: TensorEntry, targets: tuple[str, ...]) -> Work:
+def _work(file: _OpenFile, tensor: TensorEntry, targets: tuple[str, ...]) -> Work[str]:
     row_length = tensor.shape[0] if tensor.shape else 1
     n_rows = tensor.size_bytes // row_bytes(tensor.type, row_length)
     return Work(tensor.name, tensor.type, row_length, n_rows, targets, partial(file.read, tensor.offset_bytes))

@@ -19,9 +19,10 @@ from edgellm_converters.arch.plan import TensorPlan
 from edgellm_converters.checkpoint import Checkpoint
 from edgellm_converters.gguf.encode import Layout, encode_entry, make_layout, padding
 from edgellm_converters.gguf.general import GeneralMetadata, general_metadata
-from edgellm_converters.gguf.pipeline import Work, run
+from edgellm_converters.gguf.to_type import to_type
 from edgellm_converters.recipes import Recipe
 from edgellm_converters.shape import plan_types
+from edgellm_converters.streaming import Work, run
 
 __all__ = [
     "Sink",
@@ -119,7 +120,7 @@ def write_ggufs(
 
 
 def write_layouts(
-    works: Sequence[Work],
+    works: Sequence[Work[str]],
     layouts: Sequence[Layout],
     targets: Sequence[tuple[Recipe, Sink]],
     *,
@@ -131,11 +132,11 @@ def write_layouts(
     progress.phase("quantize", sum(work.source_bytes for work in works))
     writers = [TensorWriter(layout, sink) for layout, (_, sink) in zip(layouts, targets, strict=True)]
 
-    def write(work: Work, data: dict[str, NDArray[np.uint8]], is_last: bool) -> None:
+    def write(work: Work[str], data: dict[str, NDArray[np.uint8]], is_last: bool) -> None:
         for writer in writers:
             writer.write(work.name, data, is_last)
 
-    run(works, write, threads=threads, progress=progress, cancel=cancel)
+    run(works, to_type, write, threads=threads, progress=progress, cancel=cancel)
     return [
         WrittenGGUF(writer.finish(), recipe.name, layout.tensors)
         for writer, layout, (recipe, _) in zip(writers, layouts, targets, strict=True)
@@ -166,7 +167,7 @@ def _layout(
     return plans, make_layout(keys, [(plan.name, types[plan.name], plan.shape) for plan in plans])
 
 
-def _work(checkpoint: Checkpoint, plan: TensorPlan, targets: tuple[str, ...]) -> Work:
+def _work(checkpoint: Checkpoint, plan: TensorPlan, targets: tuple[str, ...]) -> Work[str]:
     n_rows = plan.n_elements // plan.shape[0]
     if not plan.source:
         data = np.asarray(plan.values, np.float32).tobytes()

@@ -17,10 +17,11 @@ from edgellm_converters.arch.plan import TensorPlan, layer_order
 from edgellm_converters.checkpoint import TensorRef
 from edgellm_converters.gguf.encode import Layout, encode_entry, make_layout
 from edgellm_converters.gguf.general import GeneralMetadata, identity_metadata
-from edgellm_converters.gguf.pipeline import Work, run
+from edgellm_converters.gguf.to_type import to_type
 from edgellm_converters.gguf.writer import Sink, TensorWriter
 from edgellm_converters.lora.base import AdapterBase
 from edgellm_converters.lora.peft import LoraPair, PeftAdapter
+from edgellm_converters.streaming import Work, run
 
 __all__ = ["FittedAdapter", "fit_peft"]
 
@@ -37,7 +38,7 @@ class FittedAdapter:
     rank: int  # the largest
     alpha: float  # as llama.cpp reads it: the product counts with alpha / rank
     layout: Layout
-    works: tuple[Work, ...]
+    works: tuple[Work[str], ...]
 
     @property
     def size_bytes(self) -> int:
@@ -49,10 +50,10 @@ class FittedAdapter:
         progress.phase("convert the adapter", sum(work.source_bytes for work in self.works))
         writer = TensorWriter(self.layout, sink)
 
-        def write(work: Work, data: dict[str, NDArray[np.uint8]], is_last: bool) -> None:
+        def write(work: Work[str], data: dict[str, NDArray[np.uint8]], is_last: bool) -> None:
             writer.write(work.name, data, is_last)
 
-        run(self.works, write, threads=threads, progress=progress, cancel=cancel)
+        run(self.works, to_type, write, threads=threads, progress=progress, cancel=cancel)
         writer.finish()
 
 
@@ -68,7 +69,7 @@ def fit_peft(adapter: PeftAdapter, base: AdapterBase, general: GeneralMetadata) 
     alpha = max(
         wanted
     )  # llama.cpp has one for the file: where modules differ, the rest of the factor goes into their B
-    works: list[Work] = []
+    works: list[Work[str]] = []
     for (pair, target), own in zip(targets, wanted, strict=True):
         works += _works(adapter, pair, target, own / alpha)
     n_parameters = -sum(target.n_elements for _, target in targets)  # negative: of the weights it changes
@@ -142,7 +143,7 @@ def _shown(names: list[str]) -> str:
     return ", ".join(name[:200] for name in sorted(names)[:_SHOWN]) + more
 
 
-def _works(adapter: PeftAdapter, pair: LoraPair, target: TensorPlan, scale: float) -> tuple[Work, Work]:
+def _works(adapter: PeftAdapter, pair: LoraPair, target: TensorPlan, scale: float) -> tuple[Work[str], Work[str]]:
     read_a: Callable[[int, memoryview], None] = partial(adapter.reader.read_into, pair.a)
     row_length, n_rows = pair.a.shape[1], pair.rank
     if pair.is_embedding:  # rows are looked up: one for each token

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "int_blocks.h"
+
 namespace edgellm {
 
 constexpr int kSuperBlock = 256;
@@ -23,6 +25,7 @@ struct KernelSet {
     QuantizeBlocks q4_k;
     QuantizeBlocks q5_k;
     QuantizeBlocks q6_k;
+    QuantizeIntBlocks int_blocks;
 };
 
 const KernelSet &baseline_kernels();

@@ -7,6 +7,7 @@
 
 #include "affine_blocks.inl"
 #include "symmetric_blocks.inl"
+#include "int_blocks.inl"
 
 namespace edgellm {
 namespace {
@@ -26,7 +27,7 @@ void q6_k(const float *values, uint8_t *blocks, size_t super_blocks, uint8_t *le
     quantize_q6_k<kSymmetricGroups>(values, blocks, super_blocks, left_over);
 }
 
-const KernelSet kSet{EDGELLM_KERNEL_NAME, q4_k, q5_k, q6_k};
+const KernelSet kSet{EDGELLM_KERNEL_NAME, q4_k, q5_k, q6_k, quantize_int_blocks};
 
 }  // namespace
 

@@ -15,7 +15,7 @@ from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf.general import GeneralMetadata
 from edgellm_converters.lora import AdapterBase, base_of_checkpoint
 from edgellm_converters.model_card import front_matter
-from edgellm_converters.pack.model_input import Sink, SourceFacts
+from edgellm_converters.pack.model_input import Sink, SourceFacts, StandsAlone
 from edgellm_converters.pack.sampling import sampling_defaults
 from edgellm_converters.recipes import RECIPES, get_recipe
 from edgellm_converters.shape import shape_of
@@ -27,7 +27,7 @@ __all__ = ["CheckpointInput"]
 _CARD = "README.md"
 
 
-class CheckpointInput:
+class CheckpointInput(StandsAlone):
     """See ModelInput."""
 
     def __init__(
@@ -58,13 +58,6 @@ class CheckpointInput:
         card = next((doc.path for doc in documents if doc.name == _CARD), None)
         fields = front_matter(card) if card else {}
         given = license_ids({"license": self._license_id}) if self._license_id else ()
-        notes = list(self.vocabulary.notes)
-        window = self._hyper.sliding_window
-        if window is not None and window < self._hyper.context_length:
-            notes.append(
-                f"the model was trained with a sliding window of {window} tokens, which llama.cpp does not apply: the "
-                f"context is at most {window}"
-            )
         return SourceFacts(
             kind="checkpoint",
             name=self._origin.name if self._origin else self._source.name,
@@ -77,9 +70,19 @@ class CheckpointInput:
             eos_token_ids=self.vocabulary.eos_token_ids,
             text_normalization=self.vocabulary.normalization or "",
             text_space_prefix=self.vocabulary.space_prefix == "start only",
-            notes=tuple(notes),
+            notes=self._notes(),
             revision=self._origin.revision if self._origin else self._revision,
             url=self._origin.url if self._origin else "",
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        window = self._hyper.sliding_window
+        if window is None or window >= self._hyper.context_length:
+            return self.vocabulary.notes
+        return (
+            *self.vocabulary.notes,
+            f"the model was trained with a sliding window of {window} tokens, which llama.cpp does not apply: the "
+            f"context is at most {window}",
         )
 
     def recipes(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from edgellm.sources.origin import Origin
 from edgellm_converters.gguf import adopt, adopted_size, recipe_of, requantize, requantized_size
 from edgellm_converters.lora import AdapterBase, base_of_gguf
 from edgellm_converters.model_card import front_matter
-from edgellm_converters.pack.model_input import Sink, SourceFacts
+from edgellm_converters.pack.model_input import Sink, SourceFacts, StandsAlone
 from edgellm_converters.pack.sampling import sampling_defaults
 from edgellm_converters.recipes import RECIPES, get_recipe
 from edgellm_converters.shape import shape_of_gguf
@@ -35,7 +35,7 @@ _SAMPLING_KEYS = {"temp": "temperature", "top_k": "top_k", "top_p": "top_p", "mi
                   "penalty_repeat": "repetition_penalty"}  # fmt: skip
 
 
-class GGUFInput:
+class GGUFInput(StandsAlone):
     """See ModelInput."""
 
     def __init__(

@@ -13,7 +13,7 @@ from edgellm.progress import CancelToken, Progress
 from edgellm_converters.lora import AdapterBase
 from edgellm_converters.source_docs import SourceDocument
 
-__all__ = ["ModelInput", "Sink", "SourceFacts"]
+__all__ = ["ModelInput", "Sink", "SmallFiles", "SourceFacts", "StandsAlone"]
 
 
 class Sink(Protocol):
@@ -41,6 +41,28 @@ class SourceFacts:
     notes: tuple[str, ...] = ()  # sentences for the user
     revision: str = ""
     url: str = ""
+    format: str = "gguf"  # what it is packed as; or "onnx"
+
+
+@dataclass(frozen=True)
+class SmallFiles:
+    """What a bundle holds beside its large file: the graph that belongs to it, and configuration. By path."""
+
+    graph: Mapping[str, bytes] = field(default_factory=dict)
+    configs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class StandsAlone:
+    """The part of a ModelInput that is the same for all that become a GGUF: one file is all there is."""
+
+    weights_path = "model.gguf"
+
+    def plan_contexts(self, longest: int) -> None:
+        """See ModelInput. Nothing of the file depends on it."""
+
+    def small_files(self, recipe: str, weights_digest: str, context: int) -> SmallFiles:
+        """See ModelInput."""
+        return SmallFiles()
 
 
 class ModelInput(Protocol):
@@ -49,6 +71,10 @@ class ModelInput(Protocol):
     @property
     def facts(self) -> SourceFacts:
         """What it says about itself."""
+
+    @property
+    def weights_path(self) -> str:
+        """What the large file is called in a bundle."""
 
     def recipes(self) -> tuple[str, ...]:
         """The recipes that it can be packed to, best quality first."""
@@ -62,8 +88,11 @@ class ModelInput(Protocol):
     def prove_tokenizer(self, progress: Progress, cancel: CancelToken) -> None:
         """Show that the runtime will read text into the same token ids. Raises CheckpointError or UnsupportedError."""
 
+    def plan_contexts(self, longest: int) -> None:
+        """Hear of the longest context that a bundle will plan, before anything is written."""
+
     def file_bytes(self, recipe: str) -> int:
-        """The exact size of the model file."""
+        """The exact size of the large file."""
 
     def finished(self, recipe: str) -> tuple[Path, str] | None:
         """The file that already is the model file of ``recipe``, and its digest; None when it has to be written.
@@ -72,4 +101,7 @@ class ModelInput(Protocol):
         """
 
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
-        """Read the weights once and write one model file for each recipe of ``sinks``."""
+        """Read the weights once and write one large file for each recipe of ``sinks``."""
+
+    def small_files(self, recipe: str, weights_digest: str, context: int) -> SmallFiles:
+        """The other files of a bundle for ``context`` tokens whose large file has this digest."""

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from edgellm.errors import UnsupportedError
+
 if TYPE_CHECKING:
     from edgellm.sources.local import LocalSource
     from edgellm.sources.origin import Origin
@@ -16,7 +18,11 @@ __all__ = ["open_input"]
 
 @contextlib.contextmanager
 def open_input(
-    source: LocalSource, license_id: str | None = None, revision: str = "", origin: Origin | None = None
+    source: LocalSource,
+    license_id: str | None = None,
+    revision: str = "",
+    origin: Origin | None = None,
+    to_format: str = "gguf",
 ) -> Iterator[ModelInput]:
     """Open a checkpoint or a GGUF file; headers only. ``license_id`` counts where the source names none.
 
@@ -24,6 +30,11 @@ def open_input(
 
     Raises CheckpointError, ModelFileError, UnsupportedError, NotFoundError, AccessError.
     """
+    if source.kind == "gguf" and to_format == "onnx":
+        raise UnsupportedError(
+            f"{source.path} is a GGUF file: an ONNX model is made of a checkpoint",
+            hint="give the folder with config.json and *.safetensors, or take --format gguf",
+        )
     if source.kind == "gguf":
         from edgellm_converters.pack.gguf_input import GGUFInput
 
@@ -31,7 +42,12 @@ def open_input(
         return
     from edgellm_converters.pack.checkpoint_input import CheckpointInput
 
-    model = CheckpointInput(source, license_id, revision, origin)
+    kind = CheckpointInput
+    if to_format == "onnx":
+        from edgellm_converters.pack.onnx_input import OnnxInput
+
+        kind = OnnxInput
+    model = kind(source, license_id, revision, origin)
     try:
         yield model
     finally:

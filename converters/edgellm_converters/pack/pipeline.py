@@ -23,6 +23,7 @@ from edgellm_converters.pack.adapters import (
 )
 from edgellm_converters.pack.choose import Target, choose_targets
 from edgellm_converters.pack.digests import SourceDigests
+from edgellm_converters.pack.model_files import ModelFiles, SmallFileWriter, write_large_files
 from edgellm_converters.pack.open_input import open_input
 from edgellm_converters.pack.plan_builder import build_about, build_facts, build_plan
 from edgellm_converters.pack.prompt import bake_prompt, prompt_outline
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from edgellm_converters.pack.model_input import ModelInput, SourceFacts
 
 __all__ = ["pack"]
-
-WEIGHTS_PATH = "model.gguf"
 
 
 def pack(
@@ -53,7 +52,9 @@ def pack(
     Raises errors of our tree; what was not committed by then leaves nothing.
     """
     with contextlib.ExitStack() as stack:
-        model = stack.enter_context(open_input(request.source, request.license, request.revision, request.origin))
+        model = stack.enter_context(
+            open_input(request.source, request.license, request.revision, request.origin, request.format)
+        )
         targets = request.targets or choose_targets(request, model)
         names = _names(request, targets)
         fitted = fit_adapters(request.adapters, model)
@@ -61,6 +62,7 @@ def pack(
         _announce(model.facts, targets, progress)
         announce_adapters(fitted, progress)
         cancel.check()
+        model.plan_contexts(max(target.choice.settings.context for target in targets))
         writer = stack.enter_context(open_writer())
         recipes = list(dict.fromkeys(target.choice.recipe for target in targets))
         taken = _take_finished(model, writer, recipes)
@@ -72,21 +74,22 @@ def pack(
         unknown = [path for path in model.facts.files if path.name not in known]
         digests = stack.enter_context(SourceDigests(unknown, cancel))
         threads = request.threads or _usable_cores()
-        weights = taken | _write_weights(model, writer, written, threads, progress, cancel)
+        weights = taken | write_large_files(model, writer, written, threads, progress, cancel)
+        files = _complete(model, targets, weights, writer)
         adapters = PackedAdapters.write(fitted, writer, threads, progress, cancel)
         _check_arrival(request, digests.result())
-        smoke = _smoke_results(targets, weights, adapters, writer, smoke_test, progress, cancel)
+        smoke = _smoke_results(targets, files, adapters, writer, smoke_test, progress, cancel)
         cancel.check()
-        prompt = bake_prompt(request, model.facts, targets, weights, writer, read_prompt, progress, cancel)
+        prompt = bake_prompt(request, model.facts, targets, files, writer, read_prompt, progress, cancel)
         progress.phase("finish")
         docs = tuple(FileLayer(doc.name, writer.add_file(doc.path)) for doc in model.facts.documents)
         packed = []
-        for target, name in zip(targets, names, strict=True):
+        for target, name, model_files in zip(targets, names, files, strict=True):
             source_digests = _of_files(model.facts, known) | digests.result()
             plan = build_plan(target.device, target.choice, model.facts, source_digests, adapters.planned, prompt)
-            blob = weights[target.choice.recipe]
             contents = BundleContents(
-                weights=(FileLayer(WEIGHTS_PATH, blob),),
+                weights=model_files.weights,
+                configs=model_files.configs,
                 docs=(*docs, *adapters.documents),
                 adapters=adapters.layers,
                 plan=plan,
@@ -94,11 +97,24 @@ def pack(
                 facts=build_facts(model.shape(target.choice.recipe), target.choice.recipe),
             )
             digest = writer.commit(contents, name)
-            size_bytes = blob.size + adapters.size_bytes + sum(layer.blob.size for layer in docs)
+            size_bytes = model_files.size_bytes + adapters.size_bytes + sum(layer.blob.size for layer in docs)
             result = smoke[_smoke_key(target)]
-            packed.append(PackedBundle(name, digest, size_bytes, blob.size, plan, target.choice, result))
+            weights_bytes = model_files.weights_bytes
+            packed.append(PackedBundle(name, digest, size_bytes, weights_bytes, plan, target.choice, result))
             committed(packed[-1])
         return packed
+
+
+def _complete(
+    model: ModelInput, targets: Sequence[Target], weights: Mapping[str, Descriptor], writer: BundleWriter
+) -> list[ModelFiles]:
+    """The files of the model for each target."""
+    small = SmallFileWriter(writer)
+    return [
+        small.complete(model, recipe, weights[recipe], target.choice.settings.context)
+        for target in targets
+        for recipe in (target.choice.recipe,)
+    ]
 
 
 def _of_files(facts: SourceFacts, known: Mapping[str, str]) -> dict[str, str]:
@@ -151,7 +167,7 @@ def _smoke_key(target: Target) -> tuple[str, str, str, bool]:
 
 def _smoke_results(
     targets: Sequence[Target],
-    weights: Mapping[str, Descriptor],
+    files: Sequence[ModelFiles],
     adapters: PackedAdapters,
     writer: BundleWriter,
     smoke_test: SmokeTest,
@@ -160,15 +176,15 @@ def _smoke_results(
 ) -> dict[tuple[str, str, str, bool], Mapping[str, Any]]:
     """One test for each model file and way to keep the KV cache."""
     results: dict[tuple[str, str, str, bool], Mapping[str, Any]] = {}
-    for target in targets:
+    for target, model_files in zip(targets, files, strict=True):
         key, recipe = _smoke_key(target), target.choice.recipe
         if key not in results:
             cancel.check()
             progress.phase(f"smoke test {recipe}")
             with contextlib.ExitStack() as stack:
-                path = stack.enter_context(writer.readable(weights[recipe]))
-                files = readable_adapters(adapters, writer, stack)
-                results[key] = smoke_test(path, target.choice.settings, cancel, files)
+                path, parts = model_files.readable(writer, stack)
+                adapter_paths = readable_adapters(adapters, writer, stack)
+                results[key] = smoke_test(path, target.choice.settings, cancel, adapter_paths, parts)
     return results
 
 
@@ -195,23 +211,6 @@ def _take_finished(model: ModelInput, writer: BundleWriter, recipes: list[str]) 
         if finished is not None:
             taken[recipe] = writer.take_file(*finished)
     return taken
-
-
-def _write_weights(
-    model: ModelInput,
-    writer: BundleWriter,
-    recipes: list[str],
-    threads: int,
-    progress: Progress,
-    cancel: CancelToken,
-) -> dict[str, Descriptor]:
-    """One model file for each recipe, all from one pass over the source."""
-    if not recipes:
-        return {}
-    with contextlib.ExitStack() as stack:
-        blobs = {recipe: stack.enter_context(writer.blob(model.file_bytes(recipe))) for recipe in recipes}
-        model.write(blobs, threads=threads, progress=progress, cancel=cancel)
-    return {recipe: blob.descriptor for recipe, blob in blobs.items()}
 
 
 def _usable_cores() -> int:

@@ -23,7 +23,9 @@ __all__ = ["build_about", "build_facts", "build_plan"]
 _MINIMUM_EDGELLM = "0.1.0"
 # The oldest llama-cpp-python whose llama.cpp loads what is written here.
 _MINIMUM_RUNTIME = "0.3.36"
-_FLOAT_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+# The oldest ONNX Runtime whose GroupQueryAttention takes the number of new tokens of each row.
+_ONNX_RUNTIME = RuntimeNeeds(name="onnxruntime", package="onnxruntime", minimum_version="1.32")
+_FLOAT_TYPES = {"F32": "float32", "FP32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def build_plan(
@@ -47,7 +49,7 @@ def build_plan(
             memory_bytes=profile.memory.size_bytes,
         ),
         # A GGUF runs on any CPU that the device's own llama.cpp was built for: no features are required here.
-        runtime=RuntimeNeeds(minimum_version=_MINIMUM_RUNTIME),
+        runtime=_ONNX_RUNTIME if facts.format == "onnx" else RuntimeNeeds(minimum_version=_MINIMUM_RUNTIME),
         recipe=choice.recipe,
         context=settings.context,
         sequences=settings.sequences,
@@ -97,6 +99,7 @@ def build_about(facts: SourceFacts, created_at: str) -> ModelDescriptor:
 def build_facts(shape: ModelShape, recipe: str) -> ModelFacts:
     """The ModelPack facts: size, precision or quantization, text in and out."""
     return ModelFacts(
+        format=shape.format,
         param_size=format_count(shape.n_parameters),
         precision=_FLOAT_TYPES.get(recipe, ""),
         quantization="" if recipe in _FLOAT_TYPES else recipe,

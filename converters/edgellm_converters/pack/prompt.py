@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgellm.bundle.system_prompt import SystemPrompt, make_system_prompt
@@ -10,10 +11,10 @@ from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
 from edgellm_converters.pack.plan_builder import build_plan
 
 if TYPE_CHECKING:
-    from edgellm.bundle.manifest import Descriptor
     from edgellm.bundle.writer import BundleWriter
     from edgellm.progress import CancelToken, Progress
     from edgellm_converters.pack.choose import Target
+    from edgellm_converters.pack.model_files import ModelFiles
     from edgellm_converters.pack.model_input import SourceFacts
     from edgellm_converters.pack.request import PackRequest, ReadPrompt
 
@@ -38,7 +39,7 @@ def bake_prompt(
     request: PackRequest,
     facts: SourceFacts,
     targets: Sequence[Target],
-    weights: Mapping[str, Descriptor],
+    files: Sequence[ModelFiles],
     writer: BundleWriter,
     read_prompt: ReadPrompt | None,
     progress: Progress,
@@ -55,8 +56,9 @@ def bake_prompt(
     progress.phase("system prompt")
     first = targets[0]
     plan = build_plan(first.device, first.choice, facts, {})
-    with writer.readable(weights[first.choice.recipe]) as path:
-        found = read_prompt(path, plan, request.system_prompt, cancel)
+    with contextlib.ExitStack() as stack:
+        path, parts = files[0].readable(writer, stack)
+        found = read_prompt(path, plan, request.system_prompt, cancel, parts)
     context = min(target.choice.settings.context for target in targets)
     if len(found.tokens) >= context:
         raise DoesNotFitError(

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FoundTokens", "PackRequest", "PackedBundle", "ReadPrompt", "SmokeTest"]
 
-SmokeTest = Callable[[Path, "RunSettings", CancelToken, Mapping[str, Path]], Mapping[str, Any]]
-"""Loads the model file under the plan's settings and generates, in a child process, also with each of the adapters.
+SmokeTest = Callable[[Path, "RunSettings", CancelToken, Mapping[str, Path], Mapping[str, Path]], Mapping[str, Any]]
+"""Loads the model file under the plan's settings and generates, in a child process, also with each of the adapters (the
+first mapping). The second mapping has every file of a model of several files by its name; it is empty for others.
 
 Gives what it measured. Raises errors of our tree.
 """
@@ -40,8 +41,8 @@ class FoundTokens(Protocol):
         """They end where the template writes the date."""
 
 
-ReadPrompt = Callable[[Path, Plan, str, CancelToken], FoundTokens]
-"""Finds the tokens of a system prompt with the model file, under the plan's text settings.
+ReadPrompt = Callable[[Path, Plan, str, CancelToken, Mapping[str, Path]], FoundTokens]
+"""Finds the tokens of a system prompt with the model file, under the plan's text settings. Files as in SmokeTest.
 
 Raises errors of our tree.
 """
@@ -54,6 +55,7 @@ class PackRequest:
     source: LocalSource
     devices: tuple[LoadedProfile, ...]
     recipe: str = "auto"
+    format: str = "gguf"  # or "onnx"
     context: int | None = None
     sequences: int | None = None
     min_speed: float = 5.0  # tokens/s

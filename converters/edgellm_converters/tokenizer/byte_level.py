@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from edgellm.errors import CheckpointError, UnsupportedError
+from edgellm.formats.byte_level import byte_of_character
 from edgellm_converters.tokenizer.added import added_token_row, padded_size, padding_tokens
 from edgellm_converters.tokenizer.pretokenizer import PreTokenizer
 from edgellm_converters.tokenizer.tokenizer_json import TokenizerJson
 from edgellm_converters.tokenizer.vocabulary import TokenTable, TokenType
 
-__all__ = ["byte_level_table", "byte_of_character", "token_bytes"]
+__all__ = ["byte_level_table", "token_bytes"]
 
 
 def byte_level_table(
@@ -57,17 +56,6 @@ def byte_level_table(
 
 def _without_spaces(merges: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(left.replace(" ", "Ġ"), right.replace(" ", "Ġ")) for left, right in merges]
-
-
-@cache
-def byte_of_character() -> dict[str, int]:
-    """Byte-level BPE's alphabet: the printable character that stands for each byte.
-
-    Printable Latin-1 characters stand for themselves, the other bytes for U+0100 and up, in order (GPT-2's encoder.py).
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in set(printable)]
-    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
 def token_bytes(token: str) -> bytes | None:

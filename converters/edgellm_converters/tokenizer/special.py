@@ -6,39 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgellm.errors import CheckpointError
+from edgellm.formats.reply_ends import ENDS_BY_TEXT
 from edgellm_converters.tokenizer.files import TokenizerFiles
 from edgellm_converters.tokenizer.post_processor import Around, read_post_processor
 from edgellm_converters.tokenizer.vocabulary import SpecialTokens, TokenTable
 
-__all__ = ["ENDS_BY_TEXT", "special_tokens"]
+__all__ = ["special_tokens"]
 
-# Tokens that llama.cpp takes for the end of a reply by their text alone (llama-vocab.cpp, special_eog_ids).
-ENDS_BY_TEXT = frozenset(
-    (
-        "<|eot_id|>",
-        "<|im_end|>",
-        "<|end|>",
-        "<|return|>",
-        "<|call|>",
-        "<|flush|>",
-        "<|calls|>",
-        "<end_of_turn>",
-        "<|endoftext|>",
-        "</s>",
-        "<|eom_id|>",
-        "<EOT>",
-        "_<EOT>",
-        "[EOT]",
-        "[EOS]",
-        "<|end_of_text|>",
-        "<end_of_utterance>",
-        "<eos>",
-        "<turn|>",
-        "<|tool_response>",
-        "[e~[",
-        "<｜end▁of▁sentence｜>",
-    )
-)
 # Pre-tokenizer names under which llama.cpp puts the bos token before a text unless it is told otherwise.
 _BOS_BY_DEFAULT = frozenset(("llama-bpe", "tekken"))
 _KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")

@@ -11,6 +11,7 @@ from edgellm.errors import BackendError, ModelFileError, UnsupportedError, Usage
 from edgellm.formats.gguf_split import find_parts, read_model
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.checks import check_ranges, logits_rows
 from edgellm_runtimes.llama_cpp.library import log_position, log_since
 
 if TYPE_CHECKING:
@@ -22,14 +23,12 @@ __all__ = [
     "create_context",
     "hidden_rows",
     "load_model",
-    "logits_rows",
     "pool_tokens",
 ]
 
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "bf16": 30, "iq4_nl": 20}
 
 _LARGEST_CONTEXT = 2**27
-_LARGEST_SEQUENCES = 256  # LLAMA_MAX_SEQ
 _EMBEDDING_LOGITS_BYTES = 32 << 20
 _ROWS_STEP = 16  # rows that the matrix kernels take at once
 _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
@@ -37,19 +36,7 @@ _NO_VOCABULARY = 0  # LLAMA_VOCAB_TYPE_NONE
 
 def check_settings(settings: BackendSettings) -> None:
     """Raise UsageError for settings that llama.cpp would refuse or abort on."""
-    ranges = {
-        "context": (settings.context, 1, _LARGEST_CONTEXT),
-        "sequences": (settings.sequences, 1, _LARGEST_SEQUENCES),
-        "spare sequences": (settings.spare_sequences, 0, _LARGEST_SEQUENCES - settings.sequences),
-        "batch": (settings.batch, 1, 2**20),
-        "ubatch": (settings.ubatch, 1, 2**20),
-        "outputs": (settings.outputs, 0, 2**20),
-        "threads": (settings.threads, 1, 512),
-        "batch_threads": (settings.batch_threads, 1, 512),
-    }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise UsageError(f"{name} is {value}; it must be {low} to {high}")
+    check_ranges(settings, _LARGEST_CONTEXT)
     if pool_tokens(settings) > _LARGEST_CONTEXT:
         raise UsageError(f"context x sequences is {pool_tokens(settings)}, beyond {_LARGEST_CONTEXT}")
     for name, kv_type in (("kv_type_k", settings.kv_type_k), ("kv_type_v", settings.kv_type_v)):
@@ -60,11 +47,6 @@ def check_settings(settings: BackendSettings) -> None:
             f"a {settings.kv_type_v} V cache needs flash attention",
             hint="turn flash attention on, or use an f16 V cache",
         )
-
-
-def logits_rows(settings: BackendSettings) -> int:
-    """Logits rows that room is reserved for: llama.cpp wants one per sequence at least."""
-    return max(settings.outputs, settings.sequences + settings.spare_sequences)
 
 
 def hidden_rows(settings: BackendSettings, n_vocab: int) -> int:

@@ -14,6 +14,7 @@ from edgellm.errors import BackendError, UnsupportedError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm_runtimes._native import AbortFlag, GraphStop
 from edgellm_runtimes.backend import (
+    AbortSignal,
     BackendLimits,
     BackendSettings,
     CacheFullError,
@@ -24,10 +25,20 @@ from edgellm_runtimes.backend import (
     TokenSlice,
     Vocabulary,
 )
+from edgellm_runtimes.checks import (
+    check_batch,
+    check_copy,
+    check_cut,
+    check_ids,
+    check_sequence,
+    check_threads,
+    logits_rows,
+    saved_length,
+)
 from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
-from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, hidden_rows, load_model, logits_rows
+from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, hidden_rows, load_model
 from edgellm_runtimes.llama_cpp.state import read_state, state_bytes, state_traits, write_state
 from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
 
@@ -67,14 +78,15 @@ class LlamaBackend:
         self._lib = lib = library()
         self._context: Any = None
         self.path = path
-        self.abort_flag = AbortFlag()
+        abort_flag = AbortFlag()
+        self.abort_flag: AbortSignal = abort_flag
         self._stop = GraphStop(_HIDDEN_STATES, _address(lib._lib.ggml_get_name))
         self._model = load_model(lib, path, settings, progress or SilentProgress(), cancel or CancelToken())
         try:
             self._adapters = LlamaAdapters(lib, self._model, path, adapters or {})
             vocabulary = lib.llama_model_get_vocab(self._model)
             n_hidden = hidden_rows(settings, lib.llama_vocab_n_tokens(vocabulary))
-            self._context = create_context(lib, self._model, settings, self.abort_flag, self._stop, n_hidden)
+            self._context = create_context(lib, self._model, settings, abort_flag, self._stop, n_hidden)
             self.vocabulary: Vocabulary = LlamaVocabulary(lib, vocabulary, extra_ends, normalization, space_prefix)
         except BaseException:
             self.close()
@@ -82,7 +94,7 @@ class LlamaBackend:
         self.capabilities = _capabilities(lib, self._model)
         self.settings = settings
         self.facts = _facts(lib, self._model)
-        self.adapters = self._adapters.names
+        self.adapters: tuple[str, ...] = self._adapters.names
         self.limits = BackendLimits(
             n_batch=int(lib.llama_n_batch(self._context)),
             n_ubatch=int(lib.llama_n_ubatch(self._context)),
@@ -105,7 +117,7 @@ class LlamaBackend:
 
     def decode(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
         """Append each slice to its sequence and return the chosen logits rows; see ``backend.Backend.decode``."""
-        n_rows = self._check_batch(slices, self.limits.n_outputs)
+        n_rows = check_batch(slices, self._lengths, self.limits, self.limits.n_outputs)
         self._compute(slices)
         return self._logits(n_rows)
 
@@ -118,7 +130,7 @@ class LlamaBackend:
             raise UnsupportedError("this model gives no embeddings here: its attention looks ahead")
         context = self._open_context()
         whole = [TokenSlice(slice_.sequence, slice_.tokens, len(slice_.tokens)) for slice_ in slices]
-        n_rows = self._check_batch(whole, self.limits.n_hidden)
+        n_rows = check_batch(whole, self._lengths, self.limits, self.limits.n_hidden)
         self._lib.llama_set_embeddings(context, True)
         self._stop.set()
         try:
@@ -133,7 +145,7 @@ class LlamaBackend:
         """One call of llama.cpp for ``slices``, which are checked already."""
         context = self._open_context()
         n_tokens = self._batch.fill(slices, self._lengths)
-        self._check_ids(n_tokens)
+        check_ids(self._batch.tokens[:n_tokens], self.limits.n_vocab)
         mark = log_position()
         status = self._lib.llama_decode(context, self._batch.struct)
         self._copied.clear()
@@ -146,38 +158,6 @@ class LlamaBackend:
             raise BackendError(f"llama.cpp failed to decode (status {status}): {log_since(mark) or 'no reason given'}")
         for slice_ in slices:
             self._lengths[slice_.sequence] += len(slice_.tokens)
-
-    def _check_batch(self, slices: Sequence[TokenSlice], most_rows: int) -> int:
-        """Refuse what llama.cpp would abort on or mix up. Returns the number of output rows."""
-        limits = self.limits
-        n_tokens = n_rows = 0
-        seen = set()
-        for sequence, tokens, n_outputs in slices:
-            self._check_sequence(sequence)
-            count = len(tokens)
-            if count == 0 or sequence in seen:
-                raise BackendError(f"sequence {sequence} must come once in a batch, with at least one token")
-            if not 0 <= n_outputs <= count:
-                raise BackendError(f"{n_outputs} output rows were asked of {count} tokens")
-            if self._lengths[sequence] + count > limits.n_context:
-                raise BackendError(
-                    f"sequence {sequence} would have {self._lengths[sequence] + count} tokens, "
-                    f"the context holds {limits.n_context}"
-                )
-            seen.add(sequence)
-            n_tokens += count
-            n_rows += n_outputs
-        if not 0 < n_tokens <= limits.n_batch:
-            raise BackendError(f"a batch of {n_tokens} tokens: 1 to {limits.n_batch} are possible")
-        if n_rows > most_rows:
-            raise BackendError(f"a batch with {n_rows} output rows: at most {most_rows} are possible")
-        return n_rows
-
-    def _check_ids(self, n_tokens: int) -> None:
-        tokens = self._batch.tokens[:n_tokens]
-        wrong = (tokens < 0) | (tokens >= self.limits.n_vocab)
-        if wrong.any():
-            raise BackendError(f"token id {tokens[wrong][0]} is outside the vocabulary of {self.limits.n_vocab}")
 
     def _logits(self, n_rows: int) -> npt.NDArray[np.float32]:
         pointer = self._lib.llama_get_logits(self._context)  # also brings the rows into batch order
@@ -198,25 +178,19 @@ class LlamaBackend:
 
     def sequence_length(self, sequence: int) -> int:
         """Number of tokens in the cache of ``sequence``."""
-        self._check_sequence(sequence)
+        check_sequence(sequence, self._lengths)
         return self._lengths[sequence]
 
     def copy_sequence(self, source: int, target: int, length: int | None = None) -> bool:
         """Make ``target`` begin as ``source`` does; no data moves where cells are shared."""
-        self._check_sequence(source)
-        if source == target:
-            raise BackendError(f"sequence {source} cannot be copied onto itself")
+        wanted = check_copy(source, target, length, self._lengths)
         self.drop_sequence(target)
-        whole = self._lengths[source]
-        wanted = whole if length is None else length
-        if not 0 <= wanted <= whole:
-            raise BackendError(f"sequence {source} has {whole} tokens, {wanted} of them cannot be copied")
         if wanted == 0:
             return True
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         if not self.limits.shared_cells:
             self._copied |= {source, target}
-        self._lengths[target] = whole
+        self._lengths[target] = self._lengths[source]
         if not self.truncate_sequence(target, wanted):
             self.drop_sequence(target)
             return False
@@ -225,11 +199,7 @@ class LlamaBackend:
     def truncate_sequence(self, sequence: int, length: int) -> bool:
         """Keep the first ``length`` tokens; False, with nothing changed, when the cache cannot be cut there."""
         self._open_context()
-        self._check_sequence(sequence)
-        now = self._lengths[sequence]
-        if not 0 <= length <= now:
-            raise BackendError(f"sequence {sequence} has {now} tokens, it cannot be cut to {length}")
-        if length == now:
+        if length == check_cut(sequence, length, self._lengths):
             return True
         if length and self._window:
             # a layer with a sliding window has dropped older cells: what follows `length` needs the window before it
@@ -244,7 +214,7 @@ class LlamaBackend:
     def shift_sequence(self, sequence: int, keep: int, drop: int) -> bool:
         """Take tokens out and move those behind forward; see ``backend.Backend.shift_sequence``."""
         self._open_context()
-        self._check_sequence(sequence)
+        check_sequence(sequence, self._lengths)
         now = self._lengths[sequence]
         if not (keep >= 0 and drop > 0 and keep + drop <= now):
             raise BackendError(f"{drop} tokens after {keep} cannot be taken out of {now}")
@@ -259,7 +229,7 @@ class LlamaBackend:
     def drop_sequence(self, sequence: int) -> None:
         """Forget ``sequence``."""
         self._open_context()
-        self._check_sequence(sequence)
+        check_sequence(sequence, self._lengths)
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         self._lengths[sequence] = 0
 
@@ -269,7 +239,7 @@ class LlamaBackend:
 
     def saved_bytes(self, sequence: int, length: int | None = None) -> int:
         """About how many bytes ``save_sequence`` would write: every token takes the same."""
-        wanted = self._saved_length(sequence, length)
+        wanted = saved_length(sequence, length, self._lengths)
         return -(-state_bytes(self._lib, self._open_context(), sequence) * wanted // self._lengths[sequence])
 
     def save_sequence(self, sequence: int, path: Path, length: int | None = None) -> bool:
@@ -280,7 +250,7 @@ class LlamaBackend:
         """
         context = self._open_context()
         self._check_copied(sequence)
-        if self._saved_length(sequence, length) == self._lengths[sequence]:
+        if saved_length(sequence, length, self._lengths) == self._lengths[sequence]:
             write_state(self._lib, context, sequence, path)
             return True
         if not self.limits.shared_cells:
@@ -315,22 +285,13 @@ class LlamaBackend:
 
     def _check_copied(self, sequence: int) -> None:
         """A copy that is still to be made would write over what is restored, and what is saved would miss it."""
-        self._check_sequence(sequence)
+        check_sequence(sequence, self._lengths)
         if sequence in self._copied:
             raise BackendError(f"sequence {sequence} is copied with the next decode; its state cannot be moved now")
 
-    def _saved_length(self, sequence: int, length: int | None) -> int:
-        self._check_sequence(sequence)
-        now = self._lengths[sequence]
-        wanted = now if length is None else length
-        if not 0 < wanted <= now:
-            raise BackendError(f"sequence {sequence} has {now} tokens, {wanted} of them cannot be saved")
-        return wanted
-
     def set_threads(self, threads: int, batch_threads: int) -> None:
         """Change the number of threads from the next decode on."""
-        if threads < 1 or batch_threads < 1:
-            raise BackendError(f"{threads} and {batch_threads} threads: at least 1 each is needed")
+        check_threads(threads, batch_threads)
         self._lib.llama_set_n_threads(self._open_context(), threads, batch_threads)
 
     def close(self) -> None:
@@ -347,10 +308,6 @@ class LlamaBackend:
         if self._context is None:
             raise BackendError("the model is closed")
         return self._context
-
-    def _check_sequence(self, sequence: int) -> None:
-        if not 0 <= sequence < self.limits.n_sequences:
-            raise BackendError(f"sequence {sequence} is outside 0 to {self.limits.n_sequences - 1}")
 
 
 def _address(function: Any) -> int:
@@ -369,7 +326,7 @@ def _metadata(lib: Any, model: Any, key: str) -> str:
 def _capabilities(lib: Any, model: Any) -> frozenset[Capability]:
     """Where attention looks ahead, a text cannot be computed in parts: no embeddings."""
     architecture = _metadata(lib, model, "general.architecture")
-    found: set[Capability] = {"adapters", "save", "shift"}
+    found: set[Capability] = {"adapters", "save", "shift", "threads"}
     if architecture not in _LOOK_AHEAD and _metadata(lib, model, f"{architecture}.attention.causal") != "false":
         found.add("embeddings")
     return frozenset(found)

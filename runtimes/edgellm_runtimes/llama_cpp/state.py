@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgellm.errors import BackendError, NoSpaceError
+from edgellm.errors import BackendError
 from edgellm.files import os_errors
 from edgellm_runtimes.backend import BackendSettings, CacheFullError
+from edgellm_runtimes.checks import FULL_DISK, no_space
 from edgellm_runtimes.llama_cpp.library import log_position, log_since
 
 __all__ = ["read_state", "state_bytes", "state_traits", "write_state"]
 
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_POOL = ("available cells in kv cache", "not enough cells in kv cache")
 _HEADER_BYTES = 12  # of the file: magic, version, number of tokens; we leave the tokens out
 
@@ -43,12 +42,12 @@ def write_state(lib: Any, context: Any, sequence: int, path: Path) -> None:
     written = lib.llama_state_seq_save_file(context, os.fsencode(path), sequence, None, 0)
     if not written:
         reason = log_since(mark) or "no reason given"
-        if any(os.strerror(number) in reason for number in _FULL_DISK):
-            raise _no_space(path)
+        if any(os.strerror(number) in reason for number in FULL_DISK):
+            raise no_space(path)
         raise BackendError(f"llama.cpp could not save the state of sequence {sequence} to {path}: {reason}")
     with os_errors(f"save the state of a sequence to {path}"):
         if path.stat().st_size != written:  # the last bytes go out when the file is closed, which reports no error
-            raise _no_space(path)
+            raise no_space(path)
 
 
 def read_state(lib: Any, context: Any, sequence: int, path: Path) -> None:
@@ -60,13 +59,6 @@ def read_state(lib: Any, context: Any, sequence: int, path: Path) -> None:
         if any(text in reason for text in _FULL_POOL):
             raise CacheFullError(f"the KV cache has no room for the state of {path.name}")
         raise BackendError(f"llama.cpp could not restore the state in {path}: {reason}")
-
-
-def _no_space(path: Path) -> NoSpaceError:
-    return NoSpaceError(
-        f"the disk is full: the state of a sequence does not fit into {path.parent}",
-        hint="free some space (`edgellm cache clear` removes saved prefixes)",
-    )
 
 
 def _package_version() -> str:

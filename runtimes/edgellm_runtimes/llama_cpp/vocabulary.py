@@ -7,15 +7,14 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any, Literal, cast
 
-from edgellm.errors import BackendError, UnsupportedError, UsageError
-from edgellm.units import format_bytes
+from edgellm.errors import BackendError, UnsupportedError
 from edgellm_runtimes.llama_cpp.deep_stack import call_deep
+from edgellm_runtimes.text import text_bytes
 
 __all__ = ["LlamaVocabulary"]
 
 _Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
-_LONGEST_TEXT_BYTES = 16 * 2**20
 _LONGEST_SPECIAL = 128  # characters
 _MOST_CACHED_PIECES = 32768  # a vocabulary of 150,000 would take 20 MB
 _SPECIAL_ATTRIBUTES = 1 | 8 | 16  # enum llama_token_attr: unknown, control, user-defined
@@ -65,14 +64,7 @@ class LlamaVocabulary:
             text = unicodedata.normalize(self._normalization, text)
         if self._space_prefix and text and not self._starts_apart(text, parse_special):
             text = f" {text}"
-        try:
-            raw = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise UsageError(f"the text is not valid Unicode: {error.reason} at character {error.start}") from error
-        if len(raw) > _LONGEST_TEXT_BYTES:
-            raise UsageError(
-                f"the text has {format_bytes(len(raw))}, at most {format_bytes(_LONGEST_TEXT_BYTES)} are accepted"
-            )
+        raw = text_bytes(text)
         add_special = add_special and self._can_add_special
         return call_deep(text, lambda: self._tokenize(raw, add_special, parse_special))
 

@@ -32,8 +32,8 @@ _HINTS: dict[GrammarKind, str] = {
 def screen(grammar: Grammar) -> str:
     """``grammar`` as llguidance takes it, found to compile within limits of time, memory and depth.
 
-    Blocks for as long as that takes, at most ``TIMEOUT_S`` (``CPU_S`` of a processor) and the start of a process. Raises
-    UsageError with the reason; BackendError when no process can be started.
+    Blocks for as long as that takes, at most ``TIMEOUT_S`` (``CPU_S`` of a processor) and the start of a process.
+    Raises UsageError with the reason; BackendError when no process can be started.
     """
     request = {"kind": grammar.kind, "text": grammar.text, "timeout_s": TIMEOUT_S, "cpu_s": CPU_S}
     answer = shared_screener().ask(json.dumps(request).encode("ascii"), TIMEOUT_S)

@@ -5,9 +5,6 @@ Both ends are the same version of this code. Requests and answers are numbered b
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import msgspec
 
 from edgellm import errors
@@ -17,6 +14,7 @@ from edgellm_runtimes.embedding import Embedding
 from edgellm_runtimes.engine_info import EngineFacts
 from edgellm_runtimes.generation import Chunk
 from edgellm_runtimes.load import LoadRequest
+from edgellm_runtimes.path_codec import decode_path, encode_path
 
 __all__ = [
     "Answer",
@@ -178,20 +176,8 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 Report = Phase | WorkDone | Note | Loaded | LoadFailed | Step | Answer
 
 
-def _encode_path(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(f"{type(value).__name__} cannot be sent")
-
-
-def _decode_path(kind: type[Any], value: Any) -> Any:
-    if issubclass(kind, Path):
-        return Path(value)
-    raise NotImplementedError(f"{kind.__name__} cannot be received")
-
-
-_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_path)
-_commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command, dec_hook=_decode_path)
+_encoder = msgspec.msgpack.Encoder(enc_hook=encode_path)
+_commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command, dec_hook=decode_path)
 _reports: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 encode = _encoder.encode
 decode_command = _commands.decode

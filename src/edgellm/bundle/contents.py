@@ -17,6 +17,7 @@ from edgellm.bundle.media import (
     DOC_RAW_TYPE,
     MANIFEST_TYPE,
     MODEL_ARTIFACT_TYPE,
+    WEIGHT_CONFIG_TYPE,
     WEIGHT_RAW_TYPE,
 )
 from edgellm.bundle.plan import PLAN_MEDIA_TYPE, Plan
@@ -35,7 +36,7 @@ class FileLayer:
 
 @dataclass(frozen=True)
 class BundleContents:
-    """Everything that makes a bundle. ``weights``, ``adapters`` and ``docs`` are blobs of the writer that commits them.
+    """Everything that makes a bundle. All files are blobs of the writer that commits them.
 
     ``adapters`` have the paths of ``adapters.adapter_path`` and are those that the plan lists.
     """
@@ -46,13 +47,15 @@ class BundleContents:
     facts: ModelFacts
     docs: tuple[FileLayer, ...] = ()  # LICENSE, NOTICE, USE_POLICY, README
     adapters: tuple[FileLayer, ...] = ()
+    configs: tuple[FileLayer, ...] = ()  # small files that the weights cannot do without: tokenizer.json, ...
 
 
 def build_layers(contents: BundleContents, plan: Descriptor) -> list[Descriptor]:
-    """The layers in their fixed order: weights, adapters and documents by path, plan. Raises BundleError."""
+    """The layers in their fixed order: weights; configs, adapters and documents by path; plan. Raises BundleError."""
     if not contents.weights:
         raise BundleError("a bundle needs at least one weights file")
     files = [(WEIGHT_RAW_TYPE, layer) for layer in contents.weights]
+    files += [(WEIGHT_CONFIG_TYPE, layer) for layer in sorted(contents.configs, key=lambda layer: layer.path)]
     files += [(ADAPTER_RAW_TYPE, layer) for layer in sorted(contents.adapters, key=lambda layer: layer.path)]
     files += [(DOC_RAW_TYPE, layer) for layer in sorted(contents.docs, key=lambda layer: layer.path)]
     planned = sorted(adapter_path(adapter.name) for adapter in contents.plan.adapters)

@@ -18,6 +18,7 @@ __all__ = [
     "INDEX_TYPE",
     "MANIFEST_TYPE",
     "MODEL_ARTIFACT_TYPE",
+    "WEIGHT_CONFIG_TYPE",
     "WEIGHT_PREFIX",
     "WEIGHT_RAW_TYPE",
 ]
@@ -29,6 +30,7 @@ MODEL_ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
 WEIGHT_PREFIX = "application/vnd.cncf.model.weight.v1."
 WEIGHT_RAW_TYPE = "application/vnd.cncf.model.weight.v1.raw"
+WEIGHT_CONFIG_TYPE = "application/vnd.cncf.model.weight.config.v1.raw"  # tokenizer.json and its like
 DOC_RAW_TYPE = "application/vnd.cncf.model.doc.v1.raw"
 ADAPTER_RAW_TYPE = "application/vnd.edgellm.adapter.v1.raw"  # ModelPack has no type for them
 

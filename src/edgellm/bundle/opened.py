@@ -62,6 +62,13 @@ class OpenBundle:
         return self.layout.blob_path(self.bundle.model_file.digest)
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The files of a model that has several, by their names; nothing where ``weights_path`` is all of it."""
+        if len(self.bundle.weights) == 1:
+            return {}
+        return {file.path: self.layout.blob_path(file.digest) for file in self.bundle.weights}
+
+    @property
     def adapter_paths(self) -> dict[str, Path]:
         """The file of every adapter, by name; see ``weights_path``."""
         return {name: self.layout.blob_path(file.digest) for name, file in self.bundle.adapters.items()}

@@ -11,7 +11,14 @@ from edgellm.bundle.digest import check_digest, short_digest
 from edgellm.bundle.layers import layer_path
 from edgellm.bundle.layout import Layout, read_blob
 from edgellm.bundle.manifest import Descriptor, Manifest, ModelConfig
-from edgellm.bundle.media import ADAPTER_RAW_TYPE, DOC_RAW_TYPE, MANIFEST_TYPE, WEIGHT_PREFIX, WEIGHT_RAW_TYPE
+from edgellm.bundle.media import (
+    ADAPTER_RAW_TYPE,
+    DOC_RAW_TYPE,
+    MANIFEST_TYPE,
+    WEIGHT_CONFIG_TYPE,
+    WEIGHT_PREFIX,
+    WEIGHT_RAW_TYPE,
+)
 from edgellm.bundle.plan import PLAN_MEDIA_TYPE, Plan
 from edgellm.bundle.plan_codec import decode_plan
 from edgellm.errors import BundleError, UnsupportedError
@@ -38,7 +45,7 @@ class Bundle:
     manifest: Manifest
     config: ModelConfig
     plan: Plan
-    weights: tuple[BundleFile, ...]
+    weights: tuple[BundleFile, ...]  # and the small files that belong to them: tokenizer.json, ...
     docs: tuple[BundleFile, ...]
     blobs: dict[str, int]  # digest -> bytes, the manifest's own included
     adapters: Mapping[str, BundleFile] = field(default_factory=dict)  # by the names of the plan
@@ -50,8 +57,8 @@ class Bundle:
 
     @property
     def model_file(self) -> BundleFile:
-        """The weights file that the runtime loads: the first GGUF, or the first at all."""
-        return next((file for file in self.weights if file.path.lower().endswith(".gguf")), self.weights[0])
+        """The file that the runtime is asked to load: the first GGUF or ONNX graph, or the first at all."""
+        return next((file for file in self.weights if file.path.lower().endswith((".gguf", ".onnx"))), self.weights[0])
 
 
 def read_manifest(layout: Layout, entry: Descriptor) -> Manifest:
@@ -92,6 +99,7 @@ def read_bundle(layout: Layout, entry: Descriptor) -> Bundle:
             )
     if not weights:
         raise BundleError(f"{what} has no weights")
+    weights += _files(manifest, WEIGHT_CONFIG_TYPE, what)
     paths = [file.path for file in (*weights, *adapters, *docs)]
     if len(set(paths)) != len(paths):
         raise BundleError(f"{what} lists the same file path twice")
@@ -138,7 +146,7 @@ def _read_config(layout: Layout, manifest: Manifest, what: str) -> ModelConfig:
     if len(config.modelfs.diff_ids) != len(manifest.layers):
         raise BundleError(f"{what}: its config lists {len(config.modelfs.diff_ids)} layers, not {len(manifest.layers)}")
     for layer, diff_id in zip(manifest.layers, config.modelfs.diff_ids, strict=True):
-        raw = layer.media_type in (WEIGHT_RAW_TYPE, ADAPTER_RAW_TYPE, DOC_RAW_TYPE, PLAN_MEDIA_TYPE)
+        raw = layer.media_type in (WEIGHT_RAW_TYPE, WEIGHT_CONFIG_TYPE, ADAPTER_RAW_TYPE, DOC_RAW_TYPE, PLAN_MEDIA_TYPE)
         if raw and diff_id != layer.digest:
             raise BundleError(f"{what}: its config names another content for the layer {short_digest(layer.digest)}")
     return config

@@ -79,6 +79,10 @@ def _print_places(usage: DiskUsage) -> None:
         rows.append((f"partial checkpoints ({part.files})", part.size_bytes, "edgellm gc --cache", part.path))
     prefixes = usage.prefixes
     rows.append((f"saved prefixes ({prefixes.files})", prefixes.size_bytes, "edgellm cache clear", prefixes.path))
+    prepared = usage.prepared
+    if prepared.files:
+        fix = "edgellm gc --cache"
+        rows.append((f"prepared weights ({prepared.files})", prepared.size_bytes, fix, prepared.path))
     rows.append(("cache", usage.cache.size_bytes, "edgellm gc --cache", usage.cache.path))
     rows.append(("edgellm together", usage.total_bytes, "", ""))
     hub = usage.hub_cache

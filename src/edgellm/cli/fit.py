@@ -17,6 +17,7 @@ __all__ = ["command"]
 @click.option("--memory", metavar="SIZE", help="Memory of the device, such as 4GiB.")
 @click.option("--context", type=click.IntRange(min=16), help="Tokens of one conversation.")
 @click.option("--sequences", type=click.IntRange(1, 255), help="Conversations at the same time.")
+@click.option("--format", "format_", type=click.Choice(["gguf", "onnx"]), help="Of a checkpoint.  [default: gguf]")
 @click.option("--min-speed", type=float, help="Tokens per second that auto wants at least.")
 @json_option
 def command(as_json: bool, **options: Any) -> None:

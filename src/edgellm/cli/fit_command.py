@@ -18,6 +18,7 @@ from edgellm.units import format_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgellm.bundle.opened import OpenBundle
     from edgellm.bundle.plan import Plan
     from edgellm.devices.fit import Choice, FitRow, SpeedRange
     from edgellm.devices.load import LoadedProfile
@@ -40,6 +41,7 @@ class FitOptions:
     sequences: int | None
     min_speed: float | None
     as_json: bool
+    format_: str | None = None
 
 
 def fit(options: FitOptions) -> None:
@@ -89,22 +91,34 @@ def _candidates(
     reference = hub_reference(options.model, settings)
     if reference is not None:
         return _hub_candidates(reference, options, device, settings.paths.cache), None
+    to_format = options.format_ or "gguf"
     bundle = find_bundle(options.model, settings, or_else=A_MODEL)
     if bundle is None:
-        return _shapes_of(open_source(options.model)), None
+        return _shapes_of(open_source(options.model), to_format), None
     import msgspec
 
-    from edgellm.devices.gguf_shape import shape_from_gguf
-    from edgellm.formats.gguf import read_header
-
-    shape = shape_from_gguf(read_header(bundle.weights_path, skip_arrays=True))
+    if options.format_ is not None:
+        raise UsageError(f"{options.model} is a bundle, whose format is settled", hint="leave --format out")
+    shape = _bundle_shape(bundle)
     return {bundle.plan.recipe: msgspec.structs.replace(shape, recipe=bundle.plan.recipe)}, bundle.plan
 
 
-def _shapes_of(source: LocalSource) -> Mapping[str, ModelShape]:
+def _bundle_shape(bundle: OpenBundle) -> ModelShape:
+    if bundle.files:
+        from edgellm_runtimes.load import LoadRequest
+        from edgellm_runtimes.onnx.loader import OnnxLoader
+
+        return OnnxLoader(LoadRequest(model_path=bundle.weights_path, files=bundle.files)).shape()
+    from edgellm.devices.gguf_shape import shape_from_gguf
+    from edgellm.formats.gguf import read_header
+
+    return shape_from_gguf(read_header(bundle.weights_path, skip_arrays=True))
+
+
+def _shapes_of(source: LocalSource, to_format: str) -> Mapping[str, ModelShape]:
     from edgellm_converters.pack.open_input import open_input
 
-    with open_input(source) as opened:
+    with open_input(source, to_format=to_format) as opened:
         return {recipe: opened.shape(recipe) for recipe in opened.recipes()}
 
 
@@ -128,7 +142,12 @@ def _hub_candidates(
     ):
         model = find_model(client, reference)
         if model.kind == "checkpoint":
-            return _shapes_of(mirrored_checkpoint(client, model, mirror))
+            return _shapes_of(mirrored_checkpoint(client, model, mirror), options.format_ or "gguf")
+        if options.format_ == "onnx":
+            raise UsageError(
+                f"{reference} has GGUF files only: an ONNX model is made of a checkpoint",
+                hint="name the repository of the original checkpoint, or leave --format out",
+            )
         request = PackRequest(
             source=placeholder(),
             devices=(device,),

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from edgellm.cli.context import json_option, yes_option
+
+if TYPE_CHECKING:
+    from edgellm.paths import Paths
+    from edgellm.store.gc import GcReport
+    from edgellm.store.store import Store
 
 __all__ = ["command"]
 
@@ -37,14 +44,18 @@ def command(dry_run: bool, cache: bool, hub_cache: bool, yes: bool, as_json: boo
         hub_cache = confirm_hub_cache(yes)
     cleaned = clean_caches(store, settings.paths, hub=hub_cache, dry_run=dry_run) if cache else None
     report = store.gc(dry_run=dry_run)
+    prepared_bytes = _prepared_of_none(store, settings.paths, report, dry_run)
     if as_json:
-        print_json(msgspec.to_builtins(report) | ({"caches": cleaned} if cleaned is not None else {}))
+        caches = {"caches": cleaned} if cleaned is not None else {}
+        print_json(msgspec.to_builtins(report) | {"prepared_bytes": prepared_bytes} | caches)
     else:
         verb = "would free" if dry_run else "freed"
         print_message(
             f"{verb} {format_bytes(report.freed_bytes)}: {report.blobs} unused files, {report.leftovers} leftovers of "
             "interrupted commands"
         )
+        if prepared_bytes:
+            print_message(f"{verb} {format_bytes(prepared_bytes)}: prepared weights of bundles that are gone")
         if cleaned is not None:
             print_cleaned(cleaned, verb, hub=hub_cache)
         if report.in_use:
@@ -54,3 +65,13 @@ def command(dry_run: bool, cache: bool, hub_cache: bool, yes: bool, as_json: boo
             f"no file was removed: {', '.join(report.damaged)} cannot be read, so nobody knows which files it needs",
             hint=f"pack it again, or remove it: edgellm rm {report.damaged[0]}; then run gc again",
         )
+
+
+def _prepared_of_none(store: Store, paths: Paths, report: GcReport, dry_run: bool) -> int:
+    """Remove what was prepared from weights that no bundle has; returns the bytes. Of a damaged bundle nobody knows."""
+    from edgellm_runtimes.onnx.prepared import remove_prepared
+
+    if report.damaged or not paths.prepared.is_dir():
+        return 0
+    weights = {file.digest for row in store.list() if row.bundle is not None for file in row.bundle.weights}
+    return remove_prepared(paths.prepared, weights, dry_run=dry_run)

@@ -69,6 +69,11 @@ def orders(client: HubClient, model: HubModel, request: PackRequest, mirror: Hea
     """
     if model.kind == "checkpoint":
         return [_checkpoint_order(client, model, request, mirror)]
+    if request.format == "onnx":
+        raise UsageError(
+            f"{model.reference} has GGUF files only: an ONNX model is made of a checkpoint",
+            hint="name the repository of the original checkpoint, or take --format gguf",
+        )
     from edgellm_converters.pack.gguf_choice import choose_files
 
     model, request = _as_asked(model, request)
@@ -104,7 +109,7 @@ def _checkpoint_order(client: HubClient, model: HubModel, request: PackRequest, 
     elif model.recipe is not None and get_recipe(model.recipe).name != request.recipe:
         raise UsageError(f"{model.reference} asks for another recipe than --quant {request.recipe}")
     files = checkpoint_files(client, model.repository)
-    with open_input(mirror.checkpoint(model.repository, files)) as opened:
+    with open_input(mirror.checkpoint(model.repository, files), to_format=request.format) as opened:
         targets = tuple(choose_targets(request, opened))
     expected = {file.path: f"sha256:{file.sha256}" for file in files if file.sha256}
     return HubOrder(model, replace(_origin(model), expected=expected), tuple(files), targets, _card_licenses(model))

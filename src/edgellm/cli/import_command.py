@@ -124,7 +124,7 @@ def _smoke(imported: ImportedBundle, store: Store, progress: Progress, cancel: C
     progress.phase("smoke test")
     opened = store.resolve(str(imported.name))
     with opened.hold():
-        result = smoke(opened.weights_path, opened.plan, cancel, opened.adapter_paths)
+        result = smoke(opened.weights_path, opened.plan, cancel, opened.adapter_paths, opened.files)
     keep_smoke(store, opened.digest, result)
     progress.message(f"smoke test of {imported.name}: {result['tokens_per_s']:.0f} tokens/s here")
     return result

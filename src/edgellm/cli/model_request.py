@@ -77,9 +77,11 @@ def open_engine(options: ModelOptions, found: FoundModel | None = None) -> Itera
         request = _load_request(options, found or find_model(options), stack)
         with _loading(options) as progress:
             from edgellm_runtimes.engine import Engine
-            from edgellm_runtimes.llama_cpp.library import explain_aborts
 
-            explain_aborts()
+            if not request.files:
+                from edgellm_runtimes.llama_cpp.library import explain_aborts
+
+                explain_aborts()
             engine = runner.run(Engine.load(request, progress=progress))
         try:
             yield runner, engine
@@ -99,19 +101,25 @@ def _loading(options: ModelOptions) -> Iterator[Progress]:
 
 def _load_request(options: ModelOptions, found: FoundModel, stack: contextlib.ExitStack) -> LoadRequest:
     """What to load. ``stack`` keeps a lease on the bundle's files, so that gc spares them while the model runs."""
-    from edgellm_runtimes.load import LoadRequest
+    from edgellm_runtimes.load import LoadRequest, bundle_request
 
     settings, bundle = found.settings, found.bundle
-    if bundle is not None:
-        stack.enter_context(bundle.hold())
-    return LoadRequest(
-        model_path=found.path,
-        name=bundle.name if bundle is not None else found.path.name,
-        plan=bundle.plan if bundle is not None else None,
-        context=options.context,
-        threads=options.threads or settings.values.threads or None,
-        force=options.force,
-        **(_kept_prefixes(bundle, settings, options) if bundle is not None else {}),
+    asked: dict[str, Any] = {
+        "context": options.context,
+        "threads": options.threads or settings.values.threads or None,
+        "force": options.force,
+    }
+    if bundle is None:
+        return LoadRequest(model_path=found.path, name=found.path.name, **asked)
+    stack.enter_context(bundle.hold())
+    return bundle_request(
+        bundle,
+        **asked,
+        prepared_folder=settings.paths.prepared,
+        prefix_folder=settings.paths.prefixes,
+        prefix_cap_bytes=settings.values.prefix_cache_mib << 20,
+        prefix_daily_bytes=settings.values.prefix_daily_mib << 20,
+        save_chats=options.cache_chats,
     )
 
 
@@ -129,19 +137,6 @@ def adapter_uses(texts: Sequence[str]) -> tuple[AdapterUse, ...]:
                 f"--adapter {text[:80]!r}: {scale[:40]!r} is no number", hint="--adapter NAME or --adapter NAME=0.5"
             ) from error
     return tuple(found)
-
-
-def _kept_prefixes(bundle: OpenBundle, settings: SettingsWithOrigin, options: ModelOptions) -> dict[str, Any]:
-    """The adapters of a bundle, and what names it among the prefixes on disk."""
-    return {
-        "adapters": bundle.adapter_paths,
-        "model_digest": bundle.bundle.model_file.digest,
-        "adapter_digests": {name: file.digest for name, file in bundle.bundle.adapters.items()},
-        "prefix_folder": settings.paths.prefixes,
-        "prefix_cap_bytes": settings.values.prefix_cache_mib << 20,
-        "prefix_daily_bytes": settings.values.prefix_daily_mib << 20,
-        "save_chats": options.cache_chats,
-    }
 
 
 def _pulled(options: ModelOptions, settings: SettingsWithOrigin) -> OpenBundle | None:

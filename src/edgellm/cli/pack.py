@@ -14,7 +14,13 @@ __all__ = ["command"]
 @click.command("pack")
 @click.argument("model", required=False)
 @click.option("-d", "--device", "devices", multiple=True, help="Device profile; repeat it for one bundle each.")
-@click.option("--quant", "recipe", help="Recipe such as Q4_K_M, or auto.  [default: auto]")
+@click.option("--quant", "recipe", help="Recipe such as Q4_K_M or INT4_32_M, or auto.  [default: auto]")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["gguf", "onnx"]),
+    help="Of the model file.  [default: that of the recipe, else gguf]",
+)
 @click.option("--context", type=click.IntRange(min=16), help="Tokens of one conversation.")
 @click.option("--sequences", type=click.IntRange(1, 255), help="Conversations at the same time.")
 @click.option("--memory", metavar="SIZE", help="Memory of the device, such as 4GiB.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgellm.store.store import Store
     from edgellm_converters.pack import PackedBundle, PackRequest
 
-__all__ = ["PackOptions", "load_devices", "pack", "pack_record", "recipe_name", "say_packed"]
+__all__ = ["PackOptions", "load_devices", "pack", "pack_record", "recipe_and_format", "say_packed"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class PackOptions:
     as_json: bool
     quiet: bool
     system: str | None = None
+    format_: str | None = None
 
 
 def pack(options: PackOptions) -> None:
@@ -141,6 +142,7 @@ def _request(
             options,
             devices=options.devices or tuple(project.devices or ()),
             recipe=options.recipe or project.recipe,
+            format_=options.format_ or project.format,
             context=options.context or project.context,
             sequences=options.sequences or project.sequences,
             memory=options.memory or project.memory,
@@ -151,14 +153,15 @@ def _request(
         revision, license_id = project.revision or "", project.license
     if options.min_speed is not None and not options.min_speed > 0:
         raise UsageError(f"--min-speed is {options.min_speed}; it must be above 0")
-    recipe = options.recipe or "auto"
     reference = hub_reference(source_text, settings, among_bundles=False)
     if reference is not None and revision and reference.revision == DEFAULT_REVISION:
         reference = replace(reference, revision=revision)
+    recipe, to_format = recipe_and_format(options.recipe or "auto", options.format_, reference)
     request = PackRequest(
         source=open_source(source_text) if reference is None else placeholder(),
         devices=tuple(load_devices(options.devices, options.memory, settings, quiet=options.quiet)),
-        recipe=recipe_name(recipe, reference),
+        recipe=recipe,
+        format=to_format,
         context=options.context,
         sequences=options.sequences,
         min_speed=options.min_speed or settings.values.min_speed,
@@ -189,18 +192,24 @@ def _system_prompt(file: str) -> str:
     return text
 
 
-def recipe_name(recipe: str, reference: HubReference | None) -> str:
-    """A recipe of ours; for a hub's model also what its publisher calls a file."""
+def recipe_and_format(recipe: str, to_format: str | None, reference: HubReference | None) -> tuple[str, str]:
+    """A recipe of ours and the format that it belongs to; for a hub's model also what its publisher calls a file.
+
+    Raises UsageError for a recipe that is none, or none of the format that was asked for.
+    """
+    from edgellm_converters.onnx.recipes import ONNX_RECIPES, get_onnx_recipe
     from edgellm_converters.recipes import get_recipe
 
     if recipe.lower() == "auto":
-        return "auto"
+        return "auto", to_format or "gguf"
+    if to_format == "onnx" or (to_format is None and recipe.upper() in ONNX_RECIPES):
+        return get_onnx_recipe(recipe).name, "onnx"
     try:
-        return get_recipe(recipe).name
-    except UsageError:
-        if reference is None:
-            raise
-        return recipe
+        return get_recipe(recipe).name, "gguf"
+    except UsageError as error:
+        if reference is None or recipe.upper() in ONNX_RECIPES:
+            raise UsageError(error.message, hint=f"{error.hint}; for ONNX: {', '.join(ONNX_RECIPES)}") from error
+        return recipe, "gguf"
 
 
 def _project(model: str | None) -> tuple[Project | None, str]:

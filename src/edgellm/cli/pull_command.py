@@ -79,7 +79,7 @@ def pull_reference(
 def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOrigin) -> HubJob:
     from edgellm.cli.hub_order import placeholder
     from edgellm.cli.hub_pack import HubJob
-    from edgellm.cli.pack_command import recipe_name, say_packed
+    from edgellm.cli.pack_command import recipe_and_format, say_packed
     from edgellm_converters.pack import PackRequest
     from edgellm_runtimes.accelerators import installed_accelerators
 
@@ -95,10 +95,12 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
         if not options.as_json and not options.quiet:
             say_packed(bundle)
 
+    recipe, to_format = recipe_and_format(options.recipe or "auto", None, reference)
     request = PackRequest(
         source=placeholder(),
         devices=(device,),
-        recipe=recipe_name(options.recipe or "auto", reference),
+        recipe=recipe,
+        format=to_format,
         context=options.context,
         sequences=options.sequences,
         min_speed=options.min_speed or settings.values.min_speed,

@@ -21,11 +21,15 @@ _LONGEST_CONTEXT = 256
 
 
 def smoke(
-    path: Path, settings: RunSettings | Plan, cancel: CancelToken, adapters: Mapping[str, Path]
+    path: Path,
+    settings: RunSettings | Plan,
+    cancel: CancelToken,
+    adapters: Mapping[str, Path],
+    files: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
     """Load the model file and let it speak, also with each adapter; returns what was measured.
 
-    Raises BackendError and its like.
+    ``files``: every file of a model of several, by name. Raises BackendError and its like.
     """
     import msgspec
 
@@ -38,6 +42,7 @@ def smoke(
         kv_type_v=settings.kv_type_v,
         flash_attention=settings.flash_attention,
         adapters=adapters,
+        files=files,
         cancel=cancel,
     )
     result = msgspec.to_builtins(measured)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m edgellm.deploy.wheelhouse", description=__doc__)
     parser.add_argument("--profile", required=True, help="device profile: an id, an alias, a TOML file, or local")
     parser.add_argument("--output", type=Path, help="folder to write, by default wheelhouse/PROFILE")
-    parser.add_argument("--extra", default="", help="extras, separated by commas: pack")
+    parser.add_argument("--extra", default="", help="extras, separated by commas: onnx, pack")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the device's version")
     parser.add_argument("--accelerator", action="store_true", help="build for the profile's GPU too")
     parser.add_argument("--cache", type=Path, help="where built wheels are kept, by default edgellm's cache folder")
@@ -54,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         profile = load_profile(options.profile).profile
         extras = tuple(sorted({word for word in options.extra.split(",") if word}))
-        if not set(extras) <= {"pack"}:
-            raise UsageError(f"there is no extra {options.extra!r}", hint="--extra pack, or none")
+        if not set(extras) <= {"onnx", "pack"}:
+            hint = "--extra onnx, --extra pack, --extra onnx,pack, or none"
+            raise UsageError(f"there is no extra {options.extra!r}", hint=hint)
         request = WheelhouseRequest(
             profile=profile,
             reference=options.profile,

@@ -16,7 +16,7 @@ Weights are mapped and repacked when both forms fit; else only the repacked form
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -24,6 +24,7 @@ from edgellm.devices.choice import Choice, FitRequest, FitRow
 from edgellm.devices.estimate import Estimate, estimate
 from edgellm.devices.explain import explain_choice, explain_misfit
 from edgellm.devices.model import ModelShape
+from edgellm.devices.onnx_recipes import onnx_preferred
 from edgellm.devices.profile import Profile
 from edgellm.devices.quality import FOUR_BIT_LOSS, best_first, is_sensible, quality_loss
 from edgellm.devices.settings import RunSettings
@@ -72,6 +73,7 @@ class _Planner:
         self.candidates, self.profile, self.request = candidates, profile, request
         trained = max((shape.context_length for shape in candidates.values()), default=0)
         self.limit = max(1, min(trained or _WANTED_CONTEXT, profile.policy.context_cap))
+        self.onnx = any(shape.format == "onnx" for shape in candidates.values())
 
     def pick(self) -> FitRow | None:
         """The recipe and the least context that counts as fitting."""
@@ -114,6 +116,17 @@ class _Planner:
     def settings(self, context: int) -> RunSettings:
         """The profile's way to run, at ``context``."""
         policy = self.profile.policy
+        if self.onnx:  # its cache is float32, its attention keeps scores, and it always rearranges the weights
+            return RunSettings(
+                context=context,
+                sequences=self.request.sequences or 1,
+                ubatch=policy.ubatch,
+                kv_type_k="f32",
+                kv_type_v="f32",
+                flash_attention=False,
+                repack=False,
+                own_cells=True,
+            )
         return RunSettings(
             context=context,
             sequences=self.request.sequences or 1,
@@ -146,7 +159,7 @@ class _Planner:
     def _recipes(self) -> list[str]:
         if self.request.recipe is not None:
             return [self.request.recipe]
-        quantized = [r for r in self.candidates if r not in ("F32", "F16", "BF16")]
+        quantized = [r for r in self.candidates if r not in ("F32", "F16", "BF16", "FP32")]
         return best_first(quantized or list(self.candidates))
 
     def _rows(self, recipes: list[str], settings: RunSettings) -> Iterator[FitRow]:
@@ -170,10 +183,17 @@ class _Planner:
     def _policy_note(self, recipe: str) -> list[str]:
         return ["slow on this processor"] if recipe in self.profile.policy.avoided else []
 
-    def _best(self, rows: list[FitRow]) -> FitRow:
+    def _preferred(self) -> Collection[str]:
+        """The recipes that the processor runs fast: what the profile names, if it names any of these."""
         policy = self.profile.policy
-        rows = [row for row in rows if row.recipe not in policy.avoided] or rows
-        rows = [row for row in rows if row.recipe in policy.preferred] or rows
+        if self.onnx and not any(recipe in self.candidates for recipe in policy.preferred):
+            return onnx_preferred(self.candidates, self.profile.cpu.features)
+        return policy.preferred
+
+    def _best(self, rows: list[FitRow]) -> FitRow:
+        rows = [row for row in rows if row.recipe not in self.profile.policy.avoided] or rows
+        preferred = self._preferred()
+        rows = [row for row in rows if row.recipe in preferred] or rows
         if any(row.decode is None for row in rows):  # no speed to choose by: the common compromise, or the next best
             usual = [row for row in rows if row.quality_loss >= quality_loss("Q4_K_M")] or rows
             return min(usual, key=lambda row: row.quality_loss)

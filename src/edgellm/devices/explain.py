@@ -40,7 +40,12 @@ def explain_choice(shape: ModelShape, profile: Profile, row: FitRow, request: Fi
         parts.append(_speed_reason(profile, row, request))
     elif row.decode is not None:
         parts.append(f"Expected decode: {format_speed(row.decode)}.")
-    if memory.repack_bytes:
+    if shape.format == "onnx":
+        parts.append(
+            f"ONNX Runtime keeps a rearranged copy of the weights ({format_bytes(memory.repack_bytes)} more) for its "
+            "kernels."
+        )
+    elif memory.repack_bytes:
         kept = "a second, rearranged copy" if settings.mmap else "only the rearranged form"
         parts.append(f"llama.cpp keeps {kept} of the weights ({format_bytes(memory.repack_bytes)}) for faster prompts.")
     elif not settings.repack and profile.policy.repack and row_multiples(profile.cpu.features):

@@ -101,8 +101,8 @@ def _matrix_seconds(
             continue
         share, repacked = active_share(shape, tensor.name), tensor.name in copied
         work = 2 * tensor.n_elements * share
-        kernel, is_exact = _kernel(measured, tensor.type, repacked)
-        wider = max(1.0, _bits(tensor.type) / _bits(kernel.type))  # as F32 is, where F16 stands for it
+        kernel, is_exact = _kernel(measured, tensor, repacked)
+        wider = max(1.0, _bits_of(tensor) / _bits(kernel.type))  # as F32 is, where F16 stands for it
         seconds += wider * work / (1e9 * (kernel.decode_gops if step == "decode" else kernel.prefill_gops))
         value = measured.value_seconds(decode=step == "decode", repacked=repacked)
         value_seconds += (tensor.shape[0] + tensor.shape[1]) * share * value
@@ -113,14 +113,18 @@ def _matrix_seconds(
     return _Sum(seconds, value_seconds, tuple(sorted(strange)) if matters else ())
 
 
-def _kernel(measured: Measured, type_name: str, repacked: bool) -> tuple[KernelSpeed, bool]:
-    """The measured speed of a type; else that of the type with the most similar number of bits, and False."""
-    found = measured.kernel(type_name, repacked)
+def _kernel(measured: Measured, tensor: TensorShape, repacked: bool) -> tuple[KernelSpeed, bool]:
+    """The measured speed of a tensor's type; else that of the type with the most similar number of bits, and False."""
+    found = measured.kernel(tensor.type, repacked)
     if found is not None:
         return found, True
-    bits = _bits(type_name)
+    bits = _bits_of(tensor)
     nearest = min(measured.kernels, key=lambda k: (abs(_bits(k.type) - bits), k.repacked != repacked))
     return nearest, False
+
+
+def _bits_of(tensor: TensorShape) -> float:
+    return _bits(tensor.type) if tensor.type in TYPES else 8 * tensor.size_bytes / max(1, tensor.n_elements)
 
 
 def _bits(type_name: str) -> float:

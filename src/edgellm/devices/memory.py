@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 _MIB = 2**20
+# ONNX Runtime keeps the weights once more in the order of its kernels: of a model in 4-bit blocks 531 MB beside 374 MB.
+_ONNX_COPY_SHARE = 0.42
 _PAD_CELLS = 256  # llama.cpp rounds the context, and a sliding window's cache, up to this
 _KV_BYTES = {
     "f32": 4.0,
@@ -56,8 +58,10 @@ def predict_memory(
     shape: ModelShape, settings: RunSettings, features: tuple[str, ...], memory: Memory
 ) -> PredictedMemory:
     """Memory of ``shape`` under ``settings`` on a CPU with ``features`` (names as in /proc/cpuinfo)."""
-    copy = repack_bytes(shape, features) if settings.repack else 0
     weights = shape.weights_bytes
+    copy = repack_bytes(shape, features) if settings.repack else 0
+    if shape.format == "onnx":
+        copy = round(_ONNX_COPY_SHARE * weights)
     if settings.repack and not settings.mmap:  # the mapped file keeps both forms resident; a read one does not
         weights -= replaced_bytes(shape, features)
     kv = kv_bytes(shape, settings)

@@ -11,7 +11,7 @@ class TensorShape(msgspec.Struct, frozen=True):
     """One tensor as it stands (or will stand) in the model file."""
 
     name: str  # GGUF name, e.g. "blk.0.attn_q.weight"
-    type: str  # ggml type name in upper case: "F32", "Q4_K", "IQ4_NL"
+    type: str  # ggml type name in upper case: "F32", "Q4_K", "IQ4_NL"; in an ONNX model "INT4_32" and the like
     shape: tuple[int, ...]  # ggml order: the row length (ne[0]) first
     size_bytes: int
 
@@ -49,6 +49,7 @@ class ModelShape(msgspec.Struct, frozen=True):
     state_bytes: int = 0  # recurrent state of one sequence; 0 for attention-only models
     notes: tuple[str, ...] = ()  # what could not be read from the header and was assumed
     file_bytes: int = 0  # the model file with its header; 0 where it has yet to be converted
+    format: str = "gguf"  # or "onnx"
 
     @property
     def n_parameters(self) -> int:

@@ -21,9 +21,15 @@ class RunSettings(msgspec.Struct, frozen=True):
     mmap: bool = True
     repack: bool = True
     n_outputs: int = 0  # logits rows per step; 0 is one per sequence
+    own_cells: bool = False  # a sequence shares no part of the KV cache, not even with prefixes that are kept
     adapter_bytes: int = 0  # data of all LoRA adapters that may be loaded beside the model
 
     @property
     def rooms(self) -> int:
-        """How often the KV cache holds a whole context: one sequence shares its room with prefixes that are kept."""
-        return 1 if self.sequences == 1 else self.sequences + SPARE_ROOMS
+        """How often the KV cache holds a whole context.
+
+        One sequence shares its room with prefixes that are kept, or has one more for them; several have a few more.
+        """
+        if self.sequences == 1:
+            return 2 if self.own_cells else 1
+        return self.sequences + SPARE_ROOMS

@@ -42,8 +42,9 @@ class DiskUsage(msgspec.Struct, frozen=True):
     partial_downloads: FilesUsage
     finished_downloads: FilesUsage
     partial_checkpoints: FilesUsage  # in the shared cache, but nobody else's
-    cache: FilesUsage  # without the prefixes
+    cache: FilesUsage  # without the prefixes and the prepared weights
     prefixes: FilesUsage
+    prepared: FilesUsage  # weights of ONNX models in this processor's layout
     hub_cache: FilesUsage  # of all Hugging Face tools
     hub_models: tuple[CachedModel, ...]
     disks: tuple[DiskFree, ...]
@@ -62,10 +63,11 @@ def disk_usage(store: Store, paths: Paths) -> DiskUsage:
         for sizes in ([download.size_bytes for download in downloads if download.state == state],)
     }
     prefixes = FilesUsage(str(paths.prefixes), _prefixes(paths.prefixes), cache_bytes(paths.prefixes))
+    prepared = FilesUsage(str(paths.prepared), _entries(paths.prepared), cache_bytes(paths.prepared))
     own_cache = FilesUsage(
         str(paths.cache),
-        _entries(paths.cache) - paths.prefixes.exists(),
-        cache_bytes(paths.cache) - prefixes.size_bytes,
+        _entries(paths.cache) - paths.prefixes.exists() - paths.prepared.exists(),
+        cache_bytes(paths.cache) - prefixes.size_bytes - prepared.size_bytes,
     )
     models = cached_models(shared)
     unfinished = FilesUsage(str(shared), len(checkpoints), sum(part.size_bytes for part in checkpoints))
@@ -77,13 +79,15 @@ def disk_usage(store: Store, paths: Paths) -> DiskUsage:
         partial_checkpoints=unfinished,
         cache=own_cache,
         prefixes=prefixes,
+        prepared=prepared,
         hub_cache=FilesUsage(str(shared), len(models), sum(model.size_bytes for model in models)),
         hub_models=tuple(models),
         disks=tuple(_disks([*(Path(usage.root) for usage in stores), paths.cache, shared])),
         total_bytes=own_stores
         + sum(download.size_bytes for download in (*downloads, *checkpoints))
         + own_cache.size_bytes
-        + prefixes.size_bytes,
+        + prefixes.size_bytes
+        + prepared.size_bytes,
     )
 
 

@@ -17,9 +17,9 @@ from edgellm.errors import CheckpointError, EdgeLLMError, Interrupted, NotFoundE
 from edgellm.formats.gguf import read_header
 from edgellm.formats.gguf_adapter import check_adapter
 from edgellm.progress import CancelToken, SilentProgress
+from edgellm_converters import streaming as chunks
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf import GeneralMetadata, write_gguf
-from edgellm_converters.gguf import pipeline as chunks
 from edgellm_converters.lora import AdapterBase, base_of_checkpoint, base_of_gguf, fit_peft, open_peft
 from edgellm_converters.recipes import get_recipe
 from peft_parts import ALL_LINEAR, make_adapter

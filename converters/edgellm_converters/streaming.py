@@ -7,43 +7,46 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgellm.errors import CheckpointError, UnsupportedError
-from edgellm.formats.ggml_types import is_quantized, row_bytes
+from edgellm.formats.ggml_types import row_bytes
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.checkpoint.floats import all_finite, to_float32
-from edgellm_converters.gguf import ggml
-from edgellm_converters.k_quants import quantize_into
 
-__all__ = ["CHUNK_ELEMENTS", "Work", "run"]
+__all__ = ["CHUNK_ELEMENTS", "FLOAT_BYTES", "Convert", "Work", "Write", "run"]
 
 CHUNK_ELEMENTS = 1 << 19  # 2 MiB of float32: large enough that Python costs nothing, small enough for the cache
 _HEAD_LIMIT_BYTES = 64 << 20
 _THREADS_LIMIT = 16
-_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+FLOAT_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+
+T = TypeVar("T")  # names a way to store numbers; hashable
 
 Read = Callable[[int, memoryview], None]
 """Fills a buffer with the tensor's source bytes from an offset on; may be called from many threads."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """One tensor on its way: ``targets`` are the types it is wanted in, all distinct.
+class Work(Generic[T]):
+    """One tensor on its way: ``targets`` are the ways in which it is wanted, all distinct.
 
     ``heads`` asks for the rotary permutation, see TensorPlan; every value is multiplied by ``scale``, in float32.
+    ``whole_rows``: it is converted in pieces of whole rows.
     """
 
     name: str
     dtype: str  # of the source: F32, F16, BF16; any other type can only be copied
     row_length: int
     n_rows: int
-    targets: tuple[str, ...]
+    targets: tuple[T, ...]
     read: Read
     heads: int = 0
     scale: float = 1.0
+    whole_rows: bool = False
 
     @property
     def source_bytes(self) -> int:
@@ -52,10 +55,10 @@ class Work:
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class _Chunk(Generic[T]):
     """Elements [first, first + count) of a tensor."""
 
-    work: Work
+    work: Work[T]
     first: int
     count: int
     is_last: bool
@@ -69,19 +72,34 @@ class _Scratch(threading.local):
     values: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
 
-Write = Callable[[Work, dict[str, NDArray[np.uint8]], bool], None]
-"""Takes a chunk's bytes by target type, in order; the flag marks the last chunk of a tensor."""
+Convert = Callable[[T, Work[T], NDArray[np.uint8], NDArray[np.float32]], NDArray[np.uint8]]
+"""A piece's source bytes and its finite numbers -> its bytes for one target, in an array of their own.
+
+Called in many threads at once; both arguments are used again afterwards.
+"""
+Write = Callable[[Work[T], dict[T, NDArray[np.uint8]], bool], None]
+"""Takes a chunk's bytes by target, in order; the flag marks the last chunk of a tensor."""
 
 
-def run(works: Sequence[Work], write: Write, *, threads: int, progress: Progress, cancel: CancelToken) -> None:
+def run(
+    works: Sequence[Work[T]],
+    convert: Convert[T],
+    write: Write[T],
+    *,
+    threads: int,
+    progress: Progress,
+    cancel: CancelToken,
+) -> None:
     """Push every tensor through ``threads`` threads and hand the results, in order, to ``write`` in this one.
+
+    A tensor of a type that is no float is handed on as it is, under each of its targets.
 
     Raises CheckpointError for weights that are not finite or do not fit their type, Interrupted when cancelled, and
     whatever ``write`` raises. No thread is left behind.
     """
     threads = max(1, min(threads, _THREADS_LIMIT))
     scratch = _Scratch()
-    waiting: deque[tuple[_Chunk, Future[dict[str, NDArray[np.uint8]]]]] = deque()
+    waiting: deque[tuple[_Chunk[T], Future[dict[T, NDArray[np.uint8]]]]] = deque()
 
     def finish_one() -> None:
         chunk, future = waiting.popleft()
@@ -94,7 +112,7 @@ def run(works: Sequence[Work], write: Write, *, threads: int, progress: Progress
                 cancel.check()
                 if len(waiting) > 2 * threads:
                     finish_one()
-                waiting.append((chunk, pool.submit(_convert, chunk, scratch)))
+                waiting.append((chunk, pool.submit(_convert, chunk, convert, scratch)))
             while waiting:
                 cancel.check()
                 finish_one()
@@ -103,33 +121,33 @@ def run(works: Sequence[Work], write: Write, *, threads: int, progress: Progress
             raise
 
 
-def _source_bytes(work: Work, count: int) -> int:
+def _source_bytes(work: Work[T], count: int) -> int:
     return row_bytes(work.dtype, work.row_length) * count // work.row_length
 
 
-def _chunks(works: Sequence[Work]) -> Iterator[_Chunk]:
+def _chunks(works: Sequence[Work[T]]) -> Iterator[_Chunk[T]]:
     for work in works:
         total = work.row_length * work.n_rows
         step = CHUNK_ELEMENTS
         if work.heads:
             head = total // work.heads
-            if head * _ITEM_BYTES[work.dtype] > _HEAD_LIMIT_BYTES:
+            if head * FLOAT_BYTES[work.dtype] > _HEAD_LIMIT_BYTES:
                 raise UnsupportedError(f"one attention head of {work.name} has {head} weights: too many to permute")
             step = max(1, CHUNK_ELEMENTS // head) * head
-        elif work.dtype not in _ITEM_BYTES:  # copied as it is: chunks of whole rows
+        elif work.whole_rows or work.dtype not in FLOAT_BYTES:
             step = max(1, CHUNK_ELEMENTS // work.row_length) * work.row_length
         for first in range(0, total, step):
             yield _Chunk(work, first, min(step, total - first), first + step >= total)
 
 
-def _convert(chunk: _Chunk, scratch: _Scratch) -> dict[str, NDArray[np.uint8]]:
-    """Read a chunk and bring it into every type it is wanted in."""
+def _convert(chunk: _Chunk[T], convert: Convert[T], scratch: _Scratch) -> dict[T, NDArray[np.uint8]]:
+    """Read a chunk and bring it into every form it is wanted in."""
     work = chunk.work
     start, size = _source_bytes(work, chunk.first), _source_bytes(work, chunk.count)
-    if work.dtype not in _ITEM_BYTES:
+    if work.dtype not in FLOAT_BYTES:
         copied = np.empty(size, np.uint8)
         work.read(start, copied.data)
-        return {work.dtype: copied}
+        return dict.fromkeys(work.targets, copied)
     if scratch.raw.size < size:
         scratch.raw = np.empty(size, np.uint8)
     if scratch.values.size < chunk.count:
@@ -147,30 +165,12 @@ def _convert(chunk: _Chunk, scratch: _Scratch) -> dict[str, NDArray[np.uint8]]:
             f"the tensor {work.name} holds weights that are NaN or infinite",
             hint="the checkpoint is damaged or its training diverged; download it again",
         )
-    return {target: _to_type(target, work, raw, values) for target in work.targets}
+    return {target: convert(target, work, raw, values) for target in work.targets}
 
 
-def _permuted(raw: NDArray[np.uint8], work: Work) -> NDArray[np.uint8]:
+def _permuted(raw: NDArray[np.uint8], work: Work[T]) -> NDArray[np.uint8]:
     """Whole heads with their two halves of rows interleaved (see TensorPlan)."""
     head_rows = work.n_rows // work.heads
-    row = work.row_length * _ITEM_BYTES[work.dtype]
+    row = work.row_length * FLOAT_BYTES[work.dtype]
     halves = raw.reshape(-1, 2, head_rows // 2, row)
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(-1)
-
-
-def _to_type(target: str, work: Work, raw: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    if target == work.dtype and work.scale == 1.0:
-        return raw.copy()
-    if target == "F32":
-        return values.view(np.uint8).copy()
-    out = np.empty(row_bytes(target, values.size), np.uint8)
-    quantize_into(target, values, out, ggml.quantize)
-    if target == "F16":
-        fits = bool(np.isfinite(out.view(np.float16)).all())
-    else:
-        fits = not is_quantized(target) or ggml.is_valid(target, out)
-    if not fits:
-        raise CheckpointError(
-            f"the weights of {work.name} are too large for the type {target}", hint="take the recipe BF16 or F32"
-        )
-    return out

@@ -1,0 +1,80 @@
+"""Recipes of ONNX models: how each matrix is stored. A name says what its recipe is.
+
+``INT4_32`` stores every matrix in 4 bits, in blocks of 32 numbers with a scale and a zero point each; ``_SYM`` leaves
+the zero points out; ``_M`` stores the matrices whose errors weigh most in 8 bits. ``INT8_128`` stores all in 8 bits.
+``INT8_DYNAMIC`` has one scale for each row and rounds the activations as a whole: the fastest way through a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from edgellm.errors import UsageError
+from edgellm_converters.onnx.encoding import FLOAT32, Encoding, Form
+
+__all__ = ["ONNX_RECIPES", "OnnxRecipe", "get_onnx_recipe", "matrix_encodings"]
+
+_BYTES = Encoding(Form.BLOCKS, 8, 128)
+_COLUMNS = Encoding(Form.COLUMNS, 8)
+_HEAD = ("token_embd.weight", "output.weight")
+
+
+@dataclass(frozen=True)
+class OnnxRecipe:
+    """One recipe. ``head``: of the embedding and the output matrix; ``sensitive``: see ``_is_sensitive``.
+
+    A head in blocks is symmetric: GatherBlockQuantized wants zero points of 4 bits in another order than MatMulNBits.
+    """
+
+    name: str
+    layers: Encoding
+    head: Encoding
+    sensitive: Encoding
+
+
+def _table() -> Iterable[OnnxRecipe]:
+    yield OnnxRecipe("FP32", FLOAT32, FLOAT32, FLOAT32)
+    yield OnnxRecipe("INT8_128", _BYTES, _BYTES, _BYTES)
+    yield OnnxRecipe("INT8_DYNAMIC", _COLUMNS, _BYTES, _COLUMNS)
+    for block_size in (32, 64, 128):
+        for suffix, symmetric in (("", False), ("_SYM", True)):
+            nibbles = Encoding(Form.BLOCKS, 4, block_size, symmetric)
+            yield OnnxRecipe(f"INT4_{block_size}_M{suffix}", nibbles, _BYTES, _BYTES)
+            head = Encoding(Form.BLOCKS, 4, block_size)
+            yield OnnxRecipe(f"INT4_{block_size}{suffix}", nibbles, head, nibbles)
+
+
+ONNX_RECIPES: Mapping[str, OnnxRecipe] = MappingProxyType({recipe.name: recipe for recipe in _table()})
+
+
+def get_onnx_recipe(name: str) -> OnnxRecipe:
+    """The recipe called ``name`` (any case). Raises UsageError naming them all."""
+    recipe = ONNX_RECIPES.get(name.upper())
+    if recipe is None:
+        raise UsageError(f"there is no ONNX recipe {name[:40]!r}", hint=f"recipes: {', '.join(ONNX_RECIPES)}")
+    return recipe
+
+
+def matrix_encodings(recipe: OnnxRecipe, row_lengths: Mapping[str, int], n_layers: int) -> dict[str, Encoding]:
+    """How each matrix is stored; ``row_lengths``: GGUF names, q, k and v as ``attn_qkv``."""
+    return {name: _encoding(recipe, name, n_layers).fitted(length) for name, length in row_lengths.items()}
+
+
+def _encoding(recipe: OnnxRecipe, name: str, n_layers: int) -> Encoding:
+    if name in _HEAD:
+        return recipe.head
+    _, layer, role, _ = name.split(".")
+    return recipe.sensitive if _is_sensitive(role, int(layer), n_layers) else recipe.layers
+
+
+def _is_sensitive(role: str, layer: int, n_layers: int) -> bool:
+    """Values and ffn_down, in the first and last eighth of the layers and in every third between.
+
+    The same as in llama.cpp's mixes: use_more_bits in src/llama-quant.cpp.
+    """
+    if role not in ("attn_qkv", "ffn_down"):
+        return False
+    eighth = n_layers // 8
+    return layer < eighth or layer >= 7 * n_layers // 8 or (layer - eighth) % 3 == 2

@@ -1,0 +1,187 @@
+"""How fast one model loads and computes here, and what it takes: measured in a child process of its own.
+
+`python -m edgellm_runtimes.bench` is the child.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.progress import CancelToken
+from edgellm_runtimes.child import answer_error, begin_child, run_child
+from edgellm_runtimes.load import LoadRequest
+from edgellm_runtimes.path_codec import decode_path, encode_path
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.backend import Backend
+
+__all__ = ["BenchResult", "BenchWork", "bench_model"]
+
+_SMALLEST_DECODE = 8
+
+
+class BenchWork(msgspec.Struct, frozen=True):
+    """What is timed."""
+
+    prompt_tokens: int = 512
+    decode_tokens: int = 48
+    streams: int = 8
+
+
+class BenchResult(msgspec.Struct, frozen=True):
+    """One measurement.
+
+    ``anonymous_bytes`` is memory of the process alone, ``loaded_bytes`` that before anything was computed, and
+    ``mapped_bytes`` that of files, which the system can take back at any time; None where the system does not tell.
+    """
+
+    load_s: float  # libraries and weights, from a fresh process
+    prefill_tokens_per_s: float
+    decode_tokens_per_s: float  # one stream, after the prompt
+    streams_tokens_per_s: float  # all streams together
+    loaded_bytes: int | None
+    anonymous_bytes: int | None
+    mapped_bytes: int | None
+    peak_bytes: int
+    threads: int
+    batch_threads: int
+
+
+def bench_model(
+    request: LoadRequest, work: BenchWork, *, timeout_s: float = 1800.0, cancel: CancelToken
+) -> BenchResult:
+    """Load what ``request`` names in a child process and time it.
+
+    Raises what loading raises; BackendError when the child crashes or does not end within ``timeout_s``; Interrupted.
+    """
+    with tempfile.NamedTemporaryFile(prefix="edgellm-", suffix=".json") as file:
+        file.write(msgspec.json.encode(_Job(request, work), enc_hook=encode_path))
+        file.flush()
+        return run_child(
+            "edgellm_runtimes.bench",
+            ["--job", file.name],
+            BenchResult,
+            what=f"measuring {request.name or request.model_path}",
+            subject=request.name or str(request.model_path),
+            timeout_s=timeout_s,
+            cancel=cancel,
+        )
+
+
+class _Job(msgspec.Struct, frozen=True):
+    request: LoadRequest
+    work: BenchWork
+
+
+def measure(request: LoadRequest, work: BenchWork) -> BenchResult:
+    """The measurement itself, in this process."""
+    import resource
+
+    from edgellm_runtimes.load import load_backend
+
+    started = time.perf_counter()
+    backend, info = load_backend(request)
+    load_s = time.perf_counter() - started
+    loaded, _files = _memory_bytes()
+    try:
+        if work.prompt_tokens + work.decode_tokens > backend.limits.n_context:
+            raise UsageError(
+                f"{work.prompt_tokens} tokens of prompt and {work.decode_tokens} more do not fit into the context of "
+                f"{backend.limits.n_context}",
+                hint="measure with a smaller --prompt, or a larger --context",
+            )
+        prefill = [_prefill_s(backend, work.prompt_tokens) for _ in range(3)][1:]
+        decode_s = _decode_s(backend, 1, work)
+        streams_s = _decode_s(backend, work.streams, work)
+        anonymous, mapped = _memory_bytes()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return BenchResult(
+            load_s=load_s,
+            prefill_tokens_per_s=work.prompt_tokens / min(prefill),
+            decode_tokens_per_s=1 / decode_s,
+            streams_tokens_per_s=work.streams / streams_s,
+            loaded_bytes=loaded,
+            anonymous_bytes=anonymous,
+            mapped_bytes=mapped,
+            peak_bytes=peak,
+            threads=info.threads,
+            batch_threads=info.batch_threads,
+        )
+    finally:
+        backend.close()
+
+
+def _ids(backend: Backend, count: int, seed: int) -> list[int]:
+    """Tokens of no text in particular: which they are makes no difference to a dense model."""
+    n_vocab = backend.limits.n_vocab
+    return [(7919 * (number + 1) + seed) % n_vocab for number in range(count)]
+
+
+def _prefill_s(backend: Backend, count: int) -> float:
+    from edgellm_runtimes.backend import TokenSlice
+
+    backend.drop_sequence(0)
+    ids, most = _ids(backend, count, 1), backend.limits.n_batch
+    started = time.perf_counter()
+    for first in range(0, count, most):
+        part = ids[first : first + most]
+        backend.decode([TokenSlice(0, part, int(first + len(part) == count))])
+    return time.perf_counter() - started
+
+
+def _decode_s(backend: Backend, streams: int, work: BenchWork) -> float:
+    """Seconds of one step in which ``streams`` sequences get a token each: the median."""
+    from edgellm_runtimes.backend import TokenSlice
+
+    for sequence in range(1, streams):
+        backend.copy_sequence(0, sequence)
+    times = []
+    for step in range(max(_SMALLEST_DECODE, work.decode_tokens)):
+        started = time.perf_counter()
+        backend.decode([TokenSlice(sequence, _ids(backend, 1, 31 * step + sequence)) for sequence in range(streams)])
+        times.append(time.perf_counter() - started)
+    for sequence in range(streams):
+        backend.truncate_sequence(sequence, work.prompt_tokens)
+    return statistics.median(times[2:])
+
+
+def _memory_bytes() -> tuple[int | None, int | None]:
+    """Anonymous memory that is resident, and resident pages of files."""
+    try:
+        text = Path("/proc/self/smaps_rollup").read_text()
+    except OSError:
+        return None, None
+    fields = dict(line.split(":", 1) for line in text.splitlines()[1:] if ":" in line)
+    resident, anonymous = (int(fields[name].split()[0]) * 1024 for name in ("Rss", "Anonymous"))
+    return anonymous, resident - anonymous
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The child: one JSON line on stdout. Returns the exit status."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m edgellm_runtimes.bench", description=__doc__)
+    parser.add_argument("--job", type=Path, required=True, help="JSON: what to load and what to time")
+    parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
+    options = parser.parse_args(arguments)
+    begin_child(options.parent_fd)
+    try:
+        job = msgspec.json.decode(options.job.read_bytes(), type=_Job, dec_hook=decode_path)
+        result = measure(job.request, job.work)
+    except EdgeLLMError as error:
+        return answer_error(error)
+    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
