@@ -31,8 +31,8 @@ _LOSS = {
     "Q3_K_S": 1.6322,
     "Q2_K": 3.5199,
 }
-# Recipes of ONNX models, for which nobody publishes any: each stands where its divergence from float32 on the test model
-# lies between those of the above (tests/benchmarks/onnx_recipes.py).
+# Recipes of ONNX models, for which nobody publishes any: each stands where its divergence from float32, on the test
+# model, lies between those of the above (tests/benchmarks/onnx_recipes.py).
 _LOSS |= {
     "INT8_128": 0.006,
     "INT4_32_M": 0.160,
