@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli_process import Cli
+from server_process import RunningServer, running_server
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -91,3 +93,12 @@ def packed_onnx_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -
     home = tmp_path_factory.mktemp("packed-onnx")
     Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "INT4_32_M", "--format", "onnx")
     return home
+
+
+@pytest.fixture(scope="session", params=["packed_home", "packed_onnx_home"], ids=["gguf", "onnx"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server over a home with a model of each format, shared by all tests of a worker: they leave its store and
+    settings alone."""
+    home: Path = request.getfixturevalue(request.param)
+    with running_server(home, tmp_path_factory.mktemp("server") / "log") as running:
+        yield running

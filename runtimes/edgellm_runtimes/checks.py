@@ -24,6 +24,7 @@ __all__ = [
     "check_ranges",
     "check_sequence",
     "check_threads",
+    "logits_rows",
     "no_space",
     "saved_length",
 ]
@@ -47,6 +48,11 @@ def check_ranges(settings: BackendSettings, longest_context: int, hint: str | No
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise UsageError(f"{name} is {value}; it must be {low} to {high}", hint=hint if name == "context" else None)
+
+
+def logits_rows(settings: BackendSettings) -> int:
+    """Logits rows that room is reserved for: one per sequence at least, llama.cpp wants them."""
+    return max(settings.outputs, settings.sequences + settings.spare_sequences)
 
 
 def check_batch(slices: Sequence[TokenSlice], lengths: Sequence[int], limits: BackendLimits, most_rows: int) -> int:

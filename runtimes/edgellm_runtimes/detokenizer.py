@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from edgellm.errors import UsageError
 
-__all__ = ["IncrementalDetokenizer", "StopMatcher"]
+__all__ = ["IncrementalDetokenizer", "StopMatcher", "overlap"]
 
 _MOST_STOPS = 64
 _LONGEST_STOP = 1024
@@ -63,7 +63,7 @@ class StopMatcher:
             _end, start, self.matched = min(found)
             shown, self._held = self._held[:start], ""
             return shown
-        keep = max(_overlap(self._held, stop) for stop in self._stops)
+        keep = max(overlap(self._held, stop) for stop in self._stops)
         shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         return shown
 
@@ -73,7 +73,7 @@ class StopMatcher:
         return held
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """Length of the longest end of ``text`` that ``stop`` begins with."""
     for length in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:length]):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError, UnsupportedError, UsageError
+from edgellm.errors import EdgeLLMError, PromptTooLongError, UnsupportedError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.arrivals import Arrivals, Mailbox
 from edgellm_runtimes.chat import Message, render_chat_async
@@ -137,10 +137,37 @@ class Engine:
         self._core.revive()
         return self._core.tokenize(text, add_special=add_special, parse_special=parse_special)
 
-    def token_texts(self, tokens: Sequence[int]) -> list[str]:
-        """The text of each token as it is, special ones too. Part of a character becomes U+FFFD. Blocks likewise."""
+    async def prompt_tokens(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+        """Token ids of a prompt, found in a thread; see ``tokenize``.
+
+        Raises PromptTooLongError for text far beyond the context before it is looked at: llama.cpp takes quadratic time
+        over many special tokens.
+        """
+        context = self.info.context
+        if len(text) > context * _CHARACTERS_PER_TOKEN:
+            raise PromptTooLongError(
+                f"the prompt has {len(text)} characters; a context of {context} tokens cannot hold it",
+                hint="shorten the prompt, or load the model with a larger --context",
+            )
+        return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=parse_special)
+
+    def check_tokens(self, ids: Sequence[int]) -> list[int]:
+        """``ids`` as a list. Raises UsageError for one that the model does not have."""
+        n_vocab = self._core.facts.n_vocab
+        tokens = list(ids)
+        for token in tokens:
+            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
+                raise UsageError(f"{token!r} is not a token id of this model (0 to {n_vocab - 1})")
+        return tokens
+
+    def token_bytes(self, tokens: Sequence[int]) -> list[bytes]:
+        """The bytes of each token as it is, special ones too. Blocks likewise."""
         self._core.revive()
-        return [piece.decode("utf-8", "replace") for piece in self._core.pieces(tokens)]
+        return self._core.pieces(tokens)
+
+    def token_texts(self, tokens: Sequence[int]) -> list[str]:
+        """The text of each token; part of a character becomes U+FFFD. See ``token_bytes``."""
+        return [piece.decode("utf-8", "replace") for piece in self.token_bytes(tokens)]
 
     def token_text(self, token: int) -> str:
         """The text of one token; see ``token_texts``."""
@@ -162,7 +189,11 @@ class Engine:
         Raises UsageError when the prompt is empty, malformed or does not fit the context; BusyError when too many wait
         or the worker must not start again yet; BackendError.
         """
-        return self._run(partial(self._prompt, prompt), self._options(params, stop, options))
+        return self._each(self._run(partial(self._prompt, prompt), self._options(params, stop, options)))
+
+    def stream(self, prompt: str | Sequence[int], options: GenerationOptions) -> AsyncGenerator[list[Chunk], None]:
+        """As ``generate``, with the chunks that came since the last time in one list."""
+        return self._run(partial(self._prompt, prompt), options)
 
     def chat(
         self,
@@ -178,9 +209,9 @@ class Engine:
 
         async def prompt() -> list[int]:
             text = await self.render(messages, tools=tools, template_variables=template_variables)
-            return await self._prompt_tokens(text, add_special=False)  # the template writes bos where it belongs
+            return await self.prompt_tokens(text, add_special=False)  # the template writes bos where it belongs
 
-        return self._run(prompt, self._options(params, stop, options))
+        return self._each(self._run(prompt, self._options(params, stop, options)))
 
     async def render(
         self,
@@ -188,13 +219,15 @@ class Engine:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         template_variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
     ) -> str:
-        """The prompt that ``chat`` would give to the model."""
+        """The prompt that ``chat`` would give to the model; without the generation prompt nobody's turn is begun."""
         facts = self._core.facts
         return await render_chat_async(
             facts.chat_template,
             messages,
             tools=tools,
+            add_generation_prompt=add_generation_prompt,
             bos_token=facts.bos_text,
             eos_token=facts.eos_text,
             variables=template_variables,
@@ -263,7 +296,7 @@ class Engine:
                     )
                 tokens = self._core.tokenize(text, add_special=True, parse_special=True) if text else []
             else:
-                tokens = self._check_ids(text)
+                tokens = self.check_tokens(text)
             if not tokens:
                 raise UsageError(f"text {index} is empty")
             if len(tokens) > context:
@@ -280,7 +313,7 @@ class Engine:
 
     async def _run(
         self, prepare: Callable[[], Awaitable[list[int]]], options: GenerationOptions
-    ) -> AsyncGenerator[Chunk, None]:
+    ) -> AsyncGenerator[list[Chunk], None]:
         begun = time.monotonic()
         await self._be_ready()
         tokens = await prepare()
@@ -293,9 +326,19 @@ class Engine:
         _check_unicode(options)
         with self._exchange(request, options.choices) as exchange:
             while exchange.missing:
+                chunks: list[Chunk] = []
                 for item in await exchange.box.take():
+                    if isinstance(item, EdgeLLMError) and chunks:
+                        yield chunks
                     chunk = exchange.receive(item)
                     assert isinstance(chunk, Chunk)
+                    chunks.append(chunk)
+                yield chunks
+
+    async def _each(self, steps: AsyncGenerator[list[Chunk], None]) -> AsyncGenerator[Chunk, None]:
+        async with contextlib.aclosing(steps):
+            async for chunks in steps:
+                for chunk in chunks:
                     yield chunk
 
     @contextlib.contextmanager
@@ -335,18 +378,7 @@ class Engine:
         return options
 
     async def _prompt(self, prompt: str | Sequence[int]) -> list[int]:
-        return await self._prompt_tokens(prompt) if isinstance(prompt, str) else self._check_ids(prompt)
-
-    async def _prompt_tokens(self, text: str, *, add_special: bool = True) -> list[int]:
-        """Tokenize in a thread. Text far beyond the context is refused first: llama.cpp takes quadratic time over many
-        special tokens."""
-        context = self.info.context
-        if len(text) > context * _CHARACTERS_PER_TOKEN:
-            raise UsageError(
-                f"the prompt has {len(text)} characters; a context of {context} tokens cannot hold it",
-                hint="shorten the prompt, or load the model with a larger --context",
-            )
-        return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=True)
+        return await self.prompt_tokens(prompt) if isinstance(prompt, str) else self.check_tokens(prompt)
 
     def _check_length(self, tokens: Sequence[int], options: GenerationOptions) -> None:
         if not tokens:
@@ -356,7 +388,7 @@ class Engine:
             wanted = _next_context(len(tokens) + 1)
             larger = min(wanted, self.info.trained_context or wanted)
             more = f", or load the model with --context {larger}" if larger > len(tokens) else ""
-            raise UsageError(
+            raise PromptTooLongError(
                 f"the prompt has {len(tokens)} tokens; the context of {context} must hold it and a new token",
                 hint=f"shorten the prompt or begin a new conversation{more}",
             )
@@ -366,14 +398,6 @@ class Engine:
         token = max(params.logit_bias, default=0)
         if token > last:
             raise UsageError(f"logit_bias names token {token}; this model has 0 to {last}")
-
-    def _check_ids(self, ids: Sequence[int]) -> list[int]:
-        n_vocab = self._core.facts.n_vocab
-        tokens = list(ids)
-        for token in tokens:
-            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
-                raise UsageError(f"{token!r} is not a token id of this model (0 to {n_vocab - 1})")
-        return tokens
 
 
 class _Exchange:
@@ -421,7 +445,7 @@ class _Loading:
 
 
 def _check_unicode(options: GenerationOptions) -> None:
-    texts = [*options.stop, options.scope, *(adapter.name for adapter in options.adapters)]
+    texts = [*options.stop, *options.markers, options.scope, *(adapter.name for adapter in options.adapters)]
     if options.grammar is not None:
         texts.append(options.grammar.text)
     try:

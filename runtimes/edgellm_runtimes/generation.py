@@ -32,6 +32,7 @@ _MOST_CHOICES = 64
 _LONGEST_DEADLINE_S = 7 * 24 * 3600.0
 _MOST_ADAPTERS = 16
 _LONGEST_SCOPE = 256
+_MOST_MARKERS = 64
 _LARGEST_SCALE = 100.0
 
 
@@ -60,6 +61,7 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
     adapters: tuple[AdapterUse, ...] = ()
     scope: str = ""  # who may reuse the prefixes that this request computes: requests of the same scope
     save: bool = False  # keep the conversation on disk too, where the engine was told to
+    markers: tuple[str, ...] = ()  # control tokens that are part of the text, which leaves out all others
     speculate: bool = True  # propose tokens from the text so far, where that pays; never changes the distribution
 
     def __post_init__(self) -> None:
@@ -71,6 +73,8 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"keep is {self.keep}; it must be 0 or more")
         if len(self.scope) > _LONGEST_SCOPE:
             raise UsageError(f"the scope has {len(self.scope)} characters; at most {_LONGEST_SCOPE} are possible")
+        if len(self.markers) > _MOST_MARKERS:
+            raise UsageError(f"{len(self.markers)} markers were given; at most {_MOST_MARKERS} are possible")
         check_adapters(self.adapters)
 
 

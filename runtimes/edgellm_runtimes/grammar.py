@@ -8,9 +8,12 @@ import msgspec
 
 from edgellm.errors import UsageError
 
-__all__ = ["Grammar", "GrammarKind"]
+__all__ = ["JSON_WHITESPACE", "Grammar", "GrammarKind"]
 
 GrammarKind = Literal["json_schema", "regex", "lark", "gbnf"]
+
+JSON_WHITESPACE = r"( |\r?\n{1,2}[ \t]{0,20})?"
+"""What may stand between the tokens of JSON: a small model that may put any number of spaces does not stop."""
 
 _LONGEST_BYTES = 1 << 20
 

@@ -10,24 +10,33 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from edgellm.bundle.plan import Plan
-from edgellm.errors import DoesNotFitError, UnsupportedError, UsageError
-from edgellm.files import os_errors
+from edgellm.errors import UnsupportedError, UsageError
 from edgellm.pip import pip_install
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.engine_info import EngineInfo
+from edgellm_runtimes.load_memory import adapter_bytes, check_memory, loaded_memory
 
 if TYPE_CHECKING:
     from edgellm.bundle.opened import OpenBundle
     from edgellm.devices.model import ModelShape
+    from edgellm.devices.prediction import PredictedMemory
     from edgellm.devices.profile import Profile
     from edgellm_runtimes.backend import Backend
 
-__all__ = ["LoadRequest", "Loader", "bundle_request", "info_of", "load_backend", "open_plain", "plan_settings"]
+__all__ = [
+    "LoadForecast",
+    "LoadRequest",
+    "Loader",
+    "bundle_request",
+    "info_of",
+    "load_backend",
+    "open_plain",
+    "plan_settings",
+]
 
 _DEFAULT_CONTEXT = 4096  # for a file without a plan
-_SMALLEST_CONTEXT = 256
 
 
 class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,11 +101,42 @@ class Loader(Protocol):
     def check(self, settings: BackendSettings) -> None:
         """Raise UsageError for impossible settings."""
 
-    def logits_rows(self, settings: BackendSettings) -> int:
-        """Rows of logits that room is reserved for."""
-
     def open(self, settings: BackendSettings, progress: Progress, cancel: CancelToken | None) -> Backend:
         """Load it."""
+
+
+class LoadForecast:
+    """What loading ``request`` takes here, for any context and number of sequences. The weights are not read.
+
+    Raises ModelFileError, UnsupportedError, NotFoundError.
+    """
+
+    def __init__(self, request: LoadRequest) -> None:
+        from edgellm.devices.local import detect_local
+
+        self._request = request
+        self._machine = detect_local()
+        self._loader = _loader(request)
+        self._shape = self._loader.shape()
+        self._adapter_bytes = adapter_bytes(request.adapters)
+
+    @property
+    def trained_context(self) -> int | None:
+        """The largest context that the model was trained for, None where it does not say."""
+        return self._shape.context_length or None
+
+    def settings(self, context: int | None, sequences: int | None) -> BackendSettings:
+        """How it would be loaded; None is what the request says. Raises UsageError."""
+        request = msgspec.structs.replace(
+            self._request,
+            context=self._request.context if context is None else context,
+            sequences=self._request.sequences if sequences is None else sequences,
+        )
+        return plan_settings(request, self._shape, self._machine, SilentProgress(), self._loader)
+
+    def memory(self, settings: BackendSettings) -> PredictedMemory:
+        """The bytes of a process of its own with it."""
+        return loaded_memory(settings, self._shape, self._machine, self._adapter_bytes)
 
 
 def load_backend(
@@ -116,7 +156,7 @@ def load_backend(
         _check_plan(request.plan, loader.runtime, machine, progress)
     shape = loader.shape()
     settings = plan_settings(request, shape, machine, progress, loader)
-    _check_memory(request, settings, shape, machine, progress, loader)
+    check_memory(request, settings, shape, machine, progress)
     backend = loader.open(settings, progress, cancel)
     return backend, info_of(backend, time.monotonic() - started)
 
@@ -252,66 +292,6 @@ def _check_version(plan: Plan) -> None:
             f"this bundle needs {plan.runtime.package} >= {plan.runtime.minimum_version}, {installed} is installed",
             hint=pip_install(f"--upgrade {plan.runtime.package}"),
         )
-
-
-def _check_memory(
-    request: LoadRequest,
-    settings: BackendSettings,
-    shape: ModelShape,
-    machine: Profile,
-    progress: Progress,
-    loader: Loader,
-) -> None:
-    from edgellm.devices.fit import RunSettings
-    from edgellm.devices.local import available_memory_bytes
-    from edgellm.devices.memory import predict_memory
-
-    run = RunSettings(
-        context=settings.context,
-        sequences=settings.sequences,
-        ubatch=settings.ubatch,
-        kv_type_k=settings.kv_type_k,
-        kv_type_v=settings.kv_type_v,
-        flash_attention=settings.flash_attention,
-        mmap=settings.mmap,
-        repack=settings.repack,
-        n_outputs=loader.logits_rows(settings),
-        own_cells=not settings.shared_cells,
-        adapter_bytes=_adapter_bytes(request.adapters),
-    )
-
-    def needs(context: int) -> int:
-        changed = msgspec.structs.replace(run, context=context)
-        return predict_memory(shape, changed, machine.cpu.features, machine.memory).total_bytes
-
-    needed = needs(settings.context)
-    available = available_memory_bytes()
-    if available is None:
-        progress.message("how much memory is free cannot be read here: whether the model fits was not checked")
-        return
-    if needed <= available:
-        return
-    message = (
-        f"{request.name or request.model_path.name} with a context of {settings.context} needs {format_bytes(needed)}, "
-        f"this machine has {format_bytes(available)} free"
-    )
-    if request.force:
-        progress.message(f"{message}: loading it anyway (--force)")
-        return
-    hints = []
-    context = settings.context // 2
-    while context > _SMALLEST_CONTEXT and needs(context) > available:
-        context //= 2
-    if context >= _SMALLEST_CONTEXT and needs(context) <= available:
-        hints.append(f"--context {context}")
-    hints.append("a bundle with a smaller recipe (edgellm fit shows what fits)")
-    raise DoesNotFitError(message, hint=f"try {', '.join(hints)}, close other programs, or --force")
-
-
-def _adapter_bytes(adapters: Mapping[str, Path]) -> int:
-    """What all adapters take when each has been used once: the data of their files is copied into memory."""
-    with os_errors("read the adapters"):
-        return sum(path.stat().st_size for path in adapters.values())
 
 
 def info_of(backend: Backend, load_s: float) -> EngineInfo:

@@ -4,6 +4,7 @@
 
     EdgeLLMError                exit 1    HTTP 500
     ├── UsageError              exit 2    HTTP 400   the request itself is off
+    │   ├── PromptTooLongError                       more tokens than the context holds
     │   ├── TooLargeError                 HTTP 413   more than a limit allows
     │   └── TooSlowError                  HTTP 408   the request did not arrive in time
     ├── NotFoundError           exit 3    HTTP 404   no such bundle, profile, file
@@ -43,6 +44,7 @@ __all__ = [
     "NoSpaceError",
     "NotFoundError",
     "ProfileError",
+    "PromptTooLongError",
     "TooLargeError",
     "TooSlowError",
     "UnsupportedError",
@@ -73,6 +75,10 @@ class UsageError(EdgeLLMError):
 
     exit_code = 2
     http_status = 400
+
+
+class PromptTooLongError(UsageError):
+    """A prompt has more tokens than the context of its model holds."""
 
 
 class TooLargeError(UsageError):

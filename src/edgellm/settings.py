@@ -10,17 +10,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from edgellm.errors import UsageError
 from edgellm.files import read_small_file
-from edgellm.paths import Paths, user_path, user_paths
+from edgellm.paths import Paths, path_origins, user_path, user_paths
 from edgellm.toml import LIMIT_BYTES, parse_toml
 
-__all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings"]
+__all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings", "settings_rows"]
 
 SYSTEM_CONFIG = Path("/etc/edgellm/config.toml")
 Report = Callable[[UsageError], None]
@@ -50,6 +50,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix_daily_mib: Annotated[
         int, Meta(ge=0, le=1 << 24, description="Most MiB of saved prompts that are written in a day: SD cards wear.")
     ] = 1024
+    memory_budget: Annotated[
+        str | None,
+        Meta(description="Memory that a server and its models may take, like 2GiB. Default: what is free."),
+    ] = None
+    parallel: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=256,
+            description="Answers that a server's model gives at the same time; 0: what suits the memory, 4 at most.",
+        ),
+    ] = 0
+    keep_alive: Annotated[
+        str,
+        Meta(
+            description="How long a server keeps a model after its last request: 5m, 1h30m or seconds; "
+            "below 0 for ever, 0 not at all."
+        ),
+    ] = "5m"
+    isolation: Annotated[
+        Literal["auto", "worker", "process"],
+        Meta(
+            description="Where a server's models run: each in a worker process, in the server's own process, "
+            "or as suits the device."
+        ),
+    ] = "auto"
     host: Annotated[str, Meta(description="Address that `serve` listens on, and where clients look for it.")] = (
         "127.0.0.1"
     )
@@ -78,6 +104,22 @@ def field_help() -> dict[str, str]:
     """The description of each setting."""
     schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
     return {name: entry.get("description", "") for name, entry in schema.items()}
+
+
+def settings_rows(settings: SettingsWithOrigin) -> list[tuple[str, Any, str]]:
+    """Name, value, origin. A folder that no setting names comes from EDGELLM_HOME, an XDG variable, or nowhere."""
+    paths, folders = settings.paths, path_origins()
+    values = msgspec.to_builtins(settings.values)
+    values |= {"store": str(paths.store), "state": str(paths.state), "system_store": str(paths.system_store or "")}
+    rows = [
+        (name, value, folders.get(name, "default") if settings.origin[name] == "default" else settings.origin[name])
+        for name, value in values.items()
+    ]
+    return [
+        *rows,
+        ("config_folder", str(paths.config), folders["config"]),
+        ("cache_folder", str(paths.cache), folders["cache"]),
+    ]
 
 
 def load_settings(
@@ -164,6 +206,8 @@ def _convert(table: dict[str, Any], where: str, report: Report, *, strict: bool)
 def _expected(name: str) -> str:
     """What a setting may be, in words."""
     schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name]
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'])}"
     words = {"number": "a number", "integer": "a whole number"}.get(schema.get("type", ""), "a text")
     if "exclusiveMinimum" in schema:
         words += f" above {schema['exclusiveMinimum']}"

@@ -6,11 +6,15 @@ import re
 
 from edgellm.errors import UsageError
 
-__all__ = ["format_bytes", "format_count", "format_duration", "parse_bytes"]
+__all__ = ["format_bytes", "format_count", "format_duration", "parse_bytes", "parse_duration_s"]
 
 _SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", re.IGNORECASE)
 _LIMIT_BYTES = 2**60
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|h|m|s))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_LIMIT_S = 1e9  # thirty years
 
 
 def parse_bytes(text: str) -> int:
@@ -58,3 +62,18 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def parse_duration_s(text: str) -> float:
+    """Read ``5m``, ``1h30m``, ``90s``, ``1.5h`` or a plain number of seconds; below 0 too. Raises UsageError."""
+    plain = text.strip()
+    sign, plain = (-1.0, plain[1:]) if plain.startswith("-") else (1.0, plain)
+    if re.fullmatch(r"\d+(?:\.\d+)?", plain):
+        seconds = float(plain)
+    elif _DURATION.fullmatch(plain):
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(plain))
+    else:
+        raise UsageError(f"{text[:80]!r} is not a duration", hint="write it like 5m, 1h30m, 90s, or in seconds")
+    if seconds > _LIMIT_S:
+        raise UsageError(f"the duration {text[:80]!r} is out of range", hint="-1 stands for ever")
+    return sign * seconds

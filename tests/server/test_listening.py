@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 from serve_rig import serving, wait_until
-from server_process import free_port
 
 from cli_process import Cli
 from edgellm.running import running_servers
+from server_process import free_port
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_host_and_port_come_from_the_settings_too(home: Path) -> None:
 def test_the_unix_socket_answers_and_is_its_users_alone(home: Path) -> None:
     with serving(home) as server:
         assert server.socket == f"{home}/run/edgellm.sock"
-        assert stat.S_IMODE(os.stat(server.socket).st_mode) == 0o600
+        assert stat.S_IMODE(Path(server.socket).stat().st_mode) == 0o600
         with server.unix_client() as client:
             assert client.get("/api/edgellm/server").json()["pid"] == server.process.pid
 

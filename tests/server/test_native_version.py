@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from server_process import RunningServer
-
 from edgellm.version import __version__
+from server_process import RunningServer
 
 
 def test_the_version_is_that_of_the_package(server: RunningServer) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +66,11 @@ class PrefixFolder:
     def remove_model(self, model: str) -> Removed:
         """Remove what was saved for the model file ``model`` (sha256:...). Raises AccessError, BusyError."""
         return self._remove(lambda file: file.name.startswith(model_name(model)))
+
+    def remove_models(self, models: Iterable[str]) -> Removed:
+        """``remove_model`` for each of them."""
+        removed = [self.remove_model(model) for model in models]
+        return Removed(sum(each.entries for each in removed), sum(each.size_bytes for each in removed))
 
     def clear(self) -> Removed:
         """Remove all prefixes, and what killed processes left. Raises AccessError, BusyError."""

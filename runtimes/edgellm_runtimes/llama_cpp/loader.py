@@ -8,7 +8,7 @@ from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.settings import SPARE_ROOMS
 from edgellm.formats.gguf_split import find_parts, read_model
 from edgellm_runtimes.checks import LARGEST_SEQUENCES
-from edgellm_runtimes.llama_cpp.loading import check_settings, logits_rows
+from edgellm_runtimes.llama_cpp.loading import check_settings
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape
@@ -47,10 +47,6 @@ class LlamaLoader:
     def check(self, settings: BackendSettings) -> None:
         """What llama.cpp would abort on."""
         check_settings(settings)
-
-    def logits_rows(self, settings: BackendSettings) -> int:
-        """Rows of logits that room is reserved for."""
-        return logits_rows(settings)
 
     def open(self, settings: BackendSettings, progress: Progress, cancel: CancelToken | None) -> LlamaBackend:
         """Load it."""

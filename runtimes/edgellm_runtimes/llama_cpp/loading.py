@@ -11,7 +11,7 @@ from edgellm.errors import BackendError, ModelFileError, UnsupportedError, Usage
 from edgellm.formats.gguf_split import find_parts, read_model
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.backend import BackendSettings
-from edgellm_runtimes.checks import check_ranges
+from edgellm_runtimes.checks import check_ranges, logits_rows
 from edgellm_runtimes.llama_cpp.library import log_position, log_since
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ __all__ = [
     "create_context",
     "hidden_rows",
     "load_model",
-    "logits_rows",
     "pool_tokens",
 ]
 
@@ -48,11 +47,6 @@ def check_settings(settings: BackendSettings) -> None:
             f"a {settings.kv_type_v} V cache needs flash attention",
             hint="turn flash attention on, or use an f16 V cache",
         )
-
-
-def logits_rows(settings: BackendSettings) -> int:
-    """Logits rows that room is reserved for: llama.cpp wants one per sequence at least."""
-    return max(settings.outputs, settings.sequences + settings.spare_sequences)
 
 
 def hidden_rows(settings: BackendSettings, n_vocab: int) -> int:

@@ -32,12 +32,13 @@ from edgellm_runtimes.checks import (
     check_ids,
     check_sequence,
     check_threads,
+    logits_rows,
     saved_length,
 )
 from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
-from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, hidden_rows, load_model, logits_rows
+from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, hidden_rows, load_model
 from edgellm_runtimes.llama_cpp.state import read_state, state_bytes, state_traits, write_state
 from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
 

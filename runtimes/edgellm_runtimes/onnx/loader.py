@@ -11,7 +11,7 @@ from edgellm.devices.settings import SPARE_ROOMS
 from edgellm.errors import UnsupportedError
 from edgellm_runtimes.checks import LARGEST_SEQUENCES
 from edgellm_runtimes.onnx.files import OnnxFiles
-from edgellm_runtimes.onnx.loading import check_settings, kv_type, logits_rows, positions
+from edgellm_runtimes.onnx.loading import check_settings, kv_type, positions
 
 if TYPE_CHECKING:
     from edgellm.devices.model import ModelShape
@@ -67,10 +67,6 @@ class OnnxLoader:
     def check(self, settings: BackendSettings) -> None:
         """What the graph cannot compute."""
         check_settings(settings, self._files.config, self._files.graph)
-
-    def logits_rows(self, settings: BackendSettings) -> int:
-        """Rows of logits that room is reserved for."""
-        return logits_rows(settings)
 
     def open(self, settings: BackendSettings, progress: Progress, cancel: CancelToken | None) -> OnnxBackend:
         """Load it."""

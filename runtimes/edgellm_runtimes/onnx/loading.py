@@ -18,7 +18,6 @@ __all__ = [
     "check_settings",
     "kv_dtype",
     "kv_type",
-    "logits_rows",
     "model_facts",
     "positions",
     "state_traits",
@@ -59,11 +58,6 @@ def kv_type(graph: OnnxGraph) -> str:
 def kv_dtype(graph: OnnxGraph) -> npt.DTypeLike:
     """The type of the cache as numpy calls it."""
     return KV_TYPES[kv_type(graph)]
-
-
-def logits_rows(settings: BackendSettings) -> int:
-    """Most rows of logits of one call: one per sequence at least."""
-    return max(settings.outputs, settings.sequences + settings.spare_sequences)
 
 
 def model_facts(files: OnnxFiles) -> ModelFacts:

@@ -21,14 +21,22 @@ from edgellm_runtimes.backend import (
     TokenSlice,
     Vocabulary,
 )
-from edgellm_runtimes.checks import check_batch, check_copy, check_cut, check_ids, check_sequence, check_threads
+from edgellm_runtimes.checks import (
+    check_batch,
+    check_copy,
+    check_cut,
+    check_ids,
+    check_sequence,
+    check_threads,
+    logits_rows,
+)
 from edgellm_runtimes.checks import saved_length as checked_length
 from edgellm_runtimes.onnx.abort import AbortSwitch
 from edgellm_runtimes.onnx.files import OnnxFiles
 from edgellm_runtimes.onnx.graph_run import GraphRunner, Member, Output
 from edgellm_runtimes.onnx.kv_cache import KvCache
 from edgellm_runtimes.onnx.library import explain, library, log_level
-from edgellm_runtimes.onnx.loading import check_settings, kv_dtype, logits_rows, model_facts, state_traits
+from edgellm_runtimes.onnx.loading import check_settings, kv_dtype, model_facts, state_traits
 from edgellm_runtimes.onnx.prepared import PreparedWeights
 from edgellm_runtimes.onnx.runs import Run, plan_runs
 from edgellm_runtimes.onnx.session import should_spin

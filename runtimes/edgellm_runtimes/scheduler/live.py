@@ -45,6 +45,7 @@ class LiveAnswer:
         self.constraint: Constraint | None = None
         self.speculation = Speculation() if request.options.speculate and request.options.grammar is None else None
         self.started = self.first_token = self.last_token = 0.0
+        self._markers = {marker.encode("utf-8", "replace") for marker in request.options.markers}
         self._stops = StopMatcher(request.options.stop)
         self._detokenizer = IncrementalDetokenizer()
         self._unsent: list[int] = []
@@ -84,7 +85,7 @@ class LiveAnswer:
             self._logprobs.append(self.sampler.logprobs)
         if not params.ignore_eos and vocabulary.is_end(token):
             return "stop"
-        self._text += self._stops.push(self._detokenizer.push(vocabulary.piece(token)))
+        self._text += self._stops.push(self._detokenizer.push(self._piece(token, vocabulary)))
         if self._stops.matched is not None:
             return "stop"
         if self.generated == params.max_tokens:
@@ -93,6 +94,14 @@ class LiveAnswer:
             return "length"
         self.tokens.append(token)
         return None
+
+    def _piece(self, token: int, vocabulary: Vocabulary) -> bytes:
+        """What ``token`` adds to the text."""
+        piece = vocabulary.piece(token)
+        if piece or not self._markers:
+            return piece
+        marker = vocabulary.piece(token, special=True)
+        return marker if marker in self._markers else b""
 
     def take_chunk(self) -> Chunk:
         """What came since the last chunk."""

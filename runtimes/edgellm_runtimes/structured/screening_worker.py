@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.gbnf_to_lark import gbnf_to_lark
 
+from edgellm_runtimes.grammar import JSON_WHITESPACE
 from edgellm_runtimes.helper_child import serve_requests
 from edgellm_runtimes.structured.library import is_panic, parser_limits
 from edgellm_runtimes.structured.screening import SCREENING_STACK_BYTES
@@ -30,8 +31,7 @@ _MEMORY_BYTES = 64 * 2**20  # for one grammar
 _UNKNOWN_SIZE_BYTES = 512 * 2**20
 _LONG_ESCAPES = re.compile(r"\\\\|\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})")
 _NO_CHARACTER = 0x110000
-# One space or a line break with its indentation: a small model that may put any number of spaces does not stop.
-_JSON_OPTIONS: JsonCompileOptions = {"whitespace_pattern": r"( |\r?\n{1,2}[ \t]{0,20})?"}
+_JSON_OPTIONS: JsonCompileOptions = {"whitespace_pattern": JSON_WHITESPACE}
 
 
 class _RefusedError(Exception):

@@ -1,10 +1,27 @@
-"""GET /api/edgellm/ps and POST /api/edgellm/stop: what is loaded, and unloading it."""
+"""What is said about the models of a server, and asked of it: see docs/reference/http/native.md."""
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-__all__ = ["LoadedStatus", "StopAnswer", "StopRequest"]
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "CopyRequest",
+    "FitOrder",
+    "LoadOrder",
+    "LoadedStatus",
+    "ModelRequest",
+    "PinAnswer",
+    "PinRequest",
+    "RemovedAnswer",
+    "RenameRequest",
+    "ShowRequest",
+    "StopAnswer",
+    "StopRequest",
+    "StoredAnswer",
+]
 
 
 class LoadedStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,3 +49,72 @@ class StopAnswer(msgspec.Struct, frozen=True):
     """False while requests use it: it is unloaded once they are done."""
 
     unloaded: bool
+
+
+class ModelRequest(msgspec.Struct, frozen=True):
+    """Which model."""
+
+    model: str
+
+
+class ShowRequest(ModelRequest, frozen=True):
+    """Which model to show."""
+
+
+class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model to load, and how."""
+
+    model: str
+    context: Annotated[int, Meta(ge=1)] | None = None  # tokens; None: the plan's
+    keep_alive_s: float | None = None  # after its last request; below 0 for ever; None: the server's
+    force: bool = False  # also what does not fit
+
+
+class PinRequest(msgspec.Struct, frozen=True):
+    """Keep a model loaded, or no longer."""
+
+    model: str
+    pinned: bool = True
+
+
+class PinAnswer(msgspec.Struct, frozen=True):
+    """The full name, and whether it is pinned now."""
+
+    name: str
+    pinned: bool
+
+
+class CopyRequest(msgspec.Struct, frozen=True):
+    """A second name NAME[:TAG] for a bundle."""
+
+    model: str
+    name: str
+
+
+class RenameRequest(CopyRequest, frozen=True):
+    """Another name NAME[:TAG] for a bundle."""
+
+
+class StoredAnswer(msgspec.Struct, frozen=True):
+    """A full name, and the digest of what it means."""
+
+    name: str
+    digest: str
+
+
+class RemovedAnswer(msgspec.Struct, frozen=True):
+    """The names that are gone, and the space that came back."""
+
+    removed: list[str]
+    freed_bytes: int
+
+
+class FitOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What should fit where: a bundle of the store or OWNER/MODEL[:QUANT] of a hub; device None is this machine."""
+
+    model: str
+    device: str | None = None
+    memory: str | None = None  # like 4GiB
+    context: Annotated[int, Meta(ge=16)] | None = None
+    sequences: Annotated[int, Meta(ge=1, le=255)] | None = None
+    min_speed: Annotated[float, Meta(gt=0)] | None = None  # tokens per second

@@ -1,61 +1,18 @@
-"""Bundles as rows and records: what `list` and `show` print."""
+"""A bundle for people: what `show` prints."""
 
 from __future__ import annotations
 
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgellm.bundle.adapters import adapter_path
 from edgellm.cli.console import printable
 from edgellm.units import format_bytes
 
-if TYPE_CHECKING:
-    from edgellm.bundle.opened import OpenBundle
-    from edgellm.store.listing import StoredBundle
-
-__all__ = ["license_record", "list_row", "print_license", "print_record", "show_record"]
+__all__ = ["print_license", "print_record"]
 
 _LONGEST_SHOWN = 600  # characters of a system prompt
-
-
-def list_row(stored: StoredBundle) -> dict[str, Any]:
-    """One bundle as `list --json` gives it."""
-    plan = stored.plan
-    config = stored.bundle.config if stored.bundle else None
-    return {
-        "name": stored.full_name,
-        "digest": stored.digest,
-        "store": "system" if stored.system else "user",
-        "device": plan.target.id if plan else None,
-        "recipe": plan.recipe if plan else None,
-        "parameters": config.config.param_size if config else None,
-        "context": plan.context if plan else None,
-        "size_bytes": stored.size_bytes,
-        "shared_bytes": stored.shared_bytes,
-        "previous_digest": stored.previous_digest,
-        "licenses": list(config.descriptor.licenses) if config else [],
-        "problem": stored.problem,
-    }
-
-
-def show_record(bundle: OpenBundle, smoke: dict[str, Any] | None) -> dict[str, Any]:
-    """One bundle as `show --json` gives it."""
-    import msgspec
-
-    files = (*bundle.bundle.weights, *bundle.bundle.adapters.values(), *bundle.bundle.docs)
-    return {
-        "name": bundle.name,
-        "digest": bundle.digest,
-        "size_bytes": bundle.size_bytes,
-        "parameters": bundle.config.config.param_size,
-        "licenses": list(bundle.config.descriptor.licenses),
-        "weights_path": str(bundle.weights_path),
-        "adapter_paths": {name: str(path) for name, path in bundle.adapter_paths.items()},
-        "files": [{"path": file.path, "digest": file.digest, "size_bytes": file.size_bytes} for file in files],
-        "plan": msgspec.to_builtins(bundle.plan),
-        "smoke": smoke,
-    }
 
 
 def print_record(record: dict[str, Any]) -> None:
@@ -121,18 +78,6 @@ def _speed(value: dict[str, Any] | None) -> str:
     if value is None:
         return "not known for this device"
     return f"{value['low']:g} to {value['high']:g} tokens/s predicted ({value['basis']})"
-
-
-def license_record(bundle: OpenBundle) -> dict[str, Any]:
-    """Identifiers and texts of a bundle's licence."""
-    return {
-        "name": bundle.name,
-        "licenses": list(bundle.config.descriptor.licenses),
-        "documents": [
-            {"path": file.path, "text": bundle.read_doc(file.path).decode("utf-8", "replace")}
-            for file in bundle.license_docs()
-        ],
-    }
 
 
 def print_license(record: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from edgellm.cli.context import json_option
 
 if TYPE_CHECKING:
     from edgellm.errors import UsageError
-    from edgellm.settings import SettingsWithOrigin
 
 __all__ = ["command"]
 
@@ -31,9 +30,10 @@ def show(origin: bool, as_json: bool) -> None:
     """Print every setting, and the folders in use; what cannot be read is left out, and said."""
     from edgellm.cli.console import print_error, print_json
     from edgellm.cli.context import user_settings
+    from edgellm.settings import settings_rows
 
     problems: list[UsageError] = []
-    rows = _rows(user_settings(problems))
+    rows = settings_rows(user_settings(problems))
     if as_json:
         print_json({name: {"value": value, "origin": where} for name, value, where in rows})
     else:
@@ -54,23 +54,3 @@ def _print(rows: list[tuple[str, Any, str]], origin: bool) -> None:
             for name, value, where in rows
         ],
     )
-
-
-def _rows(settings: SettingsWithOrigin) -> list[tuple[str, Any, str]]:
-    """Name, value, origin. A folder that no setting names comes from EDGELLM_HOME, an XDG variable, or nowhere."""
-    import msgspec
-
-    from edgellm.paths import path_origins
-
-    paths, folders = settings.paths, path_origins()
-    values = msgspec.to_builtins(settings.values)
-    values |= {"store": str(paths.store), "state": str(paths.state), "system_store": str(paths.system_store or "")}
-    rows = [
-        (name, value, folders.get(name, "default") if settings.origin[name] == "default" else settings.origin[name])
-        for name, value in values.items()
-    ]
-    return [
-        *rows,
-        ("config_folder", str(paths.config), folders["config"]),
-        ("cache_folder", str(paths.cache), folders["cache"]),
-    ]

@@ -20,7 +20,6 @@ __all__ = [
     "open_store",
     "quiet_option",
     "size_option_value",
-    "this_device_id",
     "user_settings",
     "yes_option",
 ]
@@ -67,18 +66,6 @@ def open_store(settings: SettingsWithOrigin | None = None) -> Store:
     return Store(settings.paths.store, settings.paths.state, settings.paths.system_store)
 
 
-def this_device_id(settings: SettingsWithOrigin) -> str:
-    """The profile id that a name without a tag prefers: the configured device, else this machine's profile."""
-    if settings.values.device is not None:
-        from edgellm.devices.load import load_profile
-
-        return load_profile(settings.values.device).profile.id
-    from edgellm.cli.machine import detected
-
-    found = detected(settings)
-    return "local" if found is None else found.profile.id
-
-
 def load_device(
     reference: str | None, memory: int | None, settings: SettingsWithOrigin, *, progress: Progress | None = None
 ) -> LoadedProfile:
@@ -87,7 +74,7 @@ def load_device(
     What was measured here replaces the estimates where the profile is `local` or the one of this machine. ``progress``
     hears why a stored measurement is not used. Raises NotFoundError, ProfileError, UnsupportedError.
     """
-    from edgellm.cli.machine import load_for_machine
+    from edgellm.machine import load_for_machine
 
     return load_for_machine(reference or settings.values.device, memory, settings, progress)
 

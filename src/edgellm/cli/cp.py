@@ -21,8 +21,9 @@ def command(source: str, target: str, as_json: bool) -> None:
     """
     from edgellm.bundle.names import parse_name
     from edgellm.cli.console import print_json, print_message
-    from edgellm.cli.context import open_store, this_device_id, user_settings
+    from edgellm.cli.context import open_store, user_settings
     from edgellm.cli.progress import cancel_on_interrupt, make_progress
+    from edgellm.machine import this_device_id
 
     settings = user_settings()
     store = open_store(settings)

@@ -13,9 +13,10 @@ from edgellm.cli.hub_question import ask_once, say_order
 from edgellm.cli.hub_space import require_space
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import smoke
-from edgellm.cli.stored import find_stored, is_as_asked
+from edgellm.cli.stored import is_as_asked
 from edgellm.errors import NotFoundError
 from edgellm.files import os_errors
+from edgellm.sources.stored import find_stored
 
 if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_json, print_message, print_warning
-from edgellm.cli.context import open_store, this_device_id, user_settings
+from edgellm.cli.context import open_store, user_settings
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import keep_smoke, smoke
 from edgellm.cli.terms import say_terms
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.files import os_errors
+from edgellm.machine import this_device_id
 from edgellm.paths import user_path
 from edgellm.units import format_bytes
 

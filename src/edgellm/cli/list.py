@@ -17,9 +17,9 @@ def command(as_json: bool) -> None:
     SIZE counts all files of a bundle, SHARED the part of it that other bundles use too. STORE tells the user's bundles
     from the machine's, where there are such: those can be used, exported and copied, not changed.
     """
-    from edgellm.cli.bundle_view import list_row
     from edgellm.cli.console import print_json, print_message, print_table
     from edgellm.cli.context import open_store
+    from edgellm.store.records import list_row
     from edgellm.units import format_bytes
 
     store = open_store()

@@ -141,10 +141,11 @@ def adapter_uses(texts: Sequence[str]) -> tuple[AdapterUse, ...]:
 
 def _pulled(options: ModelOptions, settings: SettingsWithOrigin) -> OpenBundle | None:
     """The bundle of a hub's model: from the store without a connection, else fetched. None for anything else."""
-    from edgellm.cli.context import open_store, this_device_id
+    from edgellm.cli.context import open_store
     from edgellm.cli.pull_command import PullOptions, pull_reference
-    from edgellm.cli.stored import find_stored
     from edgellm.cli.target import hub_reference
+    from edgellm.machine import this_device_id
+    from edgellm.sources.stored import find_stored
 
     reference = hub_reference(options.model, settings)
     if reference is None:

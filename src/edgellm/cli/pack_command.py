@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgellm.cli.console import print_json, print_message
-from edgellm.cli.context import load_device, open_store, size_option_value, this_device_id, user_settings
+from edgellm.cli.context import load_device, open_store, size_option_value, user_settings
 from edgellm.cli.output import check_output, is_archive
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.cli.smoke import keep_smoke, smoke
 from edgellm.errors import UsageError
+from edgellm.machine import this_device_id
 from edgellm.paths import user_path
 from edgellm.sources.hub.reference import DEFAULT_REVISION
 

@@ -92,11 +92,8 @@ def removed_with(models: Iterable[str], folder: Path) -> Removed:
     from edgellm.cli.console import print_warning
     from edgellm_runtimes.kv_store import PrefixFolder, Removed
 
-    entries = size_bytes = 0
     try:
-        for model in models:
-            removed = PrefixFolder(folder).remove_model(model)
-            entries, size_bytes = entries + removed.entries, size_bytes + removed.size_bytes
+        return PrefixFolder(folder).remove_models(models)
     except EdgeLLMError as error:
         print_warning(f"saved prefixes stay: {error.message}")
-    return Removed(entries, size_bytes)
+    return Removed(0, 0)

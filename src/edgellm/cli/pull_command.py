@@ -51,8 +51,8 @@ def pull(options: PullOptions) -> None:
         return
     packed, there = pull_reference(reference, options, settings)
     if options.as_json:
-        from edgellm.cli.bundle_view import list_row
         from edgellm.cli.pack_command import pack_record
+        from edgellm.store.records import list_row
 
         print_json(
             {"packed": [pack_record(bundle) for bundle in packed], "already_there": [list_row(row) for row in there]}
@@ -64,8 +64,8 @@ def pull_reference(
 ) -> tuple[list[PackedBundle], list[StoredBundle]]:
     """Make sure that the bundle is in the store; returns what was packed for it and what was there."""
     from edgellm.cli.hub_pack import hub_pack
-    from edgellm.cli.stored import find_stored
     from edgellm.sources.hub.settings import hub_settings
+    from edgellm.sources.stored import find_stored
 
     job = _job(reference, options, settings)
     known = find_stored(job.store, reference, job.request.devices[0].profile.id) if hub_settings().offline else None
@@ -124,8 +124,8 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
 
 def _pack_local(options: PullOptions, settings: SettingsWithOrigin) -> None:
     """What is on this disk is not fetched: it is packed for this machine. Raises NotFoundError for what is not."""
-    from edgellm.cli.context import this_device_id
     from edgellm.cli.pack_command import PackOptions, pack
+    from edgellm.machine import this_device_id
     from edgellm.sources.local import is_path_text
 
     if not is_path_text(options.source) and not user_path(options.source).exists():

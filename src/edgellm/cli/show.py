@@ -26,7 +26,8 @@ def command(name: str, license_only: bool, as_json: bool) -> None:
     if bundle is None:
         raise UsageError(f"{name} is not a bundle", hint="give a name of `edgellm list`, or the folder of a bundle")
     if license_only:
-        from edgellm.cli.bundle_view import license_record, print_license
+        from edgellm.cli.bundle_view import print_license
+        from edgellm.store.records import license_record
 
         record = license_record(bundle)
         if as_json:
@@ -34,7 +35,8 @@ def command(name: str, license_only: bool, as_json: bool) -> None:
         else:
             print_license(record)
         return
-    from edgellm.cli.bundle_view import print_record, show_record
+    from edgellm.cli.bundle_view import print_record
+    from edgellm.store.records import show_record
 
     record = show_record(bundle, store.load_smoke(bundle.digest))
     if as_json:

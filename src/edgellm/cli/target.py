@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgellm.cli.context import open_store, this_device_id
+from edgellm.cli.context import open_store
 from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
+from edgellm.machine import this_device_id
 from edgellm.paths import user_path
 from edgellm.sources.local import is_path_text
 
@@ -94,7 +95,7 @@ def hub_reference(text: str, settings: SettingsWithOrigin, *, among_bundles: boo
 
 def _stored(reference: HubReference, settings: SettingsWithOrigin, error: EdgeLLMError) -> OpenBundle:
     """The bundle that was made of a hub's model for this device. Raises NotFoundError that says how to get it."""
-    from edgellm.cli.stored import find_stored
+    from edgellm.sources.stored import find_stored
 
     store = open_store(settings)
     row = find_stored(store, reference, this_device_id(settings))

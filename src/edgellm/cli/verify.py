@@ -23,10 +23,11 @@ def command(name: str | None, as_json: bool, quiet: bool) -> None:
     from edgellm.bundle.layout import open_layout
     from edgellm.bundle.verify import verify_layout
     from edgellm.cli.console import print_json, print_message
-    from edgellm.cli.context import open_store, this_device_id, user_settings
+    from edgellm.cli.context import open_store, user_settings
     from edgellm.cli.progress import cancel_on_interrupt, make_progress
     from edgellm.cli.target import means_path
     from edgellm.errors import BundleError
+    from edgellm.machine import this_device_id
     from edgellm.paths import user_path
     from edgellm.units import format_bytes
 

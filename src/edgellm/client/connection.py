@@ -55,9 +55,7 @@ class Client:
         """The answer to POST ``path`` with ``body`` as JSON."""
         return await self._exchange("POST", path, body, kind)
 
-    async def lines(
-        self, path: str, body: Any, decoder: msgspec.json.Decoder[Answer]
-    ) -> AsyncGenerator[Answer, None]:
+    async def lines(self, path: str, body: Any, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
         """POST ``body`` and read one JSON object a line. Closing the generator ends the request over there."""
         with self._told():
             async with self._http.stream("POST", path, **_content(body)) as response:

@@ -30,6 +30,7 @@ def create_app(state: ServerState) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        state.open()
         try:
             async with state.telemetry.watching():
                 yield

@@ -14,7 +14,7 @@ from edgellm.settings import Settings
 
 __all__ = ["ServerConfig", "server_config"]
 
-Isolation = Literal["process", "worker"]
+Isolation = Literal["auto", "worker", "process"]
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,13 +27,16 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: str | None = None  # PEM file with the certificate and its chain, for TCP
     tls_key: str | None = None
     drain_s: float = 60.0  # how long answers may take to finish once the server is told to stop
-    isolation: Isolation = "worker"
-    keep_alive_s: float = 300.0  # how long a model stays after its last request; below 0 for ever
     access: AccessConfig = AccessConfig()
     limits: Limits = Limits()
     log_format: Literal["text", "json"] = "text"
     log_requests: bool = True
     log_content: bool = False  # prompts and answers too
+    # Of the models; None leaves it to the settings. See ``edgellm.server.models.policy``.
+    isolation: Isolation | None = None
+    keep_alive_s: float | None = None  # how long a model stays after its last request; below 0 for ever
+    memory_budget_bytes: int | None = None  # of the server and its models
+    parallel: int | None = None  # answers of one model at the same time
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

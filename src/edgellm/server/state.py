@@ -16,6 +16,9 @@ from edgellm.server.security.key_file import KeyFile
 from edgellm.server.security.policy import AccessPolicy, make_policy
 from edgellm.server.telemetry.health_watch import HealthWatch
 from edgellm.server.telemetry.telemetry import Telemetry
+from edgellm.server.watching.gauges import DeviceGauges
+from edgellm.server.watching.log_tail import LogTail
+from edgellm.server.watching.statistics import StatisticsReader
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
 
@@ -42,6 +45,10 @@ class ServerState:
     def __post_init__(self) -> None:
         self.bodies = BodyBudget(self.config.limits.max_bodies_bytes)
         self.telemetry = Telemetry(self.config.limits.max_requests, self.health)
+        self.log = LogTail()
+        self.gauges = DeviceGauges(self.store.root)
+        self.statistics = StatisticsReader(self.models, self.gauges)
+        self._pinned: asyncio.Task[None] | None = None
 
     @property
     def access(self) -> AccessPolicy:
@@ -51,6 +58,11 @@ class ServerState:
             self.policy = make_policy(self.config.access, addresses, KeyFile(self.settings.paths.config))
         return self.policy
 
+    def open(self) -> None:
+        """Begin: keep the log, load what is pinned. Called on the event loop."""
+        self.log.open()
+        self._pinned = asyncio.get_running_loop().create_task(self.models.load_pinned())
+
     def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
         """Take over settings that were read again; what runs goes on."""
         self.config, self.settings = config, settings
@@ -58,7 +70,10 @@ class ServerState:
 
     async def close(self) -> None:
         """Unload everything."""
+        if self._pinned is not None:
+            self._pinned.cancel()
         await self.models.close()
+        self.log.close()
 
 
 def state_of(request: Request) -> ServerState:

@@ -54,6 +54,14 @@ class StoreFolder:
         """The store as a layout, for reading."""
         return FolderLayout(self.root, self.machine.layout if self.machine is not None else None)
 
+    def index_version(self) -> tuple[int, int, int] | None:
+        """What the file of the index is: another one after every change. None without one."""
+        try:
+            status = (self.root / INDEX_FILE).stat()
+        except OSError:  # whoever reads it says why
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
     def entries(self) -> list[Descriptor]:
         """The entries of the index as they are now. Raises BundleError, UnsupportedError for a newer store."""
         return read_index(self.layout).manifests if self.exists else []

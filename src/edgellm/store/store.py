@@ -22,7 +22,7 @@ from edgellm.store.listing import StoredBundle, list_bundles
 from edgellm.store.lock import store_lock
 from edgellm.store.resolve import resolve_entry
 from edgellm.store.smoke import SmokeResults
-from edgellm.store.tags import TagEntry, named_entries, point_tag
+from edgellm.store.tags import TagEntry, named_entries, point_tag, rename_tag
 from edgellm.store.writer import StoreWriter
 
 __all__ = ["Store"]
@@ -66,6 +66,10 @@ class Store:
             if all(row.problem is None for row in rows) or self._tags() == entries:
                 # else a bundle was removed while we read it: that is no damage
                 return sorted(rows, key=lambda row: (row.name, row.tag))
+
+    def version(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """What is another value whenever a name of either store may mean something else. Costs a `stat` of each."""
+        return tuple(folder.index_version() for folder in self._folders())
 
     def model_digests(self) -> frozenset[str]:
         """The digests of the model files that some bundle needs: former bundles and the machine's are among them.
@@ -172,6 +176,29 @@ class Store:
 
         with store_lock(self.root):
             self._folder.replace_entries(pointed)
+        return found[0].digest
+
+    def rename(self, reference: str | Reference, name: BundleName, device_id: str | None = None) -> str:
+        """Call the bundle ``name`` instead, its former version too, in one step; returns its digest.
+
+        Raises UsageError where ``name`` is taken, NotFoundError, and AccessError for a bundle of the machine's store.
+        """
+        self.require_own(self.find(reference, device_id))
+        found: list[TagEntry] = []
+
+        def renamed(entries: list[Descriptor]) -> list[Descriptor]:
+            parsed = parse_reference(reference) if isinstance(reference, str) else reference
+            tags = named_entries(entries)
+            source = resolve_entry(tags, parsed, device_id, self._device_of)
+            if source.previous:
+                raise UsageError(f"{source} has no name of its own", hint=f"copy it: edgellm cp {source} NAME")
+            if any(tag.name == name for tag in tags):
+                raise UsageError(f"{name} is there already", hint="remove it first, or give another name")
+            found.append(source)
+            return rename_tag(entries, source.name, name)
+
+        with store_lock(self.root):
+            self._folder.replace_entries(renamed)
         return found[0].digest
 
     def verify(

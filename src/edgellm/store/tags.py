@@ -16,7 +16,7 @@ from edgellm.bundle.media import (
 )
 from edgellm.bundle.names import BundleName
 
-__all__ = ["TagEntry", "named_entries", "point_tag"]
+__all__ = ["TagEntry", "named_entries", "point_tag", "rename_tag"]
 
 PREVIOUS = "previous"
 
@@ -67,6 +67,15 @@ def point_tag(entries: list[Descriptor], name: BundleName, digest: str, size_byt
     elif True in ours:
         moved.append(ours[True].descriptor)
     return [*kept, *moved]
+
+
+def rename_tag(entries: list[Descriptor], old: BundleName, new: BundleName) -> list[Descriptor]:
+    """The index after what ``old`` points at, and pointed at before, is called ``new``."""
+    moved = {id(tag.descriptor): tag for tag in named_entries(entries) if tag.name == old}
+    return [
+        _entry(new, entry.digest, entry.size, previous=moved[id(entry)].previous) if id(entry) in moved else entry
+        for entry in entries
+    ]
 
 
 def _entry(name: BundleName, digest: str, size_bytes: int, *, previous: bool) -> Descriptor:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from board_trees import board_tree
-from edgellm.cli.context import load_device, this_device_id
+from edgellm.cli.context import load_device
 from edgellm.cli.detect_command import detect
 from edgellm.devices.calibration import Calibration, KernelSpeed, Measured, this_machine, write_calibration
 from edgellm.devices.detect import Detection, detect_device
 from edgellm.errors import UnsupportedError
+from edgellm.machine import this_device_id
 from edgellm.settings import SettingsWithOrigin, load_settings
 
 GIB = 2**30

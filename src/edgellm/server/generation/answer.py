@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 
+import msgspec
+
+from edgellm.errors import UsageError
+from edgellm.server.generation.choice import ChoiceEvents
+from edgellm.server.generation.constraint import answer_grammar, tools_in_play
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart
+from edgellm.server.generation.profile import chat_profile
+from edgellm.server.generation.prompt import render_prompt
+from edgellm.server.generation.reading.reader import AnswerReader
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
+from edgellm.server.generation.tools import read_tools
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.telemetry.work import begin_work
 from edgellm_runtimes.generation import Chunk, GenerationOptions
@@ -18,19 +28,57 @@ async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -
     """The events of ``request``, those that come together in one list. Closing the iterator stops the generation.
 
     With several choices their events are mixed, and each choice has an end of its own. Raises UsageError and what else
-    ``Engine.chat`` raises before the first event.
+    ``Engine.generate`` raises before the first event.
     """
     options = _generation(model, request.options)
+    prompt: str | Sequence[int]
+    read: Callable[[Chunk], list[Event]] = _plain_events
     if isinstance(request, ChatRequest):
-        chunks = model.engine.chat(
-            request.messages, options=options, tools=request.tools, template_variables=request.template_variables
-        )
+        prompt, options, choices = await _chat(model, request, options)
+        if choices is not None:
+            read = partial(_read_events, choices)
     else:
-        chunks = model.engine.generate(request.prompt, options=options)
-    async with begin_work(model, request.options.choices) as work, contextlib.aclosing(chunks) as stream:
-        async for chunk in stream:
-            work.arrived(chunk)
-            yield list(_events(chunk))
+        prompt = request.prompt
+    stream = model.engine.stream(prompt, options)
+    async with begin_work(model, options.choices) as work, contextlib.aclosing(stream):
+        async for chunks in stream:
+            for chunk in chunks:
+                work.arrived(chunk)
+            events = read(chunks[0]) if len(chunks) == 1 else [event for chunk in chunks for event in read(chunk)]
+            if events:
+                yield events
+
+
+async def _chat(
+    model: LoadedModel, request: ChatRequest, options: GenerationOptions
+) -> tuple[list[int], GenerationOptions, list[ChoiceEvents] | None]:
+    """Prompt and options of a chat, and what reads each of its choices; None where its answers are text alone."""
+    engine = model.engine
+    profile = await chat_profile(engine)
+    tools = tools_in_play(request, read_tools(request.tools))
+    markers = profile.traits.thinking
+    may_think = markers is not None and request.thinking is not False and not request.continue_last
+    wanted = request.options.grammar
+    if may_think and wanted is not None and wanted.kind != "json_schema":
+        if request.thinking:
+            raise UsageError(f"the model cannot think before an answer in a {wanted.kind}", hint="turn thinking off")
+        request, may_think = msgspec.structs.replace(request, thinking=False), False
+    prompt = await render_prompt(engine, profile, request)
+    tokens = await engine.prompt_tokens(prompt.text, add_special=False)  # the template writes bos where it belongs
+    grammar = answer_grammar(profile, request, tools, may_think=may_think, in_thinking=prompt.in_thinking)
+    options = msgspec.structs.replace(options, grammar=grammar)
+    if not tools and markers is None:
+        return tokens, options, None
+    shown = [*(markers or ()), *(profile.calls.markers if tools else ())]
+    options = msgspec.structs.replace(options, markers=tuple(name for name in shown if name in profile.control_tokens))
+    names = frozenset(tool.name for tool in tools)
+
+    def reader() -> AnswerReader:
+        form = profile.calls if tools else None
+        return AnswerReader(markers, form, in_thinking=prompt.in_thinking, names=names)
+
+    short_ids = profile.calls.short_ids
+    return tokens, options, [ChoiceEvents(reader(), index, short_ids) for index in range(options.choices)]
 
 
 def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions:
@@ -48,11 +96,15 @@ def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions
     )
 
 
-def _events(chunk: Chunk) -> list[Event]:
+def _read_events(choices: Sequence[ChoiceEvents], chunk: Chunk) -> list[Event]:
+    return choices[chunk.choice].take(chunk)
+
+
+def _plain_events(chunk: Chunk) -> list[Event]:
     found: list[Event] = []
     if chunk.text or chunk.token_ids:
         found.append(TextPart(chunk.text, chunk.token_ids, chunk.logprobs, chunk.choice))
     if chunk.finish_reason is not None:
         assert chunk.stats is not None
-        found.append(AnswerEnd(chunk.finish_reason, chunk.stats, chunk.stop_string, chunk.choice))
+        found.append(AnswerEnd(chunk.finish_reason, chunk.stats, chunk.stop_string, choice=chunk.choice))
     return found

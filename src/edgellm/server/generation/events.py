@@ -48,6 +48,7 @@ class AnswerEnd(msgspec.Struct, frozen=True):
     reason: EndReason
     stats: GenerationStats
     stop_string: str | None = None  # the stop string that ended it
+    thinking_tokens: int = 0  # of the generated ones
     choice: int = 0
 
 

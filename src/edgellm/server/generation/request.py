@@ -43,8 +43,11 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``messages`` have the form that Hugging Face's chat templates read: role, content (text, or parts), tool_calls
     (each with id, type "function" and function with name and arguments as an object), tool_call_id, name,
-    reasoning_content. ``tools`` are OpenAI's function objects. ``thinking`` None leaves it to the template; an effort
-    ("low", "medium", "high") turns it on and is handed to templates that know efforts.
+    reasoning_content. ``tools`` are OpenAI's function objects; those that ``tool_choice`` requires or names are called
+    for certain. ``thinking`` None leaves it to the template; an effort ("low", "medium", "high") turns it on and is
+    handed to templates that know efforts. ``documents`` are for templates that read them (title, text). With
+    ``continue_last`` the answer goes on where a last message of the assistant ends. A JSON schema in ``options`` holds
+    for what is said, not for thoughts and calls.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -52,6 +55,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice: ToolChoice = "auto"
     parallel_tool_calls: bool = True
     thinking: bool | Literal["low", "medium", "high"] | None = None
+    documents: tuple[Mapping[str, Any], ...] = ()
+    continue_last: bool = False
     template_variables: Mapping[str, Any] = {}
     options: AnswerOptions = AnswerOptions()
 

@@ -17,8 +17,9 @@ __all__ = ["Dialect", "dialect_of"]
 class Dialect:
     """``prefixes`` are the paths that it answers errors for, known routes or not; the longest one wins.
 
-    ``error_body`` gives the JSON object of an error; status and headers are the same for all. ``keyless`` are paths
-    that GET and HEAD may ask for without an API key where others need one: what says that the server lives, and pages.
+    ``error_body`` gives the JSON object of an error, which is an ``error``; status and headers are the same for all.
+    ``keyless`` are paths that GET and HEAD may ask for without an API key where others need one: what says that the
+    server lives, and pages.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Dialect:
     routes: Sequence[Route]
     error_body: Callable[[EdgeLLMError, int], Any]
     keyless: tuple[str, ...] = ()
+    error: Any = dict[str, Any]
 
 
 def dialect_of(dialects: Sequence[Dialect], path: str) -> Dialect:

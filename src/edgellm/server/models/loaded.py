@@ -12,13 +12,22 @@ __all__ = ["LoadedModel"]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A bundle and its engine, held by one request until it is done. ``load_s`` is what that request waited for it."""
+    """A bundle and its engine, held by one request until it is done. ``load_s`` is what that request waited for it.
+
+    ``note`` says what is otherwise than was asked for: another context, the former bundle of a name.
+    """
 
     bundle: OpenBundle
     engine: Engine
     load_s: float = 0.0
+    note: str = ""
 
     @property
     def name(self) -> str:
         """Its full name in the store."""
         return self.bundle.name
+
+    @property
+    def context(self) -> int:
+        """Tokens of one sequence."""
+        return self.engine.info.context

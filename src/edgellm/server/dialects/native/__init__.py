@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from edgellm.api.models import StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
+from edgellm.server.dialects.native.fit import FIT_ROUTES
+from edgellm.server.dialects.native.models import MODEL_ROUTES
 from edgellm.server.dialects.native.run import run
+from edgellm.server.dialects.native.watching import WATCHING_ROUTES
 from edgellm.server.http.body import read_json
 from edgellm.server.http.dialect import Dialect
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
 from edgellm.server.state import state_of
 from edgellm.version import __version__
@@ -26,9 +31,16 @@ def error_body(error: EdgeLLMError, status: int) -> dict[str, Any]:
     return {"error": {"message": error.message, "hint": error.hint, "status": status, "kind": kind}}
 
 
+class Version(msgspec.Struct, frozen=True):
+    """Of this package."""
+
+    version: str
+
+
+@operation(answer=Version)
 async def version(_request: Request) -> Response:
     """The version of this server."""
-    return JSONResponse({"version": __version__})
+    return JSONResponse(Version(__version__))
 
 
 async def server(request: Request) -> Response:
@@ -56,6 +68,9 @@ NATIVE = Dialect(
         Route("/api/edgellm/ps", loaded, methods=["GET"]),
         Route("/api/edgellm/stop", stop, methods=["POST"]),
         Route("/api/edgellm/run", run, methods=["POST"]),
+        *MODEL_ROUTES,
+        *FIT_ROUTES,
+        *WATCHING_ROUTES,
     ],
     error_body,
 )

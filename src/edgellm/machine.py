@@ -1,4 +1,4 @@
-"""This machine as the commands plan for it: its profile, with what was measured here."""
+"""This machine as everything plans for it: its profile, with what was measured here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgellm.progress import Progress
     from edgellm.settings import SettingsWithOrigin
 
-__all__ = ["detected", "load_for_machine"]
+__all__ = ["detected", "load_for_machine", "this_device_id"]
 
 
 def detected(settings: SettingsWithOrigin) -> Detection | None:
@@ -26,6 +26,16 @@ def detected(settings: SettingsWithOrigin) -> Detection | None:
         return detect_device(folder=settings.paths.store)
     except UnsupportedError:
         return None
+
+
+def this_device_id(settings: SettingsWithOrigin) -> str:
+    """The profile id that a name without a tag prefers: the configured device, else this machine's profile."""
+    if settings.values.device is not None:
+        from edgellm.devices.load import load_profile
+
+        return load_profile(settings.values.device).profile.id
+    found = detected(settings)
+    return "local" if found is None else found.profile.id
 
 
 def load_for_machine(

@@ -1,0 +1,24 @@
+"""Errors in llama-server's form."""
+
+from __future__ import annotations
+
+from edgellm.errors import EdgeLLMError
+from edgellm.server.dialects.llamacpp.responses import ErrorAnswer, ErrorDetail
+
+__all__ = ["error_answer"]
+
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    501: "not_supported_error",
+    503: "unavailable_error",
+    507: "unavailable_error",
+}
+
+
+def error_answer(error: EdgeLLMError, status: int) -> ErrorAnswer:
+    """``{"error": {"code", "message", "type"}}``; the message has the hint too: there is no other place."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+    return ErrorAnswer(ErrorDetail(status, message, kind))

@@ -1,0 +1,25 @@
+"""POST /api/edgellm/fit: what `edgellm fit --json` says, of a bundle here or a model of a hub."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edgellm.api.models import FitOrder
+from edgellm.server.fit_command import run_fit
+from edgellm.server.http.body import read_json
+from edgellm.server.http.responses import JSONResponse, unless_gone
+from edgellm.server.state import state_of
+
+__all__ = ["FIT_ROUTES"]
+
+
+async def fit(request: Request) -> Response:
+    """Every recipe of the model on the device, and what a pack would take. 200 also when nothing fits: ``problem``
+    says so."""
+    body = await read_json(request, FitOrder)
+    return JSONResponse(await unless_gone(request, run_fit(state_of(request), body)))
+
+
+FIT_ROUTES = [Route("/api/edgellm/fit", fit, methods=["POST"])]

@@ -1,0 +1,1 @@
+"""/v1/responses, without memory: every request brings its whole conversation."""

@@ -1,0 +1,94 @@
+"""Hermes and Qwen: ``<tool_call>`` around one JSON object, or around Qwen's tags; Granite 4 and SmolLM3 do the same.
+
+Qwen3-Coder's tags: https://huggingface.co/Qwen/Qwen3-Coder-30B-A3B-Instruct/blob/main/qwen3coder_tool_parser.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from edgellm.server.generation.calls.call import Call, call_json, calls_in_json, encode
+from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.lark import LarkRules
+from edgellm.server.generation.tools import Tool
+
+__all__ = ["HERMES", "QWEN_TAGS", "json_call"]
+
+_FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
+_PARAMETER_END = "\n</parameter>"
+_PARAMETER = re.compile(
+    r"<parameter=([^>\n]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|(?=</function>)|\Z)", re.DOTALL
+)
+
+
+def json_call(rules: LarkRules, tool: Tool, arguments_key: str = "arguments") -> str:
+    """An expression for ``{"name": NAME, "arguments": {...}}``."""
+    before = f'{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "{arguments_key}": '
+    return f"{rules.literal(before)} {rules.json_value(tool.parameters, lenient=True)} {rules.literal('}')}"
+
+
+def _read(text: str) -> list[Call] | None:
+    return _read_tags(text) if text.lstrip().startswith("<function=") else calls_in_json(text)
+
+
+def _read_tags(text: str) -> list[Call] | None:
+    return [
+        Call(name.strip(), encode({key.strip(): _value(value) for key, value in _PARAMETER.findall(body)}))
+        for name, body in _FUNCTION.findall(text)
+    ] or None
+
+
+def _value(text: str) -> Any:
+    """Numbers, lists and objects are written as JSON, texts as they are."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _write(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
+    return _in_tags(rules, [json_call(rules, tool) for tool in tools], "\n</tool_call>", several)
+
+
+def _write_tags(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
+    return _in_tags(rules, [_tagged(rules, tool) for tool in tools], "</function>\n</tool_call>", several)
+
+
+def _in_tags(rules: LarkRules, bodies: list[str], end: str, several: bool) -> str:
+    opening, closing, between = rules.literal("<tool_call>\n"), rules.literal(end), rules.literal("\n")
+    call = rules.rule(f"{opening} {rules.choice(bodies)} {closing}")
+    return f"{call} ({between} {call})*" if several else call
+
+
+def _tagged(rules: LarkRules, tool: Tool) -> str:
+    """Parameters in the order of the schema; text of a ``string`` is free, all else is JSON."""
+    required = tool.parameters.get("required", ())
+    parts = [rules.literal(f"<function={tool.name}>\n")]
+    for name in tool.parameters.get("properties", {}):
+        value = _tagged_value(rules, tool.argument(name))
+        part = " ".join([rules.literal(f"<parameter={name}>\n"), value, rules.literal("\n")])
+        parts.append(part if name in required else f"({part})?")
+    return rules.rule(" ".join(parts))
+
+
+def _tagged_value(rules: LarkRules, schema: dict[str, Any]) -> str:
+    """An expression for a value and the end of its tag."""
+    words = schema.get("enum")
+    if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
+        value = rules.choice([rules.literal(word) for word in words])
+    elif schema.get("type") == "string":
+        return rules.until("", _PARAMETER_END)
+    else:
+        value = rules.json_value(schema, lenient=True)
+    return f"{value} {rules.literal(_PARAMETER_END)}"
+
+
+def _say(calls: Sequence[Call]) -> str:
+    return "\n".join(f"<tool_call>\n{call_json(call)}\n</tool_call>" for call in calls)
+
+
+HERMES = CallForm("hermes", ("<tool_call>",), "</tool_call>", _read, _write, _say)
+QWEN_TAGS = CallForm("qwen-tags", ("<tool_call>",), "</tool_call>", _read, _write_tags, _say)

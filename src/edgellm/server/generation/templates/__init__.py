@@ -1,0 +1,1 @@
+"""What a chat template can do, and messages brought into the form that it reads."""

@@ -1,0 +1,58 @@
+"""What the text of a chat template says about the model."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import NamedTuple
+
+from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.recognise import call_form
+
+__all__ = ["TemplateTraits", "ThinkingMarkers", "read_traits"]
+
+
+class ThinkingMarkers(NamedTuple):
+    """What stands around a thought."""
+
+    opens: str
+    closes: str
+
+
+_MARKERS = (
+    ThinkingMarkers("<think>", "</think>"),
+    ThinkingMarkers("[THINK]", "[/THINK]"),  # Magistral
+    ThinkingMarkers("<seed:think>", "</seed:think>"),
+    ThinkingMarkers("<|START_THINKING|>", "<|END_THINKING|>"),  # Command
+    ThinkingMarkers("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
+    ThinkingMarkers("<thought>", "</thought>"),  # EXAONE Deep
+    ThinkingMarkers("◁think▷", "◁/think▷"),  # Kimi
+    ThinkingMarkers("Here is my thought process:", "Here is my response:"),  # Granite 3.2
+)
+_EFFORTS = ("reasoning_effort", "thinking_effort")
+
+
+class TemplateTraits(NamedTuple):
+    """``efforts`` are the variables of the template that say how much is thought."""
+
+    thinking: ThinkingMarkers | None
+    efforts: tuple[str, ...]
+    calls: CallForm | None
+    short_call_ids: bool  # it refuses ids that are not nine letters and digits
+
+
+@functools.lru_cache(maxsize=32)
+def read_traits(template: str) -> TemplateTraits:
+    """The traits of ``template``."""
+    thinking = next((pair for pair in _MARKERS if pair.closes in template), None)
+    return TemplateTraits(
+        thinking=thinking,
+        efforts=tuple(name for name in _EFFORTS if _is_read(name, template)),
+        calls=call_form(template),
+        short_call_ids=re.search(r"length\s*!=\s*9|length 9", template) is not None,
+    )
+
+
+def _is_read(name: str, template: str) -> bool:
+    """True when a tag of ``template`` reads the variable ``name``."""
+    return re.search(rf"\{{[%{{][^%}}]*(?<![.\w'\"\[]){name}\b", template) is not None

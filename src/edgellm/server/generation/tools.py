@@ -1,0 +1,53 @@
+"""The tools that a request offers, in the one form that everything here reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from edgellm.errors import UsageError
+
+__all__ = ["Tool", "read_tools"]
+
+_MOST_TOOLS = 256
+
+
+class Tool(NamedTuple):
+    """``parameters`` is a JSON schema, closed: no property beyond those that it names, unless it says so."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+    def argument(self, name: str) -> dict[str, Any]:
+        """The schema of one argument, with what it may refer to."""
+        schema = self.parameters["properties"][name]
+        shared = {key: self.parameters[key] for key in ("$defs", "definitions") if key in self.parameters}
+        return {**(schema if isinstance(schema, Mapping) else {}), **shared}
+
+
+def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
+    """The functions among OpenAI's tool objects. Raises UsageError for what is none, and for a name twice."""
+    if len(tools) > _MOST_TOOLS:
+        raise UsageError(f"{len(tools)} tools were given; at most {_MOST_TOOLS} are possible")
+    found: dict[str, Tool] = {}
+    for number, tool in enumerate(tools):
+        function = tool.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(name, str) or not name:
+            raise UsageError(f"tool {number} must be a function with a name")
+        if name in found:
+            raise UsageError(f"the tool {name!r} is there twice")
+        found[name] = Tool(name, _closed(function.get("parameters"), name))
+    return list(found.values())
+
+
+def _closed(schema: object, name: str) -> Mapping[str, Any]:
+    if schema is None:
+        schema = {}
+    if not isinstance(schema, Mapping):
+        raise UsageError(f"the parameters of tool {name!r} must be a JSON schema")
+    closed = {"type": "object", **schema}
+    if not any(key in schema for key in ("anyOf", "oneOf", "allOf", "$ref")):
+        closed.setdefault("properties", {})
+        closed.setdefault("additionalProperties", False)  # an argument that nobody reads fails the call
+    return closed

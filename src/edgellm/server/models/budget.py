@@ -1,0 +1,78 @@
+"""How much memory models may take, and how much of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from edgellm.server.models.footprint import own_bytes
+from edgellm.server.models.policy import ModelPolicy
+from edgellm.server.models.resident import Resident
+from edgellm.server.models.residents import Residents
+
+__all__ = ["Budget", "Room"]
+
+_GROWTH_BYTES = 32 << 20  # what the server itself may still take: buffers of requests, the template process
+
+
+class Room(msgspec.Struct, frozen=True):
+    """Memory at one moment. ``models_bytes`` is what all models may take together."""
+
+    models_bytes: int
+    left_bytes: int  # for another model; below 0 where those that are there take too much
+    server_bytes: int  # kept for the server itself
+
+
+class Budget:
+    """The memory of one server. Models count with what they may come to take, not with what they take now."""
+
+    def __init__(self, policy: ModelPolicy, residents: Residents) -> None:
+        self.policy = policy
+        self._residents = residents
+
+    @property
+    def is_set(self) -> bool:
+        """True when a user has set it; else it is what is free."""
+        return self.policy.budget_bytes is not None
+
+    async def room(self) -> Room:
+        """What is left now."""
+        pids = [resident.engine.status().pid for resident in self._residents.in_memory()]
+        server, limit = await asyncio.to_thread(self._measure, [pid for pid in pids if pid is not None])
+        there = self._residents.in_memory()
+        models = limit if self.policy.budget_bytes is None else limit - server
+        left = models - sum(resident.needed_bytes for resident in there)
+        free = await asyncio.to_thread(_free_bytes)
+        if free is not None:
+            # The kernel counts mapped weights as free: to take them would mean to read them again at every step.
+            left = min(left, free - sum(resident.mapped_bytes for resident in there))
+        return Room(models_bytes=max(0, models), left_bytes=left, server_bytes=server)
+
+    def _measure(self, pids: list[int]) -> tuple[int, int]:
+        from edgellm.devices.local import detect_local
+        from edgellm.devices.memory import os_reserve_bytes
+        from edgellm.errors import UnsupportedError
+
+        in_process = self.policy.isolation == "process" and self._residents.in_memory()
+        server = _SERVER_BYTES if in_process else own_bytes(pids) + _GROWTH_BYTES
+        if self.policy.budget_bytes is not None:
+            return server, self.policy.budget_bytes
+        try:
+            memory = detect_local().memory
+        except UnsupportedError:
+            return server, 1 << 62
+        return server, memory.size_bytes - os_reserve_bytes(memory)
+
+    def after(self, room: Room, gone: list[Resident]) -> int:
+        """``left_bytes`` once ``gone`` are unloaded."""
+        return room.left_bytes + sum(resident.needed_bytes for resident in gone)
+
+
+_SERVER_BYTES = 96 << 20  # of a server whose own share cannot be told from that of the models in it
+
+
+def _free_bytes() -> int | None:
+    from edgellm.devices.local import available_memory_bytes
+
+    return available_memory_bytes()

@@ -1,0 +1,94 @@
+"""Memory for the next model: free, or taken from models that nobody uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from edgellm.server.models.budget import Budget
+from edgellm.server.models.choice import LoadChoice
+from edgellm.server.models.refusal import does_not_fit, no_room_yet
+from edgellm.server.models.resident import Resident
+from edgellm.server.models.residents import Residents
+from edgellm_runtimes.load import LoadForecast
+
+__all__ = ["RoomMaker"]
+
+WAIT_S = 60.0  # for models in use to finish
+
+
+class RoomMaker:
+    """Unloads for one load at a time: idle models first, the least recently used first of these, pinned ones never.
+
+    Models in use that must go are drained: their requests finish, new ones wait until this load is done.
+    """
+
+    def __init__(self, residents: Residents, budget: Budget, wait_s: float = WAIT_S) -> None:
+        self._residents = residents
+        self._budget = budget
+        self._wait_s = wait_s
+
+    async def make(
+        self, name: str, ways: list[LoadChoice], forecast: LoadForecast, moved: frozenset[str], *, force: bool
+    ) -> LoadChoice:
+        """The best of ``ways`` for which there is room, which is made if need be.
+
+        ``moved`` are names that will mean the new model: they pin no former one. Raises DoesNotFitError when there
+        cannot be room, BusyError when those that should go are in use for too long; then nothing has changed.
+        """
+        room = await self._budget.room()
+        for way in ways:
+            if way.total_bytes <= room.left_bytes:
+                return way
+        firm = [way for way in ways if not way.optional]
+        going = self._may_go(moved)
+        most = self._budget.after(room, [*going, *self._leaving()])
+        chosen = next((way for way in firm if way.total_bytes <= most), None)
+        if chosen is None:
+            if force:
+                return firm[-1]
+            pinned = [resident for resident in self._residents.all() if resident not in going]
+            raise does_not_fit(name, firm[0], forecast, room, most, pinned, budget_is_set=self._budget.is_set)
+        await self._wait_for(name, chosen, moved)
+        return chosen
+
+    async def _wait_for(self, name: str, way: LoadChoice, moved: frozenset[str]) -> None:
+        until = time.monotonic() + self._wait_s
+        try:
+            while True:
+                room = await self._budget.room()
+                if way.total_bytes <= room.left_bytes:
+                    return
+                going = self._may_go(moved)
+                idle = [resident for resident in going if resident.users == 0]
+                if idle:
+                    await self._residents.retire(idle[0])
+                    continue
+                self._drain(way.total_bytes - room.left_bytes, going)
+                if not await self._residents.wait_change(max(0.0, until - time.monotonic())):
+                    raise no_room_yet(name, way, room, going, self._wait_s)
+        finally:
+            for resident in self._residents.all():
+                if resident.state == "draining":
+                    resident.state = "ready"
+                    self._residents.rest(resident)
+
+    def _drain(self, missing_bytes: int, busy: Collection[Resident]) -> None:
+        """Let nobody join as many of ``busy`` as have ``missing_bytes``."""
+        for resident in [*self._leaving(), *busy]:
+            if missing_bytes <= 0:
+                return
+            missing_bytes -= resident.needed_bytes
+            if resident.state == "ready":
+                resident.state = "draining"
+
+    def _may_go(self, moved: frozenset[str]) -> list[Resident]:
+        """In the order in which they go: those that no name will mean any more, then the least recently used."""
+        going = [
+            resident for resident in self._residents.all() if not self._residents.is_pinned(resident, apart_from=moved)
+        ]
+        return sorted(going, key=lambda resident: bool(resident.names - moved))
+
+    def _leaving(self) -> list[Resident]:
+        there = self._residents.all()
+        return [resident for resident in self._residents.in_memory() if resident not in there]

@@ -1,0 +1,87 @@
+"""What is told about a model that is loaded, or on its way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Literal
+
+import msgspec
+
+from edgellm.server.models.footprint import process_bytes
+from edgellm.server.models.load_progress import LoadStatus
+from edgellm.server.models.loader import Load
+from edgellm.server.models.pins import Pins
+from edgellm.server.models.resident import Resident
+
+__all__ = ["ModelStatus", "loading_status", "resident_status"]
+
+
+class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one moment."""
+
+    name: str  # that it was loaded under
+    names: tuple[str, ...]  # all that it serves
+    digest: str
+    state: Literal["loading", "ready", "draining", "unloading", "restarting"]
+    pinned: bool
+    requests: int  # that use it, or wait for it
+    weights_bytes: int | None = None
+    needed_bytes: int | None = None  # when all that it reserves is in use
+    used_bytes: int | None = None  # now; None where it shares the server's process
+    context: int | None = None
+    sequences: int | None = None
+    keep_alive_s: float | None = None
+    expires_in_s: float | None = None  # None while it is in use, or stays for ever
+    idle_s: float | None = None
+    load_s: float | None = None
+    isolation: str | None = None
+    pid: int | None = None
+    starts: int | None = None  # how often it was loaded: more than once after its worker died
+    last_error: str | None = None  # what its worker ended with
+    progress: LoadStatus | None = None
+
+
+async def resident_status(resident: Resident, pins: Pins) -> ModelStatus:
+    """The status of a model that takes memory."""
+    engine, info = resident.engine.status(), resident.engine.info
+    used = None
+    if engine.isolation == "worker" and engine.pid is not None:
+        used = await asyncio.to_thread(process_bytes, engine.pid)
+    timer, now = resident.timer, time.monotonic()
+    restarting = resident.state == "ready" and engine.state in ("loading", "stopped")
+    return ModelStatus(
+        name=resident.bundle.name,
+        names=tuple(sorted(resident.names)),
+        digest=resident.digest,
+        state="restarting" if restarting else resident.state,
+        pinned=any(name in pins for name in resident.names),
+        requests=resident.users,
+        weights_bytes=info.size_bytes,
+        needed_bytes=resident.needed_bytes,
+        used_bytes=used,
+        context=info.context,
+        sequences=info.sequences,
+        keep_alive_s=resident.keep_alive_s,
+        expires_in_s=None if timer is None else max(0.0, timer.when() - asyncio.get_running_loop().time()),
+        idle_s=None if resident.users else now - resident.last_used,
+        load_s=info.load_s,
+        isolation=engine.isolation,
+        pid=engine.pid,
+        starts=engine.starts,
+        last_error=engine.last_error,
+    )
+
+
+def loading_status(load: Load, pins: Pins) -> ModelStatus:
+    """The status of a model that is not there yet."""
+    return ModelStatus(
+        name=load.bundle.name,
+        names=tuple(sorted(load.names)),
+        digest=load.bundle.digest,
+        state="loading",
+        pinned=any(name in pins for name in load.names),
+        requests=load.waiters,
+        context=load.context,
+        progress=load.status(),
+    )

@@ -1,0 +1,169 @@
+"""Streamed text taken apart: the cuts between its pieces never matter, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgellm.server.generation.calls.call import Call
+from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.granite import GRANITE
+from edgellm.server.generation.calls.hermes import HERMES, QWEN_TAGS
+from edgellm.server.generation.calls.llama3 import LLAMA3
+from edgellm.server.generation.calls.mistral import MISTRAL, MISTRAL_ARGS
+from edgellm.server.generation.calls.pythonic import LFM2
+from edgellm.server.generation.reading.reader import AnswerReader, Piece
+from edgellm.server.generation.templates.traits import ThinkingMarkers
+
+THINK = ThinkingMarkers("<think>", "</think>")
+NAMES = ("weather", "now")
+Read = list[tuple[str, ...]]
+
+
+def read(text: str, cuts: list[int], form: CallForm | None, in_thinking: bool = False) -> Read:
+    """The pieces of ``text`` when it comes in parts of such lengths; texts that follow each other are one."""
+    reader = AnswerReader(THINK, form, in_thinking=in_thinking, names=NAMES)
+    found: list[Piece | Call] = []
+    place = 0
+    for length in [*cuts, len(text)]:
+        found += reader.push(text[place : place + length])
+        place += length
+    found += reader.finish()
+    joined: Read = []
+    for piece in found:
+        if isinstance(piece, Piece) and joined and joined[-1][0] == piece.kind:
+            joined[-1] = (piece.kind, joined[-1][1] + piece.text)
+        elif isinstance(piece, Piece):
+            joined.append((piece.kind, piece.text))
+        else:
+            joined.append(("call", piece.name, piece.arguments))
+    return joined
+
+
+WEATHER = ("call", "weather", '{"city":"Oslo"}')
+NOW = ("call", "now", "{}")
+CASES: dict[str, tuple[CallForm | None, str, Read]] = {
+    "hermes, text before, two calls": (
+        HERMES,
+        'Let me see.\n<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo"}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>',
+        [("text", "Let me see."), WEATHER, NOW],
+    ),
+    "hermes, the closing marker inside a string": (
+        HERMES,
+        '<tool_call>{"name": "weather", "arguments": {"city": "</tool_call>"}}</tool_call>',
+        [("call", "weather", '{"city":"</tool_call>"}')],
+    ),
+    "hermes, the end is missing": (
+        HERMES,
+        '<tool_call>\n{"name": "now", "arguments": {}}',
+        [NOW],
+    ),
+    "hermes, no JSON": (
+        HERMES,
+        "so <tool_call>what?</tool_call> that",
+        [("text", "so<tool_call>what?</tool_call> that")],
+    ),
+    "qwen's tags": (
+        QWEN_TAGS,
+        "<tool_call>\n<function=weather>\n<parameter=city>\nOslo\n</parameter>\n</function>\n</tool_call>",
+        [WEATHER],
+    ),
+    "llama 3, bare": (LLAMA3, '{"name": "weather", "parameters": {"city": "Oslo"}}', [WEATHER]),
+    "llama 3, two": (
+        LLAMA3,
+        '{"name": "weather", "parameters": {"city": "Oslo"}}; {"name": "now", "parameters": {}}',
+        [WEATHER, NOW],
+    ),
+    "llama 3, marked": (LLAMA3, '<|python_tag|>{"type": "function", "name": "now", "parameters": {}}', [NOW]),
+    "llama 3, a built-in tool": (
+        LLAMA3,
+        '<|python_tag|>brave_search.call(query="x, y")',
+        [("call", "brave_search", '{"query":"x, y"}')],
+    ),
+    "llama 3, JSON that is no call": (LLAMA3, '{"name": "Ada", "age": 36}', [("text", '{"name": "Ada", "age": 36}')]),
+    "mistral, a list": (
+        MISTRAL,
+        '[TOOL_CALLS] [{"name": "weather", "arguments": {"city": "Oslo"}}, {"name": "now", "arguments": {}}]',
+        [WEATHER, NOW],
+    ),
+    "mistral, arguments": (
+        MISTRAL_ARGS,
+        'Yes.[TOOL_CALLS]weather[ARGS]{"city": "Oslo"}[TOOL_CALLS]now[CALL_ID]abcdefghi[ARGS]{}',
+        [("text", "Yes."), WEATHER, NOW],
+    ),
+    "granite": (
+        GRANITE,
+        '<|tool_call|>[{"name": "weather", "arguments": {"city": "Oslo"}}]',
+        [WEATHER],
+    ),
+    "lfm2": (
+        LFM2,
+        'Sure. <|tool_call_start|>[weather(city="Oslo"), now()]<|tool_call_end|>Done.',
+        [("text", "Sure."), WEATHER, NOW, ("text", "Done.")],
+    ),
+    "lfm2, words of JSON and of Python": (
+        LFM2,
+        "<|tool_call_start|>[weather(a=true, b=None, c=[-1, {'d': 2.5}])]<|tool_call_end|>",
+        [("call", "weather", '{"a":true,"b":null,"c":[-1,{"d":2.5}]}')],
+    ),
+    "lfm2, code that is no call": (
+        LFM2,
+        "<|tool_call_start|>[weather(open('x'))]<|tool_call_end|>",
+        [("text", "<|tool_call_start|>[weather(open('x'))]<|tool_call_end|>")],
+    ),
+    "a thought": (None, "<think>\nhm </b>\n\nso\n</think>\n\nYes.", [("thinking", "hm </b>\n\nso"), ("text", "Yes.")]),
+    "a thought and a call": (
+        HERMES,
+        '<think>hm</think>\n<tool_call>{"name": "now", "arguments": {}}</tool_call>',
+        [("thinking", "hm"), NOW],
+    ),
+    "a thought that does not end": (None, "<think>\nhm", [("thinking", "hm")]),
+    "no marker": (HERMES, "a < b <tool> and <think", [("text", "a < b <tool> and <think")]),
+    "a marker of a thought later on": (None, "It is <think>.", [("text", "It is <think>.")]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 8, 1000])
+def test_answers_are_read_in_parts_of_any_length(name: str, length: int) -> None:
+    form, text, expected = CASES[name]
+    assert read(text, [length] * (len(text) // length), form) == expected
+
+
+def test_a_thought_that_the_prompt_began() -> None:
+    assert read("hm\n</think>\n\nYes.", [4, 6], None, in_thinking=True) == [("thinking", "hm"), ("text", "Yes.")]
+
+
+@pytest.mark.parametrize("form", [None, HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE, LFM2])
+@given(text=st.text(alphabet='ab <|>[]{}":,/thinkoolc_\n', max_size=60), cuts=st.lists(st.integers(1, 9), max_size=30))
+def test_the_cuts_do_not_matter(form: CallForm | None, text: str, cuts: list[int]) -> None:
+    assert read(text, cuts, form) == read(text, [], form)
+
+
+@pytest.mark.parametrize("form", [None, HERMES, LLAMA3, MISTRAL, GRANITE])
+@given(text=st.text(alphabet='ab<|>{}":, \n', max_size=60), cuts=st.lists(st.integers(1, 9), max_size=30))
+def test_text_without_markers_comes_out_as_it_is(form: CallForm | None, text: str, cuts: list[int]) -> None:
+    assert "".join(piece[1] for piece in read(text, cuts, form)) == text
+
+
+@given(arguments=st.dictionaries(st.text(), st.text() | st.integers() | st.none() | st.booleans()))
+def test_any_arguments_arrive(arguments: dict[str, object]) -> None:
+    body = json.dumps({"name": "weather", "arguments": arguments}, ensure_ascii=False)
+    (call,) = read(f"<tool_call>\n{body}\n</tool_call>", [7] * (len(body) // 7), HERMES)
+    assert json.loads(call[2]) == arguments
+
+
+def test_nothing_that_may_be_a_marker_is_given() -> None:
+    reader = AnswerReader(None, HERMES, names=NAMES)
+    assert [piece for part in ("Hi <tool", "_ca") for piece in reader.push(part)] == [Piece("text", "Hi")]
+    assert reader.push("b") == [Piece("text", " <tool_cab")]
+
+
+def test_json_that_cannot_be_a_call_is_given_at_once() -> None:
+    reader = AnswerReader(None, LLAMA3, names=NAMES)
+    assert reader.push('{"name": "wea') == []
+    assert reader.push("r") == [Piece("text", '{"name": "wear')]
