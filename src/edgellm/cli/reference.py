@@ -110,7 +110,8 @@ def _settings_markdown() -> str:
     lines += [
         "",
         "More variables: `EDGELLM_HOME` moves every folder below one; `EDGELLM_DEBUG=1` shows tracebacks and the",
-        "runtime's own messages; `NO_COLOR` turns colour off.",
+        "runtime's own messages; `EDGELLM_PROGRESS=json` makes progress and messages lines of JSON; `NO_COLOR` turns",
+        "colour off.",
         "",
     ]
     return "\n".join(lines)

@@ -18,7 +18,7 @@ __all__ = ["OPERATION"]
 async def metrics(request: Request) -> Response:
     """Counters, histograms and gauges of this server, its models and its machine."""
     state = state_of(request)
-    page = await metrics_page(state.telemetry, state.started)
+    page = await metrics_page(state.telemetry, await state.statistics.read(), state.started)
     return Response(page, headers={"content-type": CONTENT_TYPE})
 
 
