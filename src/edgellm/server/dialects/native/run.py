@@ -81,7 +81,7 @@ async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGen
             return
         async with begin_work(model, options.choices) as work, contextlib.aclosing(chunks):
             async for chunk in chunks:
-                work.arrived(chunk)
+                work.arrived((chunk,))
                 yield await _with_texts(model, chunk) if chunk.logprobs else RunChunk(chunk)
 
 
