@@ -48,7 +48,7 @@ def choices(forecast: LoadForecast, context: int | None, parallel: int, models_b
 
 
 def _sequences(parallel: int, planned: int) -> list[tuple[int, bool]]:
-    if parallel:
-        halves = [parallel >> bits for bits in range(parallel.bit_length())]
-        return [(sequences, False) for sequences in halves]
-    return [(more, True) for more in _PARALLEL if more > planned] + [(planned, False)]
+    """Numbers of sequences and whether each is optional, the best first. Less than is wanted is better than nothing."""
+    wanted = parallel or planned
+    firm = [(wanted >> bits, False) for bits in range(wanted.bit_length())]
+    return firm if parallel else [(more, True) for more in _PARALLEL if more > planned] + firm
