@@ -142,7 +142,7 @@ class ModelManager:
         for resident in self._residents.named(name):
             self._residents.forget_name(resident, name)
             if resident.state == "unloading":
-                await self._residents.retire(resident)  # its files are free then
+                await asyncio.shield(self._residents.retire(resident))  # its files are free then
 
     async def load_pinned(self) -> None:
         """Load what is pinned, one after the other; what cannot be loaded is in the log."""
