@@ -136,11 +136,13 @@ class ModelManager:
             await asyncio.to_thread(self.pins.set, old, False)
 
     async def removed(self, name: str) -> None:
-        """The full name ``name`` is gone: what served it alone is unloaded once its requests are done."""
+        """The full name ``name`` is gone: what served it alone is unloaded, or will be once its requests are done."""
         await asyncio.to_thread(self.pins.set, name, False)
         self._moves.settle(name)
         for resident in self._residents.named(name):
             self._residents.forget_name(resident, name)
+            if resident.state == "unloading":
+                await asyncio.shield(self._residents.retire(resident))  # its files are free then
 
     async def load_pinned(self) -> None:
         """Load what is pinned, one after the other; what cannot be loaded is in the log."""
