@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.pop(0)  # this folder, where a benchmark is called like the package onnx
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "oracle"))
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "oracle"))
 
 from convert_cases import pack
 

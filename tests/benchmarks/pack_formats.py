@@ -41,7 +41,7 @@ def packed(checkpoint: Path, work: Path, to_format: str, recipe: str) -> tuple[R
     """One pack, and the bytes of its bundle."""
     bundle = work / "bundle"
     with removed(bundle):
-        command = [sys.executable, "-c", CHILD, str(checkpoint), str(bundle), to_format, recipe, DEVICE]
+        command = [sys.executable, "-P", "-c", CHILD, str(checkpoint), str(bundle), to_format, recipe, DEVICE]
         measured = run(command, work / "pack.log")
         return measured, sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
 

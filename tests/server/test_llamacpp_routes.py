@@ -59,7 +59,8 @@ def test_an_embedding_is_one_row_and_has_a_length_of_one_unless_told_otherwise(s
 
 def test_properties_tell_of_the_model_but_not_where_its_file_lies(server: RunningServer) -> None:
     props = get(server, "/props")
-    assert props["model_path"] == props["model_alias"] == "tiny-llm:raspberrypi5-q4_k_m"
+    assert props["model_path"] == props["model_alias"]
+    assert props["model_path"].startswith("tiny-llm:raspberrypi5-")
     assert props["default_generation_settings"]["n_ctx"] == 512
     assert "<|im_start|>" in props["chat_template"]
     assert props["total_slots"] == len(get(server, "/slots"))

@@ -114,7 +114,7 @@ class _DataWriter:
                 self._pad_to(self._current[0].offset_bytes, only_once=True)
                 self._put(piece)
             else:
-                self._kept[number].append(piece)
+                self._kept[number].append(piece.copy())  # not a view that keeps the levels as well
         if is_last:
             self._sources_left -= 1
             if self._sources_left == 0:

@@ -14,8 +14,9 @@ from checkpoint_maker import CONFIG, StandInVocabulary, decode, encode, make, te
 from edgellm.errors import CheckpointError, Interrupted
 from edgellm.formats.gguf import GGUFHeader, read_header
 from edgellm.progress import CancelToken, SilentProgress
+from edgellm_converters import streaming
 from edgellm_converters.checkpoint import open_checkpoint
-from edgellm_converters.gguf import GeneralMetadata, gguf_size, pipeline, write_gguf, write_ggufs
+from edgellm_converters.gguf import GeneralMetadata, gguf_size, write_gguf, write_ggufs
 from edgellm_converters.recipes import RECIPES, get_recipe
 from edgellm_converters.shape import shape_of
 
@@ -116,7 +117,7 @@ def test_the_result_depends_neither_on_threads_nor_on_chunks(
     make(tmp_path / "c", BIG, dtype="BF16")
     data = pack(tmp_path / "c", recipe, threads=1)
     assert pack(tmp_path / "c", recipe, threads=7) == data
-    monkeypatch.setattr(pipeline, "CHUNK_ELEMENTS", 1 << 12)
+    monkeypatch.setattr(streaming, "CHUNK_ELEMENTS", 1 << 12)
     assert pack(tmp_path / "c", recipe, threads=3) == data
 
 
