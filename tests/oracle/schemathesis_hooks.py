@@ -41,7 +41,7 @@ def _tamed(body: dict[str, Any], model: str, *, may_add: bool) -> dict[str, Any]
         for name in ("max_tokens", "n_predict"):
             if body.get(name) in (None, -1):
                 changed[name] = 4
-        options = body.get("options", {})
+        options = {} if body.get("options") is None else body["options"]  # null is as good as nothing
         if isinstance(options, dict):
             asked = options.get("num_predict")
             if asked is None or (_is_number(asked) and not 0 <= asked < 6):
