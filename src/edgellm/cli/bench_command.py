@@ -85,7 +85,6 @@ def bench(options: BenchOptions) -> None:
 
 def _bundles(names: Sequence[str], store: Store, settings: SettingsWithOrigin) -> list[OpenBundle]:
     """What ``names`` mean; one without a tag all bundles of that name."""
-    from edgellm.machine import this_device_id
 
     found: dict[str, OpenBundle] = {}
     rows = [row for row in store.list() if row.bundle is not None]
