@@ -92,6 +92,8 @@ def _adapters(
 ) -> PackedAdapters:
     if not adapters:
         return PackedAdapters({}, (), ())
+    if base.files:
+        raise UnsupportedError("ONNX models have no adapters here", hint="make it from a GGUF bundle of the model")
     model = base_of_gguf(read_header(base.weights_path, skip_arrays=True))
     fitted = []
     for adapter in sorted(adapters, key=lambda adapter: adapter.name):
@@ -135,7 +137,7 @@ def _plan(base: OpenBundle, changes: Changes, added: PackedAdapters) -> Plan:
 
 
 def _check_context(base: OpenBundle, context: int) -> None:
-    if context == base.plan.context:
+    if context == base.plan.context or base.files:  # of what is not GGUF loading knows the limit
         return
     header = read_header(base.weights_path, skip_arrays=True)
     trained = header.metadata.get(f"{header.architecture}.context_length", 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from peft_parts import make_adapter, read_checkpoint
 
 
 @pytest.fixture
-def own(packed_home: Path, tmp_path: Path) -> Cli:
+def own(own_home: Path) -> Cli:
     """A store with tiny-llm that a test may change."""
-    shutil.copytree(packed_home, tmp_path / "home")
-    return Cli(tmp_path / "home")
+    return Cli(own_home)
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -36,7 +36,7 @@ WEATHER = {
 def running(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server over a copy of ``packed_home``, with a hub that has the same model as a GGUF file."""
     folder = tmp_path_factory.mktemp("ollama-client")
-    shutil.copytree(packed_home, folder / "home")
+    shutil.copytree(packed_home / "store", folder / "home" / "store")
     files = folder / "hub" / "acme" / "tiny-llm-GGUF"
     files.mkdir(parents=True)
     (files / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
@@ -48,8 +48,15 @@ def running(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture
-def client(running: RunningServer) -> Any:
-    return ollama.Client(host=running.url, timeout=120, trust_env=False)
+def client(running: RunningServer) -> Iterator[Any]:
+    found = ollama.Client(host=running.url, timeout=120, trust_env=False)
+    yield found
+    found._client.close()  # or its connection is a warning of a later test
+
+
+def close(model: Any) -> None:
+    """Close the connections of a model of LangChain."""
+    model._client._client.close()
 
 
 def messages(text: str = "Tell me about the sea.") -> list[dict[str, str]]:
@@ -156,6 +163,7 @@ def test_the_asynchronous_client(running: RunningServer) -> None:
         several = [client.chat(MODEL, messages=messages(), options=GREEDY) for _ in range(3)]
         answers = await asyncio.gather(*several)
         parts = [part async for part in await client.generate(MODEL, "The sea", options=GREEDY, stream=True)]
+        await client._client.aclose()
         return [answer.message.content for answer in answers], parts
 
     answers, parts = asyncio.run(talk())
@@ -172,13 +180,15 @@ def test_langchain(running: RunningServer) -> None:
     assert answer.usage_metadata["output_tokens"] == 12
     assert "".join(str(part.content) for part in chat.stream("Tell me about the sea.")) == answer.content
     schema = {"title": "Sea", "type": "object", "properties": {"deep": {"type": "boolean"}}, "required": ["deep"]}
-    structured = langchain_ollama.ChatOllama(model=FULL, **{**options, "num_predict": 60}).with_structured_output(
-        schema, method="json_schema"
-    )
+    close(chat)
+    base = langchain_ollama.ChatOllama(model=FULL, **{**options, "num_predict": 60})
+    structured = base.with_structured_output(schema, method="json_schema")
     assert isinstance(structured.invoke("Is the sea deep?")["deep"], bool)
-    vectors = langchain_ollama.OllamaEmbeddings(
-        model=FULL, base_url=running.url, client_kwargs={"trust_env": False}
-    ).embed_documents(["The sea.", "A ship."])
-    assert len(vectors) == 2
+    close(base)
+    embedder = langchain_ollama.OllamaEmbeddings(model=FULL, base_url=running.url, client_kwargs={"trust_env": False})
+    assert len(embedder.embed_documents(["The sea.", "A ship."])) == 2
+    close(embedder)
+    unknown = langchain_ollama.ChatOllama(model="nope", **options)
     with pytest.raises(ollama.ResponseError):
-        langchain_ollama.ChatOllama(model="nope", **options).invoke("a")
+        unknown.invoke("a")
+    close(unknown)

@@ -11,14 +11,6 @@ from server_process import RunningServer, running_server
 
 
 @pytest.fixture
-def own_home(packed_home: Path, tmp_path: Path) -> Path:
-    """A copy of ``packed_home`` that a test may change."""
-    home = tmp_path / "home"
-    shutil.copytree(packed_home, home)
-    return home
-
-
-@pytest.fixture
 def own_server(own_home: Path, tmp_path: Path) -> Iterator[RunningServer]:
     """A server over ``own_home``."""
     with running_server(own_home, tmp_path / "log") as running:

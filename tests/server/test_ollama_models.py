@@ -48,8 +48,8 @@ def upload(server: RunningServer, data: bytes) -> str:
     return digest
 
 
-def test_tags_and_show_describe_a_model(server: RunningServer) -> None:
-    with server.client() as client:
+def test_tags_and_show_describe_a_model(own_server: RunningServer) -> None:
+    with own_server.client() as client:
         [row] = client.get("/api/tags").json()["models"]
         found = client.post("/api/show", json={"model": "tiny-llm"}).json()
         verbose = client.post("/api/show", json={"model": "tiny-llm", "verbose": True}).json()
@@ -226,7 +226,7 @@ def test_a_pull_whose_client_goes_away_stops_and_goes_on_later(hub_root: Path, t
 def _ended(server: RunningServer) -> dict[str, Any]:
     with server.client() as client:
         [job] = client.get("/api/edgellm/jobs").json()["jobs"]
-        last = list(client.stream("GET", f"/api/edgellm/jobs/{job['id']}/events").__enter__().iter_lines())[-1]
+        last = client.get(f"/api/edgellm/jobs/{job['id']}/events").text.splitlines()[-1]
     found: dict[str, Any] = json.loads(last)
     return found
 

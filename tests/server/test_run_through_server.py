@@ -187,6 +187,19 @@ def test_a_server_without_a_runtime_file_is_found_by_its_address(packed_home: Pa
         assert [model["name"] for model in found["models"]] == [NAME]
 
 
+def test_a_server_that_wants_a_key_is_sent_that_of_the_environment(packed_home: Path, tmp_path: Path) -> None:
+    home = home_over(packed_home, tmp_path)
+    key = Cli(home).run("key", "add", "me").stdout.strip()
+    with serving(home, "--require-key", "--no-socket") as server:
+        arguments = ("run", "tiny-llm", PROMPT, "--max-tokens", "1")
+        Cli(home).run(*arguments, environment={"EDGELLM_API_KEY": key})
+        refused = Cli(home).run(*arguments, status=1)
+        assert "key" in refused.stderr
+        other = {"EDGELLM_STORE": str(home / "store"), "EDGELLM_PORT": str(server.port), "EDGELLM_API_KEY": key}
+        (found,) = json.loads(Cli(tmp_path / "client").run("ps", "--json", environment=other).stdout)
+        assert found["server"]["url"] == server.url
+
+
 def test_a_server_that_dies_in_the_middle_is_said(packed_home: Path, tmp_path: Path) -> None:
     home = home_over(packed_home, tmp_path)
     cli = Cli(home)

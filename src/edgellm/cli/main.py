@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 
-from edgellm.cli.event_lines import events_wanted
 from edgellm.errors import EdgeLLMError
 from edgellm.version import __version__
 
@@ -142,6 +141,8 @@ def _run(arguments: Sequence[str] | None, output: WatchedOutput) -> int:
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
+        from edgellm.cli.event_lines import events_wanted
+
         if events_wanted():
             _say(error.format_message(), None, "UsageError")
         else:

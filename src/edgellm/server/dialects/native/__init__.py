@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from edgellm.api.errors import ErrorBody, ErrorText
 from edgellm.api.models import StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
 from edgellm.running import RunningServer
@@ -28,10 +27,9 @@ from edgellm.version import __version__
 __all__ = ["NATIVE"]
 
 
-def error_body(error: EdgeLLMError, status: int) -> dict[str, Any]:
+def error_body(error: EdgeLLMError, status: int) -> ErrorBody:
     """``{"error": {"message", "hint", "status", "kind"}}``; ``kind`` is the error's name in our tree."""
-    kind = type(error).__name__
-    return {"error": {"message": error.message, "hint": error.hint, "status": status, "kind": kind}}
+    return ErrorBody(ErrorText(error.message, error.hint, status, type(error).__name__))
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -80,4 +78,5 @@ NATIVE = Dialect(
         *WATCHING_ROUTES,
     ],
     error_body,
+    error=ErrorBody,
 )

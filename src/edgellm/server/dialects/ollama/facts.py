@@ -11,6 +11,8 @@ from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import EdgeLLMError
 from edgellm.formats.gguf import GGUFHeader, read_header
 from edgellm.server.generation.templates.traits import read_traits
+from edgellm_runtimes.onnx.files import OnnxFiles
+from edgellm_runtimes.onnx.template import chat_template
 
 __all__ = ["ModelFacts", "model_facts", "template_of"]
 
@@ -24,7 +26,6 @@ class ModelFacts:
     architecture: str
     trained_context: int
     n_embd: int
-    n_parameters: int
     template: str
     infill: tuple[int, int, int] | None
     is_embedder: bool  # trained to give vectors, not text
@@ -44,22 +45,35 @@ class ModelFacts:
 
 
 def model_facts(bundle: OpenBundle) -> ModelFacts:
-    """The facts of a bundle's model file, read once for each file. Raises ModelFileError."""
-    return _of_file(bundle.weights_path)
+    """The facts of a bundle's model, read once for each. Raises ModelFileError."""
+    return _of_files(bundle.weights_path, tuple(sorted(bundle.files.items())))
 
 
 @functools.lru_cache(_CACHED_MODELS)
-def _of_file(path: Path) -> ModelFacts:
+def _of_files(path: Path, files: tuple[tuple[str, Path], ...]) -> ModelFacts:
+    if files:
+        return _of_onnx(OnnxFiles(path, dict(files)))
     header = read_header(path, skip_arrays=True)
     template = header.metadata.get("tokenizer.chat_template")
     return ModelFacts(
         architecture=header.architecture,
         trained_context=_integer(header, f"{header.architecture}.context_length"),
         n_embd=_integer(header, f"{header.architecture}.embedding_length"),
-        n_parameters=sum(_elements(tensor.shape) for tensor in header.tensors),
         template=template if isinstance(template, str) else "",
         infill=_infill(header.metadata),
         is_embedder=f"{header.architecture}.pooling_type" in header.metadata,
+    )
+
+
+def _of_onnx(files: OnnxFiles) -> ModelFacts:
+    config = files.config
+    return ModelFacts(
+        architecture=config.type,
+        trained_context=config.context_length,
+        n_embd=config.decoder.hidden_size,
+        template=chat_template(files) or "",
+        infill=None,
+        is_embedder=False,
     )
 
 
@@ -87,10 +101,3 @@ def _infill(metadata: dict[str, Any]) -> tuple[int, int, int] | None:
             return None
         found.append(token)
     return found[0], found[1], found[2]
-
-
-def _elements(shape: tuple[int, ...]) -> int:
-    n_elements = 1
-    for length in shape:
-        n_elements *= length
-    return n_elements

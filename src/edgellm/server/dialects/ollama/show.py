@@ -14,7 +14,7 @@ from edgellm.formats.gguf import GGUFHeader, read_header
 from edgellm.formats.gguf_cursor import ArraySummary
 from edgellm.server.dialects.ollama.details import capabilities, details, modified_at
 from edgellm.server.dialects.ollama.errors import model_name, not_found
-from edgellm.server.dialects.ollama.facts import template_of
+from edgellm.server.dialects.ollama.facts import model_facts, template_of
 from edgellm.server.dialects.ollama.messages import ShowBody
 from edgellm.server.dialects.ollama.modelfile import modelfile, parameters_of, parameters_text, system_of
 from edgellm.server.http.body import read_json
@@ -40,7 +40,7 @@ async def show(request: Request) -> Response:
 
 
 def _record(bundle: OpenBundle, body: ShowBody) -> dict[str, Any]:
-    header = read_header(bundle.weights_path, skip_arrays=not body.verbose)
+    header = None if bundle.files else read_header(bundle.weights_path, skip_arrays=not body.verbose)
     template = body.template or template_of(bundle)
     system = body.system or system_of(bundle.plan)
     parameters = parameters_of(bundle.plan)
@@ -53,9 +53,10 @@ def _record(bundle: OpenBundle, body: ShowBody) -> dict[str, Any]:
         "system": system,
         "details": details(bundle),
         "messages": [message for message in chat.messages if message.role != "system"] if chat is not None else [],
-        "model_info": _model_info(header, verbose=bool(body.verbose)),
+        "model_info": _of_onnx(bundle) if header is None else _model_info(header, verbose=bool(body.verbose)),
         "tensors": [
-            {"name": tensor.name, "type": tensor.type, "shape": list(tensor.shape)} for tensor in header.tensors
+            {"name": tensor.name, "type": tensor.type, "shape": list(tensor.shape)}
+            for tensor in (header.tensors if header is not None else ())
         ],
         "capabilities": capabilities(bundle),
         "modified_at": modified_at(bundle),
@@ -77,6 +78,16 @@ def _model_info(header: GGUFHeader, *, verbose: bool) -> dict[str, Any]:
             n_elements *= length
         n_parameters += n_elements
     return {"general.parameter_count": n_parameters, **info}
+
+
+def _of_onnx(bundle: OpenBundle) -> dict[str, Any]:
+    """What a GGUF would say of the same model."""
+    facts = model_facts(bundle)
+    return {
+        "general.architecture": facts.architecture,
+        f"{facts.architecture}.context_length": facts.trained_context,
+        f"{facts.architecture}.embedding_length": facts.n_embd,
+    }
 
 
 def _licenses(bundle: OpenBundle) -> str:
