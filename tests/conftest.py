@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,14 @@ def packed_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """A home whose store holds tiny-llm in Q4_K_M for the Raspberry Pi 5; not to be changed by tests."""
     home = tmp_path_factory.mktemp("packed")
     Cli(home).run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_K_M")
+    return home
+
+
+@pytest.fixture
+def own_home(packed_home: Path, tmp_path: Path) -> Path:
+    """A home with a copy of the store of ``packed_home``, which a test may change."""
+    home = tmp_path / "home"
+    shutil.copytree(packed_home / "store", home / "store")
     return home
 
 

@@ -18,7 +18,8 @@ def answer(message: str, history: list[dict[str, Any]]) -> Iterator[str]:
     turns: Any = [{"role": turn["role"], "content": turn["content"]} for turn in history]
     turns.append({"role": "user", "content": message})
     text = ""
-    for chunk in client.chat.completions.create(model=model, messages=turns, stream=True):
+    longer: Any = {"overflow": "truncate"}  # a conversation beyond the context goes on without its oldest words
+    for chunk in client.chat.completions.create(model=model, messages=turns, stream=True, extra_body=longer):
         text += chunk.choices[0].delta.content or ""
         yield text
 

@@ -17,6 +17,7 @@ for turn in turns:
 if message := st.chat_input("Your message"):
     turns.append({"role": "user", "content": message})
     st.chat_message("user").write(message)
-    stream = client.chat.completions.create(model=model or "", messages=turns, stream=True)
+    longer = {"overflow": "truncate"}  # a conversation beyond the context goes on without its oldest words
+    stream = client.chat.completions.create(model=model or "", messages=turns, stream=True, extra_body=longer)
     answer = st.chat_message("assistant").write_stream(stream)
     turns.append({"role": "assistant", "content": answer})

@@ -37,8 +37,9 @@ __all__ = [
 ]
 
 
-Capability = Literal["adapters", "embeddings", "save", "shift"]
-"""What not every backend, or not every model, can do; asked for where it is lacking, it raises UnsupportedError."""
+Capability = Literal["adapters", "embeddings", "save", "shift", "threads"]
+"""What not every backend, or not every model, can do; asked for where it is lacking, it raises UnsupportedError. With
+"threads" another number of them costs nothing; without, it takes long."""
 
 Pooling = Literal["mean", "last"]
 """How the hidden states of the tokens of a text become one vector."""

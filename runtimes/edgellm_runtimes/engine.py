@@ -148,6 +148,7 @@ class Engine:
             raise PromptTooLongError(
                 f"the prompt has {len(text)} characters; a context of {context} tokens cannot hold it",
                 hint="shorten the prompt, or load the model with a larger --context",
+                context_tokens=context,
             )
         return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=parse_special)
 
@@ -391,6 +392,8 @@ class Engine:
             raise PromptTooLongError(
                 f"the prompt has {len(tokens)} tokens; the context of {context} must hold it and a new token",
                 hint=f"shorten the prompt or begin a new conversation{more}",
+                prompt_tokens=len(tokens),
+                context_tokens=context,
             )
 
     def _check_bias(self, params: SamplingParams) -> None:

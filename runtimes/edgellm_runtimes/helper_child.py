@@ -1,7 +1,8 @@
 """The child's side of a helper: answers requests until its parent ends, within limits of time and memory.
 
-Protocol on stdin and stdout: a 4-byte big-endian length, then a JSON object. A request names its ``timeout_s``; an
-alarm ends the process at that deadline, whatever it does. The kernel takes this process first when memory is short.
+Protocol on stdin and stdout: a 4-byte big-endian length, then a JSON object. A request names its ``timeout_s``, and
+``cpu_s`` where its processor time has a limit of its own; an alarm ends the process then, whatever it does. The kernel
+takes this process first when memory is short.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ def _serve(answer: Callable[[dict[str, Any]], dict[str, str]], source: RawIOBase
             return
         request = json.loads(raw)
         signal.setitimer(signal.ITIMER_REAL, request["timeout_s"])
+        signal.setitimer(signal.ITIMER_PROF, request.get("cpu_s", 0))
         reply = json.dumps(answer(request)).encode("ascii")
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         target.write(len(reply).to_bytes(4, "big") + reply)
         target.flush()
 

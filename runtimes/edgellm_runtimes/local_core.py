@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from edgellm.errors import AccessError, BackendError, EdgeLLMError, UnsupportedError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.compute_lease import ComputeLease
@@ -25,7 +27,7 @@ __all__ = ["LocalCore"]
 
 
 class LocalCore:
-    """See ``core.Core``. ``close`` closes the backend and the lease."""
+    """See ``core.Core``. ``close`` closes the backend and the lease. ``chat_template`` replaces the model file's."""
 
     def __init__(
         self,
@@ -34,9 +36,12 @@ class LocalCore:
         deliver: Deliver,
         *,
         lease: ComputeLease | None = None,
+        chat_template: str | None = None,
         **scheduling: Any,
     ) -> None:
         from edgellm_runtimes.scheduler import Scheduler
+
+        template = chat_template or backend.facts.chat_template
 
         self._vocabulary = vocabulary = backend.vocabulary
         self._deliver = deliver
@@ -49,9 +54,9 @@ class LocalCore:
             return "" if token is None else vocabulary.piece(token, special=True).decode("utf-8", "replace")
 
         self._facts = EngineFacts(
-            info=info,
+            info=msgspec.structs.replace(info, has_chat_template=template is not None),
             n_vocab=backend.limits.n_vocab,
-            chat_template=backend.facts.chat_template,
+            chat_template=template,
             bos_text=text(vocabulary.bos),
             eos_text=text(vocabulary.eos),
             eot_text=text(vocabulary.eot),
@@ -77,7 +82,9 @@ class LocalCore:
         lease = None
         try:
             lease = _lease(progress)
-            return cls(backend, info, deliver, lease=lease, **_scheduling(request, backend, progress))
+            own = request.plan.chat.template if request.plan is not None and request.plan.chat is not None else ""
+            scheduling = _scheduling(request, backend, progress)
+            return cls(backend, info, deliver, lease=lease, chat_template=own or None, **scheduling)
         except BaseException:
             backend.close()
             if lease is not None:

@@ -78,7 +78,14 @@ class UsageError(EdgeLLMError):
 
 
 class PromptTooLongError(UsageError):
-    """A prompt has more tokens than the context of its model holds."""
+    """A prompt has more tokens than its model's context holds. ``prompt_tokens`` is 0 where nobody counted them."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, prompt_tokens: int = 0, context_tokens: int = 0
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.prompt_tokens = prompt_tokens
+        self.context_tokens = context_tokens
 
 
 class TooLargeError(UsageError):

@@ -113,9 +113,10 @@ def _runtime(environ: Mapping[str, str], state: Path) -> Path:
 def path_origins(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variable that each folder of ``user_paths`` comes from, or "default"."""
     if environ.get("EDGELLM_HOME"):
-        return dict.fromkeys([*_XDG, "system_store"], "EDGELLM_HOME")
+        return dict.fromkeys([*_XDG, "runtime", "system_store"], "EDGELLM_HOME")
     origins = {
         name: variable if Path(environ.get(variable) or ".").is_absolute() else "default"
         for name, variable in _XDG.items()
     }
-    return origins | {"system_store": "default"}
+    named = Path(environ.get("XDG_RUNTIME_DIR") or ".").is_absolute()
+    return origins | {"runtime": "XDG_RUNTIME_DIR" if named else "default", "system_store": "default"}

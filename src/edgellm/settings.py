@@ -119,6 +119,7 @@ def settings_rows(settings: SettingsWithOrigin) -> list[tuple[str, Any, str]]:
         *rows,
         ("config_folder", str(paths.config), folders["config"]),
         ("cache_folder", str(paths.cache), folders["cache"]),
+        ("runtime_folder", str(paths.runtime), folders["runtime"]),
     ]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from shapes import SHAPES, TOKENIZER, write_checkpoint
 
-__all__ = ["MODELS", "Model", "open_model"]
+__all__ = ["MODELS", "Model", "checkpoint_of", "open_model"]
 
 _WORD = re.compile("Ġ[a-z]{2,}")
 
@@ -62,11 +62,16 @@ class Model:
         return "".join(self.texts[token] for token in prompt)
 
 
+def checkpoint_of(name: str, work: Path) -> Path:
+    """The checkpoint that ``open_model`` packs."""
+    return TOKENIZER if MODELS[name].tokenizer_size is None else work / f"{name}-words"
+
+
 def open_model(name: str, work: Path) -> Model:
     """The model, made below ``work`` when it is not there yet."""
     kind = MODELS[name]
     bundle = work / f"{name}-{kind.recipe}"
-    checkpoint = TOKENIZER if kind.tokenizer_size is None else work / f"{name}-words"
+    checkpoint = checkpoint_of(name, work)
     if kind.tokenizer_size is not None and not (checkpoint / "config.json").exists():
         print(f"{name}: writing a random checkpoint", file=sys.stderr, flush=True)
         write_checkpoint(SHAPES[name], checkpoint)

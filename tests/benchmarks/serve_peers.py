@@ -23,7 +23,7 @@ from serve_models import Model
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "oracle"))
 import oracle_tools
 
-__all__ = ["PEERS", "Server", "absent", "contender_of", "open_peer", "start_server"]
+__all__ = ["PEERS", "Server", "absent", "contender_of", "end_with_parent", "open_peer", "start_server"]
 
 BATCH, UBATCH = 2048, 512
 START_S = 120.0
@@ -163,7 +163,7 @@ async def start_server(name: str, model: Model, place: Place, *more: str) -> Asy
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=environment,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
     try:
         url = f"http://127.0.0.1:{port}"
@@ -196,7 +196,7 @@ def contender_of(server: Server, model: Model) -> HttpContender:
     return HttpContender(server.name, server.url, forbidden=model.forbidden, exact=peer.exact, text_of=text_of)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """In the new process: a server must not outlive a benchmark that is killed, it would disturb the next one."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cli_process import Cli
 
+from cli_process import Cli
 from edgellm.bundle.media import WEIGHT_CONFIG_TYPE, WEIGHT_RAW_TYPE
 from edgellm.bundle.opened import open_bundle
 from edgellm.errors import ModelFileError

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -25,6 +26,7 @@ __all__ = [
     "is_built",
     "llama_source",
     "llama_tool",
+    "missing",
     "python_server",
     "run_convert",
 ]
@@ -104,7 +106,11 @@ def run_convert(checkpoint: Path, out: Path, outtype: str, model_name: str) -> N
 def _need_tools() -> None:
     if is_built():
         return
-    message = "llama.cpp's tools are not built: run `python tests/oracle/build_tools.py` (about 5 minutes, once)"
+    missing("llama.cpp's tools are not built: run `python tests/oracle/build_tools.py` (about 5 minutes, once)")
+
+
+def missing(message: str) -> NoReturn:
+    """Skip the test, or fail it where every oracle must be there."""
     if _REQUIRED:
         pytest.fail(message)
     pytest.skip(message)

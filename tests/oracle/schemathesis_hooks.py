@@ -7,7 +7,9 @@ from typing import Any
 import schemathesis
 
 _MODEL = "tiny-llm"
-_NAMES = ("model", "name", "source", "from")
+_VICTIM = "victim"  # what is renamed and deleted: a second name of the model
+_ENDINGS = ("/delete", "/rename")
+_NAMES = ("model", "source", "from")
 _MOST = {"max_tokens": 6, "n_predict": 6, "max_completion_tokens": 6, "max_output_tokens": 6, "n": 2, "n_cmpl": 2}
 
 
@@ -16,15 +18,19 @@ def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
     """Half of the names mean the model of the store, and half of the chats are one that a template takes; numbers that
     are too large become small ones. What is wrong stays wrong."""
     if isinstance(case.body, dict):
-        case.body = _tamed(case.body, may_add="/v1/messages" not in case.path)
+        model = _VICTIM if case.path.endswith(_ENDINGS) else _MODEL
+        case.body = _tamed(case.body, model, may_add="/v1/messages" not in case.path)
 
 
-def _tamed(body: dict[str, Any], *, may_add: bool) -> dict[str, Any]:
+def _tamed(body: dict[str, Any], model: str, *, may_add: bool) -> dict[str, Any]:
     changed = dict(body)
     for name in _NAMES:
         value = body.get(name)
         if isinstance(value, str) and len(value) % 2 == 0:
-            changed[name] = _MODEL
+            changed[name] = model
+    for name in ("name", "destination") if "model" in body or "source" in body else ():
+        if isinstance(body.get(name), str) and len(body[name]) % 2 == 0:
+            changed[name] = _VICTIM
     for name, most in _MOST.items():
         if _is_number(body.get(name)) and body[name] > most:
             changed[name] = most

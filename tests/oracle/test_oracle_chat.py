@@ -108,3 +108,31 @@ def test_prompts_equal_those_of_transformers(conversation: str, add_generation_p
         assert render_chat(template, messages, **options) == expected, path.name
         equal += 1
     assert equal > 30 or conversation == "wrong order"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"documents": [{"doc_id": 1, "title": "Weather", "text": "3 degrees", "contents": "3 degrees"}]},
+        {"enable_thinking": True},
+        {"enable_thinking": False},
+    ],
+    ids=str,
+)
+def test_variables_reach_the_template_as_with_transformers(variables: dict[str, Any]) -> None:
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    messages, changed = [{"role": "user", "content": "Hi"}], 0
+    for path in templates():
+        template = path.read_text(encoding="utf-8")
+        options: dict[str, Any] = {"add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>"}
+        try:
+            plain, expected = (
+                render_jinja_template([messages], chat_template=template, **options, **given)[0][0]
+                for given in ({}, variables)
+            )
+        except Exception:  # noqa: BLE001  a template that cannot do this is none of this test's
+            continue
+        assert render_chat(template, messages, variables=variables, **options) == expected, path.name
+        changed += plain != expected
+    assert changed > 0

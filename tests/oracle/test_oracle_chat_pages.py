@@ -59,7 +59,7 @@ def test_the_gradio_page_answers(gradio_page: str) -> None:
     from gradio_client import Client
 
     client = Client(gradio_page, verbose=False, analytics_enabled=False)
-    job = client.submit("Hello", api_name="/chat")
+    job = client.submit("Hello", api_name="/answer")
     text = job.result(timeout=60)
     assert text
     assert len(job.outputs()) > 1  # it was streamed

@@ -58,6 +58,13 @@ def client(server: RunningServer) -> Iterator[openai.OpenAI]:
         yield made
 
 
+@pytest.fixture
+def lenient(server: RunningServer) -> Iterator[openai.OpenAI]:
+    """It checks nothing, for answers that OpenAI itself gives another type than its package has."""
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=60) as made:
+        yield made
+
+
 def test_models(client: openai.OpenAI) -> None:
     (model,) = [card for card in client.models.list() if card.id.startswith(MODEL)]
     assert client.models.retrieve(model.id) == model
@@ -76,7 +83,9 @@ def test_a_chat_and_its_stream(client: openai.OpenAI) -> None:
 
 
 def test_the_stream_helper(client: openai.OpenAI) -> None:
-    with client.chat.completions.stream(model=MODEL, messages=QUESTION, max_completion_tokens=8) as stream:
+    pytest.importorskip("llguidance")
+    body = {"regex": "(yes|no), .{3}"}
+    with client.chat.completions.stream(model=MODEL, messages=QUESTION, extra_body=body) as stream:
         deltas = [event.delta for event in stream if event.type == "content.delta"]
         final = stream.get_final_completion()
     assert "".join(deltas) == final.choices[0].message.content
@@ -138,11 +147,11 @@ def test_parsed_answers(client: openai.OpenAI) -> None:
     assert isinstance(answer.choices[0].message.parsed, Verdict)
 
 
-def test_completions(client: openai.OpenAI) -> None:
+def test_completions(client: openai.OpenAI, lenient: openai.OpenAI) -> None:
     answer = client.completions.create(model=MODEL, prompt=["One", "Two"], max_tokens=4, logprobs=2, n=2)
     assert len(answer.choices) == 4
     assert all(choice.logprobs is not None for choice in answer.choices)
-    chunks = list(client.completions.create(model=MODEL, prompt=[5, 6, 7], max_tokens=4, stream=True))
+    chunks = list(lenient.completions.create(model=MODEL, prompt=[5, 6, 7], max_tokens=4, stream=True))
     assert chunks[-1].choices[0].finish_reason in ("length", "stop")
 
 
@@ -156,12 +165,12 @@ def test_logprobs(client: openai.OpenAI) -> None:
     assert [len(entry.top_logprobs) for entry in logprobs.content] == [2, 2, 2]
 
 
-def test_embeddings_in_both_encodings(client: openai.OpenAI) -> None:
-    coded = client.embeddings.create(model=MODEL, input=["One text", "another"])  # asks for base64
+def test_embeddings_in_both_encodings(client: openai.OpenAI, lenient: openai.OpenAI) -> None:
+    coded = lenient.embeddings.create(model=MODEL, input=["One text", "another"])  # asks for base64
     plain = client.embeddings.create(model=MODEL, input=["One text", "another"], encoding_format="float")
     assert len(coded.data) == 2
     assert coded.data[0].embedding == pytest.approx(plain.data[0].embedding, abs=1e-6)
-    short = client.embeddings.create(model=MODEL, input=[[5, 6], [7]], dimensions=16)
+    short = client.embeddings.create(model=MODEL, input=[[5, 6], [7]], dimensions=16, encoding_format="float")
     assert {len(entry.embedding) for entry in short.data} == {16}
 
 

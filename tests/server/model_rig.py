@@ -47,19 +47,21 @@ def add_bundle(store: Store, name: str, model: Path, **changes: Any) -> str:
         return write_bundle(writer, name, weights=model.read_bytes(), plan=plan_of(**changes))
 
 
-def run_with(home: Path, use: Callable[[ModelManager], Awaitable[T]], *, config: ServerConfig | None = None) -> T:
-    """Run ``use`` on a manager over the store in ``home``."""
+def run_with(
+    home: Path, use: Callable[[ModelManager], Awaitable[T]], *, config: ServerConfig | None = None, **variables: str
+) -> T:
+    """Run ``use`` on a manager over the store in ``home``; ``variables`` are those of the environment."""
 
     async def main() -> T:
-        async with _manager(home, config or ServerConfig(isolation="worker")) as manager:
+        async with _manager(home, config or ServerConfig(isolation="worker"), variables) as manager:
             return await asyncio.wait_for(use(manager), PATIENCE_S)
 
     return asyncio.run(main())
 
 
 @contextlib.asynccontextmanager
-async def _manager(home: Path, config: ServerConfig) -> AsyncIterator[ModelManager]:
-    settings = load_settings(environ={"EDGELLM_HOME": str(home)}, system_config=home / "none")
+async def _manager(home: Path, config: ServerConfig, variables: dict[str, str]) -> AsyncIterator[ModelManager]:
+    settings = load_settings(environ={"EDGELLM_HOME": str(home), **variables}, system_config=home / "none")
     manager = ModelManager(config, settings, open_store(home))
     try:
         yield manager
@@ -83,4 +85,4 @@ async def states(manager: ModelManager) -> dict[str, str]:
 async def until(manager: ModelManager, holds: Callable[[list[ModelStatus]], object]) -> None:
     """Wait until the statuses are as ``holds`` wants them."""
     while not holds(await manager.statuses()):
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)

@@ -99,10 +99,9 @@ def serving(
         subprocess.Popen(
             command or serve_command(*port, *arguments),
             env={**os.environ, "EDGELLM_HOME": str(home), **(environment or {})},
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=sink,
-            **options,
+            **{"stdin": subprocess.DEVNULL, **options},
         ) as process,
     ):
         server = Serving(process, log)

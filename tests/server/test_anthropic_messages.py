@@ -77,10 +77,13 @@ def test_an_answer_that_fills_the_context_says_so(server: RunningServer) -> None
     assert answer["stop_reason"] in ("model_context_window_exceeded", "end_turn")
 
 
-def test_a_prompt_beyond_the_context_is_refused_before_a_stream_begins(server: RunningServer) -> None:
-    response = ask(server, stream=True, messages=[{"role": "user", "content": "word " * 2000}])
+@pytest.mark.parametrize("words", [2000, 20_000])
+def test_a_prompt_beyond_the_context_is_refused_before_a_stream_begins(server: RunningServer, words: int) -> None:
+    response = ask(server, stream=True, messages=[{"role": "user", "content": "word " * words}])
     assert response.status_code == 400
-    assert response.json()["error"]["type"] == "invalid_request_error"
+    error = response.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].startswith("prompt is too long")
 
 
 def test_the_system_prompt_may_be_text_or_blocks(server: RunningServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from homes import home_over
 from serve_rig import Serving, serving, wait_until
 
 from cli_process import Cli
@@ -26,15 +28,7 @@ PROMPT = "The history of the city began"
 @pytest.fixture
 def home(packed_home: Path, tmp_path: Path) -> Path:
     """The packed store, with a runtime folder of this test's own."""
-    return _home_over(packed_home, tmp_path)
-
-
-def _home_over(packed_home: Path, tmp_path: Path) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    for name in ("store", "state"):
-        (home / name).symlink_to(packed_home / name)
-    return home
+    return home_over(packed_home, tmp_path)
 
 
 def request(max_tokens: int) -> dict[str, Any]:
@@ -101,6 +95,20 @@ def test_connections_without_a_request_do_not_delay_the_end(home: Path, number: 
         assert "cut off" not in server.said()
 
 
+@pytest.mark.parametrize("path", ["/api/edgellm/statistics/stream", "/api/edgellm/log/stream"])
+def test_streams_without_an_end_are_over(home: Path, path: str) -> None:
+    with serving(home) as server, server.client() as client:
+        client.get("/api/edgellm/version")  # for the log
+        with client.stream("GET", path) as response:
+            lines = response.iter_lines()
+            assert next(lines)
+            server.signal()
+            for _ in lines:
+                pass
+        assert server.wait() == 0
+        assert "cut off" not in server.said()
+
+
 def test_a_second_signal_ends_it_at_once(home: Path) -> None:
     with serving(home) as server, streaming(server, 100_000) as lines:
         workers = children(server)
@@ -157,27 +165,55 @@ def test_a_server_that_is_killed_under_load_leaves_no_process(home: Path) -> Non
         wait_until(lambda: all(is_gone(pid) for pid in workers), "no worker")
 
 
-def test_after_a_kill_the_store_is_whole_and_a_new_server_answers_as_before(packed_home: Path, tmp_path: Path) -> None:
-    home = _home_over(packed_home, tmp_path)
+SYSTEM = "You answer for a small board, briefly, and you name the units of all that you say."
 
-    def answer(server: Serving) -> list[int]:
-        with streaming(server, 30) as lines:
-            return [token for line in lines for token in line["chunk"]["token_ids"]]
+
+@pytest.fixture
+def home_with_prompt(tiny_llm: Path, tmp_path: Path) -> Path:
+    """A home with tiny-llm, whose bundle has a system prompt: its state is kept on the disk."""
+    home = tmp_path / "prompted"
+    (tmp_path / "prompt.txt").write_text(SYSTEM)
+    options = ("--device", "raspberrypi", "--quant", "Q4_K_M", "--system", tmp_path / "prompt.txt")
+    Cli(home).run("pack", tiny_llm, *options)
+    return home
+
+
+def chat(server: Serving) -> tuple[list[int], int]:
+    """The tokens of an answer after the system prompt, and how many of the prompt's were not computed."""
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "What is it?"}]
+    body = {"model": "tiny-llm", "messages": messages, "sampling": {"max_tokens": 12, "temperature": 0}}
+    with server.client() as client:
+        _, *chunks = map(json.loads, client.post("/api/edgellm/run", json=body).text.splitlines())
+    tokens = [token for each in chunks for token in each["chunk"]["token_ids"]]
+    return tokens, chunks[-1]["chunk"]["stats"]["cached_tokens"]
+
+
+def test_after_a_kill_the_store_is_whole_and_saved_prompts_are_read_or_ignored(home_with_prompt: Path) -> None:
+    home = home_with_prompt
+    prefixes = home / "cache" / "prefixes"
+
+    def saved() -> list[Path]:
+        return [path for path in prefixes.rglob("*") if path.is_file() and path.stat().st_size > 10_000]
 
     with serving(home) as server:
-        expected = answer(server)
+        expected, _ = chat(server)
+        wait_until(saved, "a saved prompt")
         stop = threading.Event()
         thread = threading.Thread(target=_keep_asking, args=(server, stop))
         thread.start()
-        server.process.kill()  # also in the middle of what is written beside the prefixes
+        server.process.kill()
         stop.set()
         thread.join()
-    saved = sorted(path for path in (home / "cache").rglob("*") if path.is_file())
-    for path in saved[:1]:
-        path.write_bytes(path.read_bytes()[:-7])  # torn
     Cli(home).run("verify")
     with serving(home) as server:
-        assert answer(server) == expected
+        answer, cached = chat(server)
+        assert answer == expected
+        assert cached > 10  # it is still valid
+        server.process.kill()
+    (path,) = saved()
+    path.write_bytes(path.read_bytes()[:-1000])  # as if the power had gone
+    with serving(home) as server:
+        assert chat(server)[0] == expected
         assert server.stop() == 0
 
 
@@ -187,8 +223,18 @@ def _keep_asking(server: Serving, stop: threading.Event) -> None:
             pass
 
 
-def test_workers_of_a_stopped_session_end_with_it(home: Path) -> None:
-    """A terminal that closes sends SIGHUP to nobody but the server, which reloads; SIGKILL to its group ends all."""
+def test_a_closed_terminal_ends_it_as_sigterm_does(home: Path) -> None:
+    window, terminal = pty.openpty()
+    with serving(home, stdin=terminal) as server:
+        os.close(terminal)
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: "settings read again" in server.said(), "the reload")
+        os.close(window)
+        server.signal(signal.SIGHUP)
+        assert server.wait() == 0
+
+
+def test_workers_of_a_killed_session_end_with_it(home: Path) -> None:
     with serving(home, start_new_session=True) as server, streaming(server, 100_000):
         workers = children(server)
         os.killpg(server.process.pid, signal.SIGKILL)

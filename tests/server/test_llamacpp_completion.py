@@ -125,7 +125,7 @@ def test_timings_come_with_each_piece_where_they_are_wanted(server: RunningServe
         ({"prompt": []}, 400, "invalid_request_error"),
         ({"prompt": [1.5]}, 400, "invalid_request_error"),
         ({"prompt": [10**9]}, 400, "invalid_request_error"),
-        ({"prompt": "word " * 2000}, 400, "invalid_request_error"),
+        ({"prompt": "word " * 2000}, 400, "exceed_context_size_error"),
         ({"n_predict": -2}, 400, "invalid_request_error"),
         ({"grammar": "root ::= ("}, 400, "invalid_request_error"),
         ({"logit_bias": [[1, "x"]]}, 400, "invalid_request_error"),

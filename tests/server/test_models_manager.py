@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
-from model_rig import ENDLESS, add_bundle, answer, open_store, run_with, states, until
+from model_rig import ENDLESS, add_bundle, answer, open_store, plan_of, run_with, states, until
 
+from edgellm.bundle.plan import ModelSource
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.server.config import ServerConfig
 from edgellm.server.models.manager import ModelManager
@@ -52,6 +54,34 @@ def test_a_tag_latest_that_is_there_is_meant(home: Path, tiny_gguf: Path) -> Non
         return (await manager.resolve("one:latest")).name
 
     assert run_with(home, use) == "one:latest"
+
+
+@pytest.mark.parametrize("name", ["acme/small", "hf.co/Acme/Small:latest", "acme/small:Q4_K_M"])
+def test_a_hubs_name_means_what_was_packed_from_it_for_this_device(home: Path, tiny_gguf: Path, name: str) -> None:
+    source = ModelSource(
+        "gguf", "Acme/Small", "llama", {"m.gguf": "sha256:" + "4" * 64}, "abc", "https://hub/Acme/Small"
+    )
+    add_bundle(open_store(home), "small:pi", tiny_gguf, source=source)
+
+    async def use(manager: ModelManager) -> str:
+        return (await manager.resolve(name)).name
+
+    assert run_with(home, use, EDGELLM_DEVICE="raspberrypi5") == "small:pi"
+    with pytest.raises(NotFoundError):
+        run_with(home, use, EDGELLM_DEVICE="raspberrypi4")
+
+
+def test_a_name_without_a_tag_means_the_bundle_for_this_device(home: Path, tiny_gguf: Path) -> None:
+    pi4 = msgspec.structs.replace(plan_of().target, id="raspberrypi4")
+    add_bundle(open_store(home), "one:b", tiny_gguf, target=pi4)
+
+    async def use(manager: ModelManager) -> str:
+        return (await manager.resolve("one:latest")).name
+
+    assert run_with(home, use, EDGELLM_DEVICE="raspberrypi5") == "one:a"
+    assert run_with(home, use, EDGELLM_DEVICE="raspberrypi4") == "one:b"
+    with pytest.raises(UsageError, match="one:a, one:b"):
+        run_with(home, use, EDGELLM_DEVICE="intel-n100")
 
 
 def test_an_unknown_name_is_not_found(home: Path) -> None:

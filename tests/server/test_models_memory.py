@@ -90,21 +90,17 @@ def test_a_model_that_is_never_free_is_waited_for_so_long_and_stays(
 
 def test_what_cannot_fit_is_refused_with_numbers_and_the_way_out_and_nothing_goes(home: Path) -> None:
     async def use(manager: ModelManager) -> None:
-        await manager.pin("one", True)
-        await manager.load("one")
-        await manager.load("two", keep_alive_s=-1)
-        with pytest.raises(DoesNotFitError, match=r"context of 512 needs \d+ MiB; models may take \d+ MiB") as refused:
-            await manager.load("three", context=512)
-        assert "pinned (one:a)" in refused.value.message
+        for name in ("one", "two"):
+            await manager.pin(name, True)
+            await manager.load(name)
+        with pytest.raises(DoesNotFitError, match=r"context of 240 needs [\d.]+ MiB; models may take") as refused:
+            await manager.load("three")
+        assert "pinned (one:a, two:a)" in refused.value.message
         for way in ("let go of a pinned model", "raise memory_budget", "smaller recipe", "force"):
             assert way in str(refused.value.hint)
         assert await states(manager) == {"one:a": "ready", "two:a": "ready"}
 
-    # a budget for two, and a third that is alone larger than what the pinned one leaves
-    config = for_models(home, 2.02)
-    grown = config.memory_budget_bytes
-    assert grown is not None
-    run_with(home, use, config=config)
+    run_with(home, use, config=for_models(home, 2.5))
 
 
 def test_force_loads_what_does_not_fit(home: Path) -> None:
@@ -120,7 +116,7 @@ def test_more_answers_at_a_time_where_there_is_memory_for_them(home: Path) -> No
     async def sequences(manager: ModelManager) -> int | None:
         return (await manager.load("one")).sequences
 
-    tight = for_models(home, 1.01)
+    tight = for_models(home, 1.2)
     wide = ServerConfig(isolation="worker", memory_budget_bytes=4096 * MIB)
     chosen = ServerConfig(isolation="worker", memory_budget_bytes=4096 * MIB, parallel=3)
     at_least = ServerConfig(isolation="worker", memory_budget_bytes=tight.memory_budget_bytes, parallel=64)

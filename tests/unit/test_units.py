@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgellm.errors import UsageError
-from edgellm.units import format_bytes, format_count, format_duration, parse_bytes
+from edgellm.units import format_bytes, format_count, format_duration, parse_bytes, parse_duration_s
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,17 @@ def test_numbers_are_written_short() -> None:
     assert format_duration(0.84) == "0.8 s"
     assert format_duration(185) == "3:05 min"
     assert format_duration(3720) == "1:02 h"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5m", 300), ("1h30m", 5400), ("90s", 90), ("90", 90), ("1.5h", 5400), ("-1", -1), ("-1m", -60), ("250ms", 0.25)],
+)
+def test_durations_are_read_as_ollama_writes_them(text: str, seconds: float) -> None:
+    assert parse_duration_s(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "m", "5 m", "5x", "1m30", "nan", "inf", "9999999999999", "--5"])
+def test_what_is_no_duration_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_duration_s(text)

@@ -326,7 +326,7 @@ def _metadata(lib: Any, model: Any, key: str) -> str:
 def _capabilities(lib: Any, model: Any) -> frozenset[Capability]:
     """Where attention looks ahead, a text cannot be computed in parts: no embeddings."""
     architecture = _metadata(lib, model, "general.architecture")
-    found: set[Capability] = {"adapters", "save", "shift"}
+    found: set[Capability] = {"adapters", "save", "shift", "threads"}
     if architecture not in _LOOK_AHEAD and _metadata(lib, model, f"{architecture}.attention.causal") != "false":
         found.add("embeddings")
     return frozenset(found)

@@ -18,6 +18,7 @@ from edgellm_runtimes.scheduler.selection import TokenChooser
 from edgellm_runtimes.scheduler.slots import Slots, adapter_uses
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
 from edgellm_runtimes.scheduler.step_costs import PromptPace, StepCosts
+from edgellm_runtimes.scheduler.thread_governor import ThreadGovernor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +57,7 @@ class Stepper:
         self._pace = PromptPace(prompt_tokens)
         self._chooser = TokenChooser(backend.vocabulary, backend.limits.n_vocab)
         self._costs = StepCosts()
+        self._governor = ThreadGovernor(backend)
         self._can_speculate = True
         self.give_way: Callable[[], bool] = lambda: False
         self._step_requests: dict[int, int] = {}  # request id -> tokens in the step that is being computed
@@ -196,7 +198,7 @@ class Stepper:
         try:
             while True:
                 try:
-                    with self._lease:
+                    with self._lease, self._governor.watch(sum(tokens.values())):
                         return call()
                 except CacheFullError:
                     if not make_room():

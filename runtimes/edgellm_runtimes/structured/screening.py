@@ -18,6 +18,7 @@ __all__ = ["COMPILE_STACK_BYTES", "SCREENING_STACK_BYTES", "refusal", "screen", 
 SCREENING_STACK_BYTES = 4 * 2**20
 COMPILE_STACK_BYTES = 4 * SCREENING_STACK_BYTES  # what fits the one fits the other by far
 TIMEOUT_S = 5.0
+CPU_S = 0.6  # schemas of applications take less than a tenth of it
 
 _LLGUIDANCE_DOCS = "https://github.com/guidance-ai/llguidance/blob/main/docs"
 _HINTS: dict[GrammarKind, str] = {
@@ -31,14 +32,16 @@ _HINTS: dict[GrammarKind, str] = {
 def screen(grammar: Grammar) -> str:
     """``grammar`` as llguidance takes it, found to compile within limits of time, memory and depth.
 
-    Blocks for as long as that takes, at most ``TIMEOUT_S`` and the start of a process. Raises UsageError with the
-    reason; BackendError when no process can be started.
+    Blocks for as long as that takes, at most ``TIMEOUT_S`` (``CPU_S`` of a processor) and the start of a process.
+    Raises UsageError with the reason; BackendError when no process can be started.
     """
-    request = {"kind": grammar.kind, "text": grammar.text, "timeout_s": TIMEOUT_S}
+    request = {"kind": grammar.kind, "text": grammar.text, "timeout_s": TIMEOUT_S, "cpu_s": CPU_S}
     answer = shared_screener().ask(json.dumps(request).encode("ascii"), TIMEOUT_S)
     if isinstance(answer, int):
         if answer in (-signal.SIGALRM, -signal.SIGKILL):
             raise refusal(grammar, f"it did not compile within {TIMEOUT_S:g} s")
+        if answer == -signal.SIGPROF:
+            raise refusal(grammar, f"it takes more than {CPU_S:g} s to compile: fewer optional properties may help")
         raise refusal(grammar, "it nests too deeply or takes too much memory")
     fields = json.loads(answer)
     if "error" in fields:

@@ -35,6 +35,7 @@ class RunStart(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     name: str  # of the bundle
     digest: str
     info: EngineInfo
+    note: str = ""  # what is otherwise than was asked for
 
 
 class RunChunk(msgspec.Struct, frozen=True, tag="chunk"):

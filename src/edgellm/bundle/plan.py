@@ -13,9 +13,11 @@ from edgellm.devices.prediction import PredictedMemory, SpeedRange
 __all__ = [
     "PLAN_FORMAT_VERSION",
     "PLAN_MEDIA_TYPE",
+    "ChatDefaults",
     "ModelSource",
     "Plan",
     "PlannedAdapter",
+    "PlannedMessage",
     "RuntimeNeeds",
     "SamplingDefaults",
     "TargetDevice",
@@ -44,13 +46,25 @@ class RuntimeNeeds(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SamplingDefaults(msgspec.Struct, frozen=True, omit_defaults=True):
-    """From the checkpoint's generation_config.json; None where it says nothing."""
+    """From the checkpoint's generation_config.json, or what a bundle was made with; None where nothing was said.
+
+    The names are those of ``SamplingParams``.
+    """
 
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
+    typical_p: float | None = None
+    repetition_window: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    mirostat: int | None = None
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
 
 
 class ModelSource(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,6 +87,22 @@ class PlannedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     files: dict[str, str]  # of its source: file name -> sha256:...
     base: str = ""  # the model that it was trained on, as its source calls it
     licenses: tuple[str, ...] = ()  # its own, SPDX ids or LicenseRef-...
+
+
+class PlannedMessage(msgspec.Struct, frozen=True):
+    """A message that chats begin with."""
+
+    role: str
+    content: str
+
+
+class ChatDefaults(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What requests to this bundle have in common, besides the system prompt that is baked into it."""
+
+    template: str = ""  # Jinja, used instead of the model file's
+    messages: tuple[PlannedMessage, ...] = ()  # in front of those of a request
+    stop: tuple[str, ...] = ()  # of requests that name none
+    adapters: tuple[str, ...] = ()  # of the plan's, used by requests that name none
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -106,3 +136,4 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     text_space_prefix: bool = False  # the tokenizer puts a space before the start of a text, and llama.cpp does not
     adapters: tuple[PlannedAdapter, ...] = ()  # by name
     system_prompt: SystemPrompt | None = None  # that the bundle was packed with
+    chat: ChatDefaults | None = None

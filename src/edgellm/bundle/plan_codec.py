@@ -9,7 +9,7 @@ import msgspec
 from edgellm.bundle.adapters import ADAPTERS_LIMIT, is_adapter_name
 from edgellm.bundle.canonical import canonical_json, decode_json
 from edgellm.bundle.compatibility import require_version
-from edgellm.bundle.plan import PLAN_FORMAT_VERSION, Plan
+from edgellm.bundle.plan import PLAN_FORMAT_VERSION, ChatDefaults, Plan
 from edgellm.bundle.system_prompt import SystemPrompt, tokens_digest
 from edgellm.errors import BundleError
 
@@ -18,6 +18,9 @@ __all__ = ["decode_plan", "encode_plan"]
 _COUNT_LIMITS = {"context": 2**27, "sequences": 256, "ubatch": 2**16, "threads": 1024, "batch_threads": 1024}
 _RANK_LIMIT = 1 << 20
 _TOKEN_LIMIT = 2**31
+_MESSAGES_LIMIT = 1024
+_STOPS_LIMIT = 64
+_ROLES = ("system", "user", "assistant")
 
 
 class _PlanVersion(msgspec.Struct):
@@ -58,6 +61,8 @@ def decode_plan(data: bytes, what: str) -> Plan:
     _check_adapters(plan, what)
     if plan.system_prompt is not None:
         _check_system_prompt(plan.system_prompt, plan.context, what)
+    if plan.chat is not None:
+        _check_chat(plan.chat, {adapter.name for adapter in plan.adapters}, what)
     _refuse_control_characters(msgspec.to_builtins(plan), what)
     return plan
 
@@ -82,6 +87,16 @@ def _check_system_prompt(prompt: SystemPrompt, context: int, what: str) -> None:
         raise BundleError(f"{what} has a system prompt of {len(prompt.tokens)} tokens for a context of {context}")
     if prompt.digest != tokens_digest(prompt.tokens):
         raise BundleError(f"{what} has a system prompt whose tokens are not those of its digest")
+
+
+def _check_chat(chat: ChatDefaults, adapters: set[str], what: str) -> None:
+    if not set(chat.adapters) <= adapters:
+        raise BundleError(f"{what} uses adapters that it does not list")
+    if len(chat.messages) > _MESSAGES_LIMIT or len(chat.stop) > _STOPS_LIMIT or not all(chat.stop):
+        raise BundleError(f"{what} has more messages or stop texts than chats may begin with, or an empty one")
+    for message in chat.messages:
+        if message.role not in _ROLES:
+            raise BundleError(f"{what} has a message of {message.role[:40]!r}; it must be {', '.join(_ROLES)}")
 
 
 def _refuse_control_characters(value: Any, what: str) -> None:

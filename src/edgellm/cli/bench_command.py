@@ -13,6 +13,7 @@ from edgellm.cli.console import print_json, print_table, printable
 from edgellm.cli.context import open_store, user_settings
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.errors import NotFoundError
+from edgellm.machine import this_device_id
 from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ def bench(options: BenchOptions) -> None:
 
 def _bundles(names: Sequence[str], store: Store, settings: SettingsWithOrigin) -> list[OpenBundle]:
     """What ``names`` mean; one without a tag all bundles of that name."""
-    from edgellm.machine import this_device_id
 
     found: dict[str, OpenBundle] = {}
     rows = [row for row in store.list() if row.bundle is not None]

@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
+from edgellm.cli.event_lines import emit, events_wanted
+
 __all__ = [
     "print_error",
     "print_json",
@@ -28,8 +30,11 @@ def styled(text: str, code: str, stream: TextIO) -> str:
     return f"\x1b[{code}m{text}\x1b[0m"
 
 
-def print_error(message: str, hint: str | None) -> None:
-    """One line that says what went wrong, one that says what to do."""
+def print_error(message: str, hint: str | None, kind: str = "EdgeLLMError") -> None:
+    """One line that says what went wrong, one that says what to do. ``kind``: the class of the error."""
+    if events_wanted():
+        emit("error", type=kind, message=message, hint=hint)
+        return
     _stderr(f"{styled('error:', '1;31', sys.stderr)} {printable(message)}\n")
     if hint:
         _stderr(f"{styled('hint:', '1;36', sys.stderr)} {printable(hint)}\n")
@@ -37,11 +42,17 @@ def print_error(message: str, hint: str | None) -> None:
 
 def print_warning(message: str) -> None:
     """A line on stderr that begins with "warning:"."""
+    if events_wanted():
+        emit("warning", text=message)
+        return
     _stderr(f"{styled('warning:', '1;33', sys.stderr)} {printable(message)}\n")
 
 
 def print_message(message: str) -> None:
     """A line on stderr."""
+    if events_wanted():
+        emit("message", text=message)
+        return
     _stderr(f"{printable(message)}\n")
 
 

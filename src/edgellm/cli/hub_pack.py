@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgellm.cli.event_lines import emit, events_wanted
 from edgellm.cli.hub_question import ask_once, say_order
 from edgellm.cli.hub_space import require_space
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
@@ -95,8 +96,16 @@ def hub_pack(job: HubJob) -> tuple[list[PackedBundle], list[StoredBundle]]:
                 if known is not None:
                     there.append(known)
                     continue
+                _tell(order)
                 packed += _fetch_and_pack(job, order, mirror, progress, cancel)
     return packed, there
+
+
+def _tell(order: HubOrder) -> None:
+    """Programs that run this command learn which file comes."""
+    if events_wanted():
+        file = order.files[0]
+        emit("file", digest=f"sha256:{file.sha256}" if file.sha256 else None, size_bytes=order.size_bytes)
 
 
 def _known(job: HubJob, order: HubOrder) -> StoredBundle | None:

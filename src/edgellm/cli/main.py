@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("edgellm.cli.show", "Show one bundle: plan, memory, speed, source, licence."),
     "rm": ("edgellm.cli.rm", "Remove bundles from the store."),
     "cp": ("edgellm.cli.cp", "Give a bundle a second name."),
+    "create": (
+        "edgellm.cli.create",
+        "Make a bundle from another one, with a system prompt, parameters or adapters of its own.",
+    ),
     "export": ("edgellm.cli.export", "Write bundles to an archive, a folder or a pipe, to be imported elsewhere."),
     "import": ("edgellm.cli.import_", "Take bundles from an archive, a folder or a pipe into the store."),
     "verify": ("edgellm.cli.verify", "Read every byte of the bundles and compare the digests."),
@@ -137,19 +141,24 @@ def _run(arguments: Sequence[str] | None, output: WatchedOutput) -> int:
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
-        error.show()
+        from edgellm.cli.event_lines import events_wanted
+
+        if events_wanted():
+            _say(error.format_message(), None, "UsageError")
+        else:
+            error.show()
         return error.exit_code
     except SystemExit:  # how click ends when a reader has gone away
         if output.failure is None:
             raise
         return 0
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted", None)
+        _say("interrupted", None, "Interrupted")
         return 130
     except EdgeLLMError as error:
         if os.environ.get("EDGELLM_DEBUG") == "1":
             raise
-        _say(error.message, error.hint)
+        _say(error.message, error.hint, type(error).__name__)
         return error.exit_code
     except OSError as error:
         if error is output.failure:
@@ -159,7 +168,7 @@ def _run(arguments: Sequence[str] | None, output: WatchedOutput) -> int:
         from edgellm.files import translate_os_error
 
         known = translate_os_error(error, "finish")
-        _say(known.message, known.hint)
+        _say(known.message, known.hint, type(known).__name__)
         return known.exit_code
     except MemoryError:
         _say("out of memory", "close other programs, or take a smaller model, context or recipe")
@@ -172,10 +181,10 @@ def _run(arguments: Sequence[str] | None, output: WatchedOutput) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _say(message: str, hint: str | None) -> None:
+def _say(message: str, hint: str | None, kind: str = "EdgeLLMError") -> None:
     from edgellm.cli.console import print_error
 
-    print_error(message, hint)
+    print_error(message, hint, kind)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from edgellm.cli.console import print_message, printable, stderr_through
+from edgellm.cli.event_lines import EventProgress, events_wanted
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm.units import format_bytes, format_duration
 
@@ -132,7 +133,14 @@ class MessagesOnly(SilentProgress):
 
 @contextlib.contextmanager
 def make_progress(quiet: bool) -> Iterator[Progress]:
-    """Progress for one command; silent with --quiet."""
+    """Progress for one command; silent with --quiet, events where a program wants them."""
+    if events_wanted():
+        events = EventProgress()
+        try:
+            yield events
+        finally:
+            events.close()
+        return
     if quiet:
         yield SilentProgress()
         return

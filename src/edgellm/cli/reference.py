@@ -25,6 +25,7 @@ def main() -> int:
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 stale.append(str(path))
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if stale:
         sys.stderr.write(f"out of date: {', '.join(stale)}; run: make docs\n")
@@ -35,6 +36,8 @@ def generated_files() -> dict[str, str]:
     """File name in docs/reference -> content."""
     from edgellm.devices.schema import devices_markdown, profile_schema
     from edgellm.project import project_schema
+    from edgellm.server.dialects import DIALECTS
+    from edgellm.server.openapi.document import openapi_document
 
     return {
         "cli.md": _cli_markdown(),
@@ -44,6 +47,7 @@ def generated_files() -> dict[str, str]:
         "profile-schema.json": _json(profile_schema()),
         "devices.md": devices_markdown(),
         "gguf-metadata.md": _metadata_markdown(),
+        "http/openapi.json": _json(openapi_document(DIALECTS)),
     }
 
 
@@ -110,7 +114,8 @@ def _settings_markdown() -> str:
     lines += [
         "",
         "More variables: `EDGELLM_HOME` moves every folder below one; `EDGELLM_DEBUG=1` shows tracebacks and the",
-        "runtime's own messages; `NO_COLOR` turns colour off.",
+        "runtime's own messages; `EDGELLM_PROGRESS=json` makes progress and messages lines of JSON; `NO_COLOR` turns",
+        "colour off.",
         "",
     ]
     return "\n".join(lines)

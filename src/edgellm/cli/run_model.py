@@ -139,9 +139,8 @@ def _served(
     try:
         served = _ServedModel(client, bundle.name, options.context)
         runner.run(served.load())
-        context = served.info.context
-        if options.context is not None and context < options.context and not options.quiet:
-            print_message(f"the server has {bundle.name} loaded with a context of {context}, not {options.context}")
+        if served.note and not options.quiet:
+            print_message(served.note)
         yield served
     finally:
         runner.run(client.__aexit__(None, None, None))
@@ -156,6 +155,7 @@ class _ServedModel:
         self._context = context
         self._texts: dict[int, str] = {}
         self.info: EngineInfo
+        self.note = ""
 
     async def load(self) -> None:
         """Have it loaded there, and learn how."""
@@ -189,7 +189,7 @@ class _ServedModel:
         async with contextlib.aclosing(self._client.lines("/api/edgellm/run", request, decoder)) as lines:
             async for line in lines:
                 if isinstance(line, RunStart):
-                    self.info = line.info
+                    self.info, self.note = line.info, line.note
                 elif isinstance(line, RunFailure):
                     raise line.error.as_error()
                 else:

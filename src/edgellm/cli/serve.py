@@ -8,6 +8,7 @@ import click
 
 from edgellm.cli.context import json_option, quiet_option
 from edgellm.cli.serve_access import access_options
+from edgellm.cli.serve_models import model_options
 
 __all__ = ["command"]
 
@@ -36,6 +37,7 @@ __all__ = ["command"]
     metavar="[UNIT]",
     help="Print a systemd file for this command line and end: service, socket, sysusers or user-service.",
 )
+@model_options
 @access_options
 @json_option
 @quiet_option

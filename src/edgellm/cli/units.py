@@ -34,15 +34,17 @@ def _typed(context: click.Context) -> Iterator[str]:
         yield from ("--config", str(Path(config_file).absolute()))
     yield "serve"
     for option in context.command.params:
+        assert isinstance(option, click.Option)
         assert option.name is not None
         if context.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:
             continue
         if option.name in _NOT_OF_A_SERVICE:
             continue
-        yield option.opts[0]
         value = context.params[option.name]
-        if not (isinstance(option, click.Option) and option.is_flag):
-            yield str(Path(value).expanduser().absolute()) if option.name in _PATHS else str(value)
+        for each in value if option.multiple else (value,):
+            yield option.opts[0]
+            if not option.is_flag:
+                yield str(Path(each).expanduser().absolute()) if option.name in _PATHS else str(each)
 
 
 def _this_program() -> list[str]:

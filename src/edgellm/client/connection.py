@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ import httpx
 import msgspec
 
 from edgellm.api.errors import ErrorBody
+from edgellm.client.key import key_headers
 from edgellm.errors import AccessError, BackendError, EdgeLLMError, NetworkError, UsageError
 from edgellm.running import RunningServer
 
@@ -19,7 +19,6 @@ __all__ = ["Client"]
 
 Answer = TypeVar("Answer")
 _CONNECT_S = 10.0
-_KEY_VARIABLE = "EDGELLM_API_KEY"
 
 
 class Client:
@@ -30,11 +29,10 @@ class Client:
 
     def __init__(self, server: RunningServer) -> None:
         self.server = server
-        key = os.environ.get(_KEY_VARIABLE)
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=server.socket) if server.socket else None,
             base_url="http://localhost" if server.socket else server.url or "",
-            headers={"authorization": f"Bearer {key}"} if key else {},
+            headers=key_headers(),
             timeout=httpx.Timeout(None, connect=_CONNECT_S),  # a model may take its time
             trust_env=False,  # no proxy stands between us and this machine
         )

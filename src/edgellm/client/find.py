@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgellm.client.key import key_headers
 from edgellm.running import RunningServer, running_servers
 from edgellm.settings import SettingsWithOrigin
 
@@ -49,7 +50,7 @@ def _ask(host: str, port: int) -> RunningServer | None:
 
     connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_S)
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError), contextlib.closing(connection):
-        connection.request("GET", "/api/edgellm/server")
+        connection.request("GET", "/api/edgellm/server", headers=key_headers())
         response = connection.getresponse()
         if response.status == 200:
             found = msgspec.convert(json.loads(response.read(_LIMIT_BYTES)), RunningServer)

@@ -1,20 +1,22 @@
-"""How many cores other programs keep busy now. The load average is that of the last minute: too late to ask."""
+"""How busy cores are now. The load average is that of the last minute: too late to ask."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from edgellm.devices.cgroup import read_text
 
-__all__ = ["busy_cores"]
+__all__ = ["busy_cores", "idle_seconds"]
 
 # user nice system idle iowait irq softirq steal; what follows is part of user
 _FIELDS = re.compile(r"cpu +(\d{1,20}(?: \d{1,20}){7})", re.ASCII)
+_CORE = re.compile(r"^cpu(\d{1,9}) (\d{1,20}(?: \d{1,20}){7})", re.ASCII | re.MULTILINE)
 _IDLE = (3, 4)
+_TICK_S = 0.01  # USER_HZ is 100 on every Linux
 
 
 class _Ticks(NamedTuple):
@@ -32,6 +34,18 @@ def busy_cores(pause: Callable[[], object], root: Path = Path("/")) -> float:
         return os.getloadavg()[0]
     share = (after.busy - before.busy) / (after.total - before.total)
     return min(1.0, max(0.0, share)) * after.cores
+
+
+def idle_seconds(cores: Collection[int], root: Path = Path("/")) -> float | None:
+    """Seconds that ``cores`` have idled since the machine was started, together; None where nobody tells."""
+    idle = [
+        sum(int(ticks[i]) for i in _IDLE)
+        for core, ticks in (
+            (int(found[1]), found[2].split()) for found in _CORE.finditer(read_text(root / "proc/stat"))
+        )
+        if core in cores
+    ]
+    return sum(idle) * _TICK_S if idle else None
 
 
 def _ticks(root: Path) -> _Ticks | None:

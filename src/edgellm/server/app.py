@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.routing import Match
+from starlette.types import ASGIApp, Scope
 
 from edgellm.errors import BackendError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.server.dialects import DIALECTS
@@ -70,8 +71,14 @@ async def _unrouted(request: Request, error: Exception) -> Response:
         return error_response(DIALECTS, request.url.path, NotFoundError(f"there is no {request.url.path}"), 404)
     told = UsageError(f"{request.url.path} cannot be asked with {request.method}")
     response = error_response(DIALECTS, request.url.path, told, error.status_code)
-    response.headers.update(error.headers or {})
+    response.headers["allow"] = ", ".join(sorted(_methods(request.scope)))
     return response
+
+
+def _methods(scope: Scope) -> set[str]:
+    """How the path can be asked: several routes may share it."""
+    routes = [route for dialect in DIALECTS for route in dialect.routes]
+    return {method for route in routes if route.matches(scope)[0] is not Match.NONE for method in route.methods or ()}
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

@@ -51,6 +51,7 @@ async def serve(
     ``tls_context`` and ``make_policy`` do.
     """
     notifier, inherited, stop = Notifier(), inherited_sockets(), StopRequest()
+    terminal = [stream for stream in range(3) if os.isatty(stream)]
     tls = _tls(config)
     listeners = open_listeners(config, settings.paths.runtime, inherited)
     with contextlib.closing(listeners):
@@ -62,7 +63,9 @@ async def serve(
         server = HttpServer(create_app(state), listeners, tls, config.limits)
 
         def reload() -> None:
-            if reread is not None:
+            if terminal and not any(map(os.isatty, terminal)):
+                stop.stop()  # its window was closed
+            elif reread is not None:
                 notifier.reloading()
                 reload_settings(state, reread, tls)
                 notifier.ready(f"serving on {running.address}")

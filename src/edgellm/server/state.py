@@ -11,6 +11,8 @@ from starlette.requests import Request
 from edgellm.running import RunningServer
 from edgellm.server.config import ServerConfig
 from edgellm.server.http.budget import BodyBudget
+from edgellm.server.jobs.runner import JobRunner
+from edgellm.server.jobs.uploads import Uploads
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.security.key_file import KeyFile
 from edgellm.server.security.policy import AccessPolicy, make_policy
@@ -27,7 +29,7 @@ __all__ = ["ServerState", "state_of"]
 
 @dataclass
 class ServerState:
-    """One server: its configuration, its store and its loaded models.
+    """One server: its configuration, its store, its loaded models and its jobs.
 
     Without a ``policy`` it is that of a server on the address of ``config`` alone.
     """
@@ -43,8 +45,10 @@ class ServerState:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once: streams without an end are to end
 
     def __post_init__(self) -> None:
+        self.uploads = Uploads(self.store)
+        self.jobs = JobRunner(self.settings, self.uploads.find, self.stopping)
         self.bodies = BodyBudget(self.config.limits.max_bodies_bytes)
-        self.telemetry = Telemetry(self.config.limits.max_requests, self.health)
+        self.telemetry = Telemetry(self.config.limits, self.health)
         self.log = LogTail()
         self.gauges = DeviceGauges(self.store.root)
         self.statistics = StatisticsReader(self.models, self.gauges)
@@ -64,14 +68,16 @@ class ServerState:
         self._pinned = asyncio.get_running_loop().create_task(self.models.load_pinned())
 
     def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
-        """Take over settings that were read again; what runs goes on."""
-        self.config, self.settings = config, settings
+        """Take over settings that were read again; what runs goes on. Raises UsageError, and changes nothing then."""
         self.models.reconfigure(config, settings)
+        self.jobs.reconfigure(settings)
+        self.config, self.settings = config, settings
 
     async def close(self) -> None:
-        """Unload everything."""
+        """End the jobs and unload everything."""
         if self._pinned is not None:
             self._pinned.cancel()
+        await self.jobs.close()
         await self.models.close()
         self.log.close()
 

@@ -82,6 +82,11 @@ class Store:
                 digests.add(read_bundle(self._folder_of(entry).layout, entry.descriptor).model_file.digest)
         return frozenset(digests)
 
+    def blob_file(self, digest: str) -> Path | None:
+        """Where the blob of a checked digest lies, in the user's store or the machine's; None without one."""
+        path = self._folder.layout.blob_path(digest)
+        return path if path.is_file() else None
+
     def find(self, reference: str | Reference, device_id: str | None = None) -> TagEntry:
         """The entry that a reference means, without opening it. Raises UsageError, NotFoundError."""
         parsed = parse_reference(reference) if isinstance(reference, str) else reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgellm.server.generation.calls.call import Call
@@ -139,17 +139,20 @@ def test_a_thought_that_the_prompt_began() -> None:
 
 
 @pytest.mark.parametrize("form", [None, HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE, LFM2])
+@settings(deadline=None)
 @given(text=st.text(alphabet='ab <|>[]{}":,/thinkoolc_\n', max_size=60), cuts=st.lists(st.integers(1, 9), max_size=30))
 def test_the_cuts_do_not_matter(form: CallForm | None, text: str, cuts: list[int]) -> None:
     assert read(text, cuts, form) == read(text, [], form)
 
 
 @pytest.mark.parametrize("form", [None, HERMES, LLAMA3, MISTRAL, GRANITE])
+@settings(deadline=None)
 @given(text=st.text(alphabet='ab<|>{}":, \n', max_size=60), cuts=st.lists(st.integers(1, 9), max_size=30))
 def test_text_without_markers_comes_out_as_it_is(form: CallForm | None, text: str, cuts: list[int]) -> None:
     assert "".join(piece[1] for piece in read(text, cuts, form)) == text
 
 
+@settings(deadline=None)
 @given(arguments=st.dictionaries(st.text(), st.text() | st.integers() | st.none() | st.booleans()))
 def test_any_arguments_arrive(arguments: dict[str, object]) -> None:
     body = json.dumps({"name": "weather", "arguments": arguments}, ensure_ascii=False)

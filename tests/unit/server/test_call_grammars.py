@@ -19,7 +19,8 @@ from edgellm.server.generation.constraint import answer_grammar, tools_in_play
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.profile import ChatProfile
 from edgellm.server.generation.reading.reader import AnswerReader
-from edgellm.server.generation.request import AnswerOptions, ChatRequest, NamedTool, ToolChoice
+from edgellm.server.generation.request import ChatRequest, NamedTool, ToolChoice
+from edgellm.server.generation.schemas import closed_grammar
 from edgellm.server.generation.templates.abilities import Abilities
 from edgellm.server.generation.templates.traits import TemplateTraits, ThinkingMarkers
 from edgellm.server.generation.tools import read_tools
@@ -112,16 +113,17 @@ def grammar_of(
         (),
         {name: 256 + place for place, name in enumerate(control)},
     )
-    options = AnswerOptions(grammar=Grammar("json_schema", json.dumps(schema)) if schema is not None else None)
+    wanted = closed_grammar(Grammar("json_schema", json.dumps(schema))) if schema is not None else None
     request = ChatRequest(
         messages=({"role": "user", "content": "x"},),
         tools=tuple(TOOLS),
         tool_choice=choice,
         parallel_tool_calls=parallel,
-        options=options,
     )
     tools = tools_in_play(request, read_tools(request.tools))
-    return answer_grammar(profile, request, tools, may_think=thinking != "never", in_thinking=thinking == "begun")
+    return answer_grammar(
+        profile, request, wanted, tools, may_think=thinking != "never", in_thinking=thinking == "begun"
+    )
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)

@@ -71,6 +71,8 @@ def test_abilities_are_found() -> None:
     assert abilities(NO_SYSTEM) == Abilities(texts=True, parts=False, system=False, **nothing)
     assert abilities(CALLS) == Abilities(texts=True, parts=False, system=True, text_arguments=False, **called)
     assert abilities(TEXT_CALLS) == Abilities(texts=True, parts=False, system=True, text_arguments=True, **called)
+    needs_tools = CALLS.replace("{% if tools %}", "{% for tool in tools %}{% endfor %}{% if tools %}")
+    assert abilities(needs_tools) == abilities(CALLS)
     assert abilities(NO_CALLS) == Abilities(
         True, False, True, tools=True, calls=False, results=True, text_arguments=False
     )

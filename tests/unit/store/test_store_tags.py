@@ -228,3 +228,38 @@ def test_a_smoke_result_is_kept_until_its_bundle_is_gone(store: Store, tmp_path:
     assert store.load_smoke(digest) is None
     with pytest.raises(BundleError):
         store.load_smoke("../../x")
+
+
+def test_a_renamed_bundle_keeps_its_digest_and_its_former_version(store: Store) -> None:
+    former, digest = add(store, "tiny:a", 1), add(store, "tiny:a", 2)
+    add(store, "other:a", 3)
+    assert store.rename("tiny", BundleName("small", "b")) == digest
+    assert [row.full_name for row in store.list()] == ["other:a", "small:b"]
+    assert store.resolve("small:b").digest == digest
+    assert store.resolve("small:b@previous").digest == former
+    with pytest.raises(NotFoundError):
+        store.resolve("tiny")
+
+
+def test_a_name_that_is_taken_is_no_new_name(store: Store) -> None:
+    add(store, "tiny:a", 1)
+    add(store, "other:a", 2)
+    before = store.list()
+    with pytest.raises(UsageError, match="other:a is there already"):
+        store.rename("tiny", BundleName("other", "a"))
+    assert store.list() == before
+
+
+def test_the_version_of_a_store_changes_with_its_names(store: Store) -> None:
+    seen = {store.version()}
+    for change in (
+        lambda: add(store, "tiny:a", 1),
+        lambda: add(store, "tiny:a", 2),
+        lambda: store.copy("tiny", BundleName("other", "a")),
+        lambda: store.rename("other", BundleName("third", "a")),
+        lambda: store.remove("third:a"),
+    ):
+        change()
+        assert store.version() not in seen
+        seen.add(store.version())
+    assert store.version() in seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgellm.server.dialects.anthropic import ANTHROPIC
 from edgellm.server.dialects.llamacpp import LLAMACPP
 from edgellm.server.dialects.native import NATIVE
+from edgellm.server.dialects.ollama import OLLAMA
 from edgellm.server.dialects.openai import OPENAI
 from edgellm.server.dialects.operation import OPERATION
 from edgellm.server.dialects.page import PAGE
@@ -12,4 +13,4 @@ from edgellm.server.http.dialect import Dialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, OPENAI, LLAMACPP, PAGE, OPERATION, NATIVE)
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, OPENAI, LLAMACPP, PAGE, OLLAMA, OPERATION, NATIVE)

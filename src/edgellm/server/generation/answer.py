@@ -11,13 +11,17 @@ import msgspec
 from edgellm.errors import UsageError
 from edgellm.server.generation.choice import ChoiceEvents
 from edgellm.server.generation.constraint import answer_grammar, tools_in_play
+from edgellm.server.generation.defaults import default_adapters, default_stop, with_bundle_defaults
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart
+from edgellm.server.generation.limits import check_request
 from edgellm.server.generation.profile import chat_profile
 from edgellm.server.generation.prompt import render_prompt
 from edgellm.server.generation.reading.reader import AnswerReader
 from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
+from edgellm.server.generation.schemas import closed_grammar
 from edgellm.server.generation.tools import read_tools
 from edgellm.server.models.loaded import LoadedModel
+from edgellm.server.telemetry.record import current_record
 from edgellm.server.telemetry.work import begin_work
 from edgellm_runtimes.generation import Chunk, GenerationOptions
 
@@ -30,20 +34,24 @@ async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -
     With several choices their events are mixed, and each choice has an end of its own. Raises UsageError and what else
     ``Engine.generate`` raises before the first event.
     """
+    record = current_record()
+    check_request(request, record.limits, model.engine.info.context)
+    if record.keeps_content:
+        record.keep_prompt(request)
     options = _generation(model, request.options)
     prompt: str | Sequence[int]
     read: Callable[[Chunk], list[Event]] = _plain_events
     if isinstance(request, ChatRequest):
+        request = with_bundle_defaults(model.bundle.plan, request)
         prompt, options, choices = await _chat(model, request, options)
         if choices is not None:
             read = partial(_read_events, choices)
     else:
         prompt = request.prompt
     stream = model.engine.stream(prompt, options)
-    async with begin_work(model, options.choices) as work, contextlib.aclosing(stream):
+    async with begin_work(model, request.options.choices) as work, contextlib.aclosing(stream):
         async for chunks in stream:
-            for chunk in chunks:
-                work.arrived(chunk)
+            work.arrived(chunks)
             events = read(chunks[0]) if len(chunks) == 1 else [event for chunk in chunks for event in read(chunk)]
             if events:
                 yield events
@@ -58,14 +66,14 @@ async def _chat(
     tools = tools_in_play(request, read_tools(request.tools))
     markers = profile.traits.thinking
     may_think = markers is not None and request.thinking is not False and not request.continue_last
-    wanted = request.options.grammar
+    wanted = options.grammar
     if may_think and wanted is not None and wanted.kind != "json_schema":
         if request.thinking:
             raise UsageError(f"the model cannot think before an answer in a {wanted.kind}", hint="turn thinking off")
         request, may_think = msgspec.structs.replace(request, thinking=False), False
     prompt = await render_prompt(engine, profile, request)
     tokens = await engine.prompt_tokens(prompt.text, add_special=False)  # the template writes bos where it belongs
-    grammar = answer_grammar(profile, request, tools, may_think=may_think, in_thinking=prompt.in_thinking)
+    grammar = answer_grammar(profile, request, wanted, tools, may_think=may_think, in_thinking=prompt.in_thinking)
     options = msgspec.structs.replace(options, grammar=grammar)
     if not tools and markers is None:
         return tokens, options, None
@@ -84,13 +92,13 @@ async def _chat(
 def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions:
     return GenerationOptions(
         sampling=model.engine.params(**options.sampling),
-        stop=options.stop,
+        stop=options.stop or default_stop(model.bundle.plan),
         choices=options.choices,
         deadline_s=options.deadline_s,
         overflow=options.overflow,
         keep=options.keep,
-        grammar=options.grammar,
-        adapters=options.adapters,
+        grammar=closed_grammar(options.grammar),
+        adapters=options.adapters or default_adapters(model.bundle.plan),
         scope=options.scope,
         save=options.save,
     )

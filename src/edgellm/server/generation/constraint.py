@@ -31,14 +31,19 @@ def tools_in_play(request: ChatRequest, tools: Sequence[Tool]) -> list[Tool]:
 
 
 def answer_grammar(
-    profile: ChatProfile, request: ChatRequest, tools: Sequence[Tool], *, may_think: bool, in_thinking: bool
+    profile: ChatProfile,
+    request: ChatRequest,
+    wanted: Grammar | None,
+    tools: Sequence[Tool],
+    *,
+    may_think: bool,
+    in_thinking: bool,
 ) -> Grammar | None:
-    """What the answer to ``request`` has to follow, None for nothing.
+    """What the answer to ``request`` has to follow, None for nothing; ``wanted`` holds where no tool is called.
 
     A thought may come first where ``may_think``, and must where the prompt has begun one (``in_thinking``). Raises
     UsageError for a grammar that cannot be had together with tools.
     """
-    wanted = request.options.grammar
     must_call = bool(tools) and request.tool_choice != "auto"
     if not must_call and (wanted is None or not (tools or may_think or in_thinking)):
         return wanted

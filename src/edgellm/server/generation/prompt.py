@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from edgellm.errors import UsageError
+from edgellm.server.generation.defaults import with_bundle_defaults
 from edgellm.server.generation.profile import ChatProfile, chat_profile
 from edgellm.server.generation.request import ChatRequest
 from edgellm.server.generation.templates.content import text_of
@@ -24,6 +25,7 @@ class ChatPrompt(NamedTuple):
 
 async def chat_prompt(model: LoadedModel, request: ChatRequest) -> str:
     """The text that the model is given for ``request``. Raises what ``render_prompt`` raises."""
+    request = with_bundle_defaults(model.bundle.plan, request)
     return (await render_prompt(model.engine, await chat_profile(model.engine), request)).text
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from edgellm.errors import UsageError
+from edgellm.server.generation.schemas import closed
 
 __all__ = ["Tool", "read_tools"]
 
@@ -46,8 +47,10 @@ def _closed(schema: object, name: str) -> Mapping[str, Any]:
         schema = {}
     if not isinstance(schema, Mapping):
         raise UsageError(f"the parameters of tool {name!r} must be a JSON schema")
-    closed = {"type": "object", **schema}
-    if not any(key in schema for key in ("anyOf", "oneOf", "allOf", "$ref")):
-        closed.setdefault("properties", {})
-        closed.setdefault("additionalProperties", False)  # an argument that nobody reads fails the call
-    return closed
+    if schema.keys() & {"anyOf", "oneOf", "allOf", "$ref"}:
+        return {"type": "object", **schema}
+    try:
+        found: dict[str, Any] = closed({"type": "object", "properties": {}, **schema})  # no argument that nobody reads
+    except RecursionError:
+        raise UsageError(f"the parameters of tool {name!r} are nested too deeply") from None
+    return found

@@ -17,6 +17,7 @@ from edgellm.errors import Interrupted
 __all__ = ["JSONResponse", "StreamResponse", "unless_gone"]
 
 Result = TypeVar("Result")
+_PARTS_AT_ONCE = 32
 
 
 class JSONResponse(Response):
@@ -56,8 +57,12 @@ class StreamResponse(Response):
 
     async def _send(self, send: Send) -> None:
         async with contextlib.aclosing(self._parts) as parts:
+            sent = 0
             async for part in parts:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
+                sent += 1
+                if not sent % _PARTS_AT_ONCE:  # sending to who has gone never waits: without this nobody would notice
+                    await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

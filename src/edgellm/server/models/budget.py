@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 import msgspec
 
@@ -13,7 +14,8 @@ from edgellm.server.models.residents import Residents
 
 __all__ = ["Budget", "Room"]
 
-_GROWTH_BYTES = 32 << 20  # what the server itself may still take: buffers of requests, the template process
+_SERVER_BYTES = 96 << 20  # of a server whose own share cannot be told from that of the models in it
+_GROWTH_BYTES = 48 << 20  # what the server may still take: buffers of requests, processes for templates and grammars
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -36,10 +38,9 @@ class Budget:
         """True when a user has set it; else it is what is free."""
         return self.policy.budget_bytes is not None
 
-    async def room(self) -> Room:
-        """What is left now."""
-        pids = [resident.engine.status().pid for resident in self._residents.in_memory()]
-        server, limit = await asyncio.to_thread(self._measure, [pid for pid in pids if pid is not None])
+    async def room(self, server_bytes: int | None = None) -> Room:
+        """What is left now; ``server_bytes`` is the server's own share where it was measured before."""
+        server, limit = await asyncio.to_thread(self._measure, server_bytes)
         there = self._residents.in_memory()
         models = limit if self.policy.budget_bytes is None else limit - server
         left = models - sum(resident.needed_bytes for resident in there)
@@ -49,30 +50,33 @@ class Budget:
             left = min(left, free - sum(resident.mapped_bytes for resident in there))
         return Room(models_bytes=max(0, models), left_bytes=left, server_bytes=server)
 
-    def _measure(self, pids: list[int]) -> tuple[int, int]:
-        from edgellm.devices.local import detect_local
-        from edgellm.devices.memory import os_reserve_bytes
-        from edgellm.errors import UnsupportedError
-
-        in_process = self.policy.isolation == "process" and self._residents.in_memory()
-        server = _SERVER_BYTES if in_process else own_bytes(pids) + _GROWTH_BYTES
-        if self.policy.budget_bytes is not None:
-            return server, self.policy.budget_bytes
-        try:
-            memory = detect_local().memory
-        except UnsupportedError:
-            return server, 1 << 62
-        return server, memory.size_bytes - os_reserve_bytes(memory)
+    def _measure(self, server: int | None) -> tuple[int, int]:
+        if server is None:
+            in_process = self.policy.isolation == "process"
+            server = _SERVER_BYTES if in_process else own_bytes() + _GROWTH_BYTES
+        budget = self.policy.budget_bytes
+        return server, _machine_bytes() if budget is None else budget
 
     def after(self, room: Room, gone: list[Resident]) -> int:
         """``left_bytes`` once ``gone`` are unloaded."""
         return room.left_bytes + sum(resident.needed_bytes for resident in gone)
 
 
-_SERVER_BYTES = 96 << 20  # of a server whose own share cannot be told from that of the models in it
-
-
 def _free_bytes() -> int | None:
     from edgellm.devices.local import available_memory_bytes
 
     return available_memory_bytes()
+
+
+@functools.cache
+def _machine_bytes() -> int:
+    """The memory of this machine, or of the container around us, less what the system keeps."""
+    from edgellm.devices.local import detect_local
+    from edgellm.devices.memory import os_reserve_bytes
+    from edgellm.errors import UnsupportedError
+
+    try:
+        memory = detect_local().memory
+    except UnsupportedError:  # what is free decides alone
+        return 1 << 62
+    return memory.size_bytes - os_reserve_bytes(memory)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from edgellm.bundle.opened import OpenBundle
@@ -154,7 +156,7 @@ class Loader:
     async def _load(self, load: Load) -> Resident:
         """Load what is not there. Names whose former bundle is there keep that one when it fails."""
         names = frozenset(load.names)
-        formers = {name: former for name in names for former in self._residents.named(name)}
+        formers = self._formers(names)
         try:
             forecast = await self.forecast(load.bundle)
             room = await self._budget.room()
@@ -162,13 +164,21 @@ class Loader:
             way = await self._rooms.make(load.bundle.name, ways, forecast, names, force=load.force)
             resident = await self._start(load.bundle, way, load)
         except EdgeLLMError as error:
-            for name, former in formers.items():
-                self._moves.record(name, load.bundle.digest, former.bundle, error)
+            for name, former in (formers | self._formers(load.names - names)).items():
+                self._moves.record(name, load.bundle.digest, former, error)
                 _log.error("%s has moved to a bundle that cannot be loaded, its former one serves: %s", name, error)
             raise
         for name in load.names:
-            self._moves.settle(name)
+            self._moves.settle(name, load.bundle.digest)
         return resident
+
+    def _formers(self, names: Collection[str]) -> dict[str, OpenBundle]:
+        """For those of ``names`` that something else serves so far, that."""
+        return {
+            name: dataclasses.replace(former.bundle, name=name)
+            for name in names
+            for former in self._residents.named(name)
+        }
 
     async def _grow(self, resident: Resident, load: Load) -> Resident:
         """Load an idle model again with a larger context; where that does not go it stays as it is."""
@@ -206,7 +216,7 @@ class Loader:
     async def _start(self, bundle: OpenBundle, way: LoadChoice, load: Load) -> Resident:
         begun = time.monotonic()
         with contextlib.ExitStack() as hold:
-            await asyncio.to_thread(hold.enter_context, bundle.hold())
+            await _hold(bundle, hold)
             request = self._request(bundle, way, force=load.force)
             if self._policy.isolation == "process":
                 from edgellm_runtimes.llama_cpp.library import explain_aborts
@@ -237,6 +247,16 @@ class Loader:
             prefix_daily_bytes=self._settings.values.prefix_daily_mib << 20,
             force=force,
         )
+
+
+async def _hold(bundle: OpenBundle, hold: contextlib.ExitStack) -> None:
+    """Keep the files of ``bundle`` until ``hold`` closes. Raises NotFoundError when they are gone."""
+    holding = asyncio.ensure_future(asyncio.to_thread(hold.enter_context, bundle.hold()))
+    try:
+        await asyncio.shield(holding)
+    except asyncio.CancelledError:  # the thread goes on
+        holding.add_done_callback(lambda _done: hold.close())
+        raise
 
 
 def _reachable(resident: Resident, context: int) -> int:

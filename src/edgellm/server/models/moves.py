@@ -34,9 +34,11 @@ class FailedMoves:
         """``name`` moved to ``wanted_digest``, and that could not be loaded."""
         self._failed[name] = FailedMove(wanted_digest, serving, error, time.monotonic(), time.time())
 
-    def settle(self, name: str) -> None:
-        """``name`` serves what it means."""
-        self._failed.pop(name, None)
+    def settle(self, name: str, digest: str | None = None) -> None:
+        """``name`` serves what it means, the bundle ``digest``; without one it means nothing any more."""
+        failed = self._failed.get(name)
+        if failed is not None and digest in (None, failed.wanted_digest):
+            del self._failed[name]
 
     def serving(self, bundle: OpenBundle, *, retry: bool = False) -> FailedMove | None:
         """The move of the name of ``bundle`` to ``bundle`` that failed lately; None when it should be tried."""

@@ -31,7 +31,7 @@ class Resident:
         self.engine = engine
         self.memory = memory
         self.keep_alive_s = keep_alive_s
-        self.names = {bundle.name}
+        self.names: set[str] = set()  # full names that it serves: those of requests that joined it
         self.users = 0
         self.last_used = time.monotonic()
         self.state: State = "ready"

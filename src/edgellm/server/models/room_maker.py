@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
-from edgellm.server.models.budget import Budget
+from edgellm.errors import DoesNotFitError
+from edgellm.server.models.budget import Budget, Room
 from edgellm.server.models.choice import LoadChoice
 from edgellm.server.models.refusal import does_not_fit, no_room_yet
 from edgellm.server.models.resident import Resident
@@ -41,29 +42,31 @@ class RoomMaker:
             if way.total_bytes <= room.left_bytes:
                 return way
         firm = [way for way in ways if not way.optional]
-        going = self._may_go(moved)
-        most = self._budget.after(room, [*going, *self._leaving()])
+        most = self._most_bytes(room, moved)
         chosen = next((way for way in firm if way.total_bytes <= most), None)
+        if chosen is None and not force:
+            raise self._refusal(name, firm[0], forecast, room, moved)
         if chosen is None:
-            if force:
-                return firm[-1]
-            pinned = [resident for resident in self._residents.all() if resident not in going]
-            raise does_not_fit(name, firm[0], forecast, room, most, pinned, budget_is_set=self._budget.is_set)
-        await self._wait_for(name, chosen, moved)
+            return firm[-1]
+        if not await self._wait_for(name, chosen, room.server_bytes, moved):
+            raise self._refusal(name, chosen, forecast, await self._budget.room(), moved)
         return chosen
 
-    async def _wait_for(self, name: str, way: LoadChoice, moved: frozenset[str]) -> None:
+    async def _wait_for(self, name: str, way: LoadChoice, server_bytes: int, moved: frozenset[str]) -> bool:
+        """Unload until ``way`` fits. False when there is nothing left to unload: something else took the memory."""
         until = time.monotonic() + self._wait_s
         try:
             while True:
-                room = await self._budget.room()
+                room = await self._budget.room(server_bytes)
                 if way.total_bytes <= room.left_bytes:
-                    return
+                    return True
                 going = self._may_go(moved)
                 idle = [resident for resident in going if resident.users == 0]
                 if idle:
                     await self._residents.retire(idle[0])
                     continue
+                if not going and not self._residents.any_leaving:
+                    return False
                 self._drain(way.total_bytes - room.left_bytes, going)
                 if not await self._residents.wait_change(max(0.0, until - time.monotonic())):
                     raise no_room_yet(name, way, room, going, self._wait_s)
@@ -72,6 +75,18 @@ class RoomMaker:
                 if resident.state == "draining":
                     resident.state = "ready"
                     self._residents.rest(resident)
+
+    def _most_bytes(self, room: Room, moved: frozenset[str]) -> int:
+        """What could be had if all were unloaded that may be."""
+        return self._budget.after(room, [*self._may_go(moved), *self._leaving()])
+
+    def _refusal(
+        self, name: str, way: LoadChoice, forecast: LoadForecast, room: Room, moved: frozenset[str]
+    ) -> DoesNotFitError:
+        going = self._may_go(moved)
+        pinned = [resident for resident in self._residents.all() if resident not in going]
+        most = self._most_bytes(room, moved)
+        return does_not_fit(name, way, forecast, room, most, pinned, budget_is_set=self._budget.is_set)
 
     def _drain(self, missing_bytes: int, busy: Collection[Resident]) -> None:
         """Let nobody join as many of ``busy`` as have ``missing_bytes``."""

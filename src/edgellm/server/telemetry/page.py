@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from edgellm.devices.cgroup import read_text
 from edgellm.devices.health import Health
-from edgellm.devices.local import available_memory_bytes
 from edgellm.server.telemetry.prometheus import Sample, family
 from edgellm.server.telemetry.telemetry import Telemetry
+from edgellm.server.watching.statistics import ModelCounters, Statistics
 from edgellm.version import __version__
 
 __all__ = ["metrics_page"]
 
 _MHZ = 1e6
+_SCHEDULER: tuple[tuple[str, str, Literal["gauge", "counter"], str], ...] = (
+    ("running", "edgellm_scheduler_running", "gauge", "Answers that have a sequence."),
+    ("waiting", "edgellm_scheduler_waiting", "gauge", "Answers and embeddings in the queue."),
+    ("cached_tokens", "edgellm_scheduler_cached_tokens", "gauge", "Tokens whose state is kept."),
+    ("steps", "edgellm_scheduler_steps_total", "counter", "Steps of the decode thread."),
+    ("step_s", "edgellm_scheduler_step_seconds_total", "counter", "Time in steps."),
+    ("prompt_tokens", "edgellm_scheduler_prompt_tokens_total", "counter", "Tokens of prompts that were computed."),
+    ("generated_tokens", "edgellm_scheduler_generated_tokens_total", "counter", "Tokens chosen, also unread ones."),
+    ("embedded_tokens", "edgellm_scheduler_embedded_tokens_total", "counter", "Tokens computed for embeddings."),
+    ("refused", "edgellm_scheduler_refused_total", "counter", "Requests refused because the queue was full."),
+    ("cancelled", "edgellm_scheduler_cancelled_total", "counter", "Requests that were stopped."),
+)
 
 
-async def metrics_page(telemetry: Telemetry, started: float) -> str:
+async def metrics_page(telemetry: Telemetry, statistics: Statistics, started: float) -> str:
     """All metrics as text; ``started`` is when the server did, in seconds since the epoch."""
     health = await telemetry.health.refresh()
     telemetry.admission.throttle(telemetry.health.is_throttled)
-    parts = [telemetry.metrics.text(), *_admission(telemetry), *_machine(health), *_process(started)]
+    parts = [telemetry.metrics.text(), *_admission(telemetry), *_models(statistics.models), *_machine(health)]
+    parts += [*_memory(statistics), *_process(started)]
     return "".join(parts)
 
 
@@ -42,10 +56,31 @@ def _admission(telemetry: Telemetry) -> Iterator[str]:
     yield _by_model("edgellm_answers_limit", "How many may run at once while throttled.", limits)
 
 
+def _models(models: Sequence[ModelCounters]) -> Iterator[str]:
+    """Counters of a scheduler begin anew with its worker, as Prometheus expects of counters."""
+    states = [("", ("model", "state"), (each.status.name, each.status.state), 1.0) for each in models]
+    yield family("edgellm_model_info", "gauge", "Models that are loaded, or on their way.", states)
+    used = {each.status.name: each.status.used_bytes for each in models if each.status.used_bytes is not None}
+    yield _by_model("edgellm_model_memory_bytes", "Memory of the model's worker.", used)
+    counters = {each.status.name: each.counters for each in models if each.counters is not None}
+    for field, name, kind, about in _SCHEDULER:
+        values = {model: getattr(found, field) for model, found in counters.items()}
+        samples: list[Sample] = [("", ("model",), (model,), value) for model, value in values.items()]
+        yield family(name, kind, about, samples)
+
+
+def _memory(statistics: Statistics) -> Iterator[str]:
+    device = statistics.device
+    for value, name, about in (
+        (device.memory_available_bytes, "edgellm_memory_available_bytes", "Memory that programs may still take here."),
+        (device.memory_total_bytes, "edgellm_memory_total_bytes", "Memory of this machine."),
+        (device.disk_free_bytes, "edgellm_disk_free_bytes", "Free on the disk of the store."),
+    ):
+        if value is not None:
+            yield _gauge(name, about, value)
+
+
 def _machine(health: Health) -> Iterator[str]:
-    available = available_memory_bytes()
-    if available is not None:
-        yield _gauge("edgellm_memory_available_bytes", "Memory that programs may still take here.", available)
     if health.temperature_c is not None:
         yield _gauge("edgellm_temperature_celsius", "Temperature of the processor.", health.temperature_c)
     if health.under_voltage_now is not None:

@@ -6,7 +6,11 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgellm.server.caller import LOCAL, Caller
+from edgellm.server.generation.request import ChatRequest, CompletionRequest
+from edgellm.server.limits import Limits
 
 if TYPE_CHECKING:
     from edgellm.server.telemetry.telemetry import Telemetry
@@ -78,9 +82,16 @@ class RequestRecord:
         self.cached_tokens = max(self.cached_tokens, stats.cached_tokens)
         self.generated_tokens += stats.generated_tokens
 
-    def keep_prompt(self, text: str) -> None:
+    @property
+    def limits(self) -> Limits:
+        """Of the server that got it."""
+        return Limits() if self.telemetry is None else self.telemetry.limits
+
+    def keep_prompt(self, request: ChatRequest | CompletionRequest) -> None:
         """Remember what was asked, where the server logs content."""
         if self.keeps_content:
+            content = request.prompt if isinstance(request, CompletionRequest) else request.messages
+            text = content if isinstance(content, str) else msgspec.json.encode(content).decode("utf-8")
             self.prompt = text[:_LONGEST_CONTENT]
 
     def keep_answer(self, text: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from edgellm.server.admission import Admission
+from edgellm.server.limits import Limits
 from edgellm.server.telemetry.health_watch import HealthWatch
 from edgellm.server.telemetry.metrics import ServerMetrics
 
@@ -15,11 +16,12 @@ __all__ = ["Telemetry"]
 
 
 class Telemetry:
-    """The metrics of one server, its admission and the health of its machine, which belong together."""
+    """The limits and metrics of one server, its admission and the health of its machine, which belong together."""
 
-    def __init__(self, max_requests: int, health: HealthWatch | None = None) -> None:
+    def __init__(self, limits: Limits, health: HealthWatch | None = None) -> None:
+        self.limits = limits
         self.metrics = ServerMetrics()
-        self.admission = Admission(max_requests)
+        self.admission = Admission(limits.max_requests)
         self.health = health or HealthWatch()
 
     @asynccontextmanager

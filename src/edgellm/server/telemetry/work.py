@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from edgellm.server.limits import Limits
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.telemetry.record import RequestRecord, current_record
 from edgellm.server.telemetry.telemetry import Telemetry
-from edgellm_runtimes.generation import Chunk
+from edgellm_runtimes.generation import Chunk, GenerationStats
 
 __all__ = ["Work", "begin_work"]
 
@@ -28,8 +29,8 @@ class Work:
         self._last_s = 0.0
         record.model = model
 
-    def arrived(self, chunk: Chunk) -> None:
-        """A piece of the answer."""
+    def arrived(self, chunks: Sequence[Chunk]) -> None:
+        """Pieces of the answer that came at once."""
         now = time.perf_counter()
         record = self._record
         if record.first_s is None:
@@ -38,15 +39,20 @@ class Work:
         else:
             self._gaps.observe(now - self._last_s)
         self._last_s = now
-        if record.keeps_content:
-            record.keep_answer(chunk.text)
-        if chunk.stats is not None:
-            self._unfinished -= 1
-            record.count(chunk.stats)
-            metrics = self._telemetry.metrics
-            metrics.prompt_tokens.add(chunk.stats.prompt_tokens, self.model)
-            metrics.cached_tokens.add(chunk.stats.cached_tokens, self.model)
-            metrics.generated_tokens.add(chunk.stats.generated_tokens, self.model)
+        for chunk in chunks:
+            if record.keeps_content:
+                record.keep_answer(chunk.text)
+            if chunk.stats is not None:
+                self._count(chunk.stats)
+
+    def _count(self, stats: GenerationStats) -> None:
+        """An answer is complete."""
+        self._unfinished -= 1
+        self._record.count(stats)
+        metrics = self._telemetry.metrics
+        metrics.prompt_tokens.add(stats.prompt_tokens, self.model)
+        metrics.cached_tokens.add(stats.cached_tokens, self.model)
+        metrics.generated_tokens.add(stats.generated_tokens, self.model)
 
     def over(self) -> None:
         """Nothing more comes."""
@@ -58,7 +64,7 @@ class Work:
 async def begin_work(model: LoadedModel, choices: int = 1) -> AsyncIterator[Work]:
     """Wait for the turn of an answer of ``model``, and measure it. Without a request around it nothing is kept."""
     record = current_record()
-    telemetry = record.telemetry or Telemetry(1)
+    telemetry = record.telemetry or Telemetry(Limits())
     async with telemetry.admission.turn(model.name, model.engine.info.sequences):
         work = Work(model.name, choices, record, telemetry)
         try:

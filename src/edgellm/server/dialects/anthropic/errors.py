@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgellm.errors import EdgeLLMError
+from edgellm.errors import EdgeLLMError, PromptTooLongError
 from edgellm.server.dialects.anthropic.responses import ErrorAnswer, ErrorDetail
 
 __all__ = ["error_answer"]
@@ -23,4 +23,6 @@ def error_answer(error: EdgeLLMError, status: int) -> ErrorAnswer:
     """``{"type": "error", "error": {"type", "message"}}``; the message has the hint too: there is no other place."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"
+    if isinstance(error, PromptTooLongError):  # programs look for these words, and shorten the conversation
+        message = f"prompt is too long: {message}"
     return ErrorAnswer(ErrorDetail(kind, message))

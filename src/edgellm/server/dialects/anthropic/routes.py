@@ -70,6 +70,7 @@ async def _stream(models: ModelManager, body: MessagesRequest, chat: ChatRequest
             message = MessageStream(body, await counting)
         finally:
             counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)
         yield message.start() + message.feed(first)
         async for more in events:
             if part := message.feed(more):

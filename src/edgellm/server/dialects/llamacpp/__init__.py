@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,20 +16,16 @@ from edgellm.server.dialects.llamacpp.routes import apply_template, complete, de
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
+from edgellm.server.models.health import Health, server_health
+from edgellm.server.state import state_of
 
 __all__ = ["LLAMACPP"]
 
 
-class Health(msgspec.Struct, frozen=True):
-    """That the server answers."""
-
-    status: str
-
-
 @operation(answer=Health)
-async def health(_request: Request) -> Response:
-    """That the server answers."""
-    return JSONResponse(Health("ok"))
+async def health(request: Request) -> Response:
+    """That the server answers, and how its models are."""
+    return JSONResponse(server_health(state_of(request).models))
 
 
 @operation(errors=(501,), statuses=())
@@ -67,4 +62,5 @@ LLAMACPP = Dialect(
     ],
     error_answer,
     error=ErrorAnswer,
+    keyless=("/health", "/v1/health"),
 )

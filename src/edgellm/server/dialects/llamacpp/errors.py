@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edgellm.errors import EdgeLLMError
+from msgspec import UNSET
+
+from edgellm.errors import EdgeLLMError, PromptTooLongError
 from edgellm.server.dialects.llamacpp.responses import ErrorAnswer, ErrorDetail
 
 __all__ = ["error_answer"]
@@ -21,4 +23,7 @@ def error_answer(error: EdgeLLMError, status: int) -> ErrorAnswer:
     """``{"error": {"code", "message", "type"}}``; the message has the hint too: there is no other place."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"
-    return ErrorAnswer(ErrorDetail(status, message, kind))
+    if not isinstance(error, PromptTooLongError):
+        return ErrorAnswer(ErrorDetail(status, message, kind))
+    counts = {"n_prompt_tokens": error.prompt_tokens or UNSET, "n_ctx": error.context_tokens or UNSET}
+    return ErrorAnswer(ErrorDetail(status, message, "exceed_context_size_error", **counts))

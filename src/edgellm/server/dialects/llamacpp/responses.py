@@ -142,11 +142,13 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):
-    """What went wrong."""
+    """What went wrong; the counts are of a prompt that is too long."""
 
     code: int
     message: str
     type: str
+    n_prompt_tokens: int | msgspec.UnsetType = msgspec.UNSET
+    n_ctx: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):

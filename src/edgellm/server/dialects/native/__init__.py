@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from edgellm.api.errors import ErrorBody, ErrorText
 from edgellm.api.models import StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
+from edgellm.running import RunningServer
 from edgellm.server.dialects.native.fit import FIT_ROUTES
+from edgellm.server.dialects.native.jobs import JOB_ROUTES
 from edgellm.server.dialects.native.models import MODEL_ROUTES
 from edgellm.server.dialects.native.run import run
 from edgellm.server.dialects.native.watching import WATCHING_ROUTES
@@ -19,16 +20,16 @@ from edgellm.server.http.body import read_json
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
+from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import state_of
 from edgellm.version import __version__
 
 __all__ = ["NATIVE"]
 
 
-def error_body(error: EdgeLLMError, status: int) -> dict[str, Any]:
+def error_body(error: EdgeLLMError, status: int) -> ErrorBody:
     """``{"error": {"message", "hint", "status", "kind"}}``; ``kind`` is the error's name in our tree."""
-    kind = type(error).__name__
-    return {"error": {"message": error.message, "hint": error.hint, "status": status, "kind": kind}}
+    return ErrorBody(ErrorText(error.message, error.hint, status, type(error).__name__))
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -43,16 +44,19 @@ async def version(_request: Request) -> Response:
     return JSONResponse(Version(__version__))
 
 
+@operation(answer=RunningServer)
 async def server(request: Request) -> Response:
     """Where this server answers, which store it serves, its process and version."""
     return JSONResponse(state_of(request).running)
 
 
+@operation(answer=list[ModelStatus])
 async def loaded(request: Request) -> Response:
     """The models in memory."""
     return JSONResponse(await state_of(request).models.statuses())
 
 
+@operation(body=StopRequest, answer=StopAnswer, errors=(404, 422))
 async def stop(request: Request) -> Response:
     """Unload a model as soon as its requests are done; ``unloaded`` is False while they are not."""
     body = await read_json(request, StopRequest)
@@ -68,9 +72,11 @@ NATIVE = Dialect(
         Route("/api/edgellm/ps", loaded, methods=["GET"]),
         Route("/api/edgellm/stop", stop, methods=["POST"]),
         Route("/api/edgellm/run", run, methods=["POST"]),
+        *JOB_ROUTES,
         *MODEL_ROUTES,
         *FIT_ROUTES,
         *WATCHING_ROUTES,
     ],
     error_body,
+    error=ErrorBody,
 )

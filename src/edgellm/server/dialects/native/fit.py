@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -9,12 +11,14 @@ from starlette.routing import Route
 from edgellm.api.models import FitOrder
 from edgellm.server.fit_command import run_fit
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.state import state_of
 
 __all__ = ["FIT_ROUTES"]
 
 
+@operation(body=FitOrder, answer=dict[str, Any], errors=(404, 422, 500, 502, 503))
 async def fit(request: Request) -> Response:
     """Every recipe of the model on the device, and what a pack would take. 200 also when nothing fits: ``problem``
     says so."""

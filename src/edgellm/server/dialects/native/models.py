@@ -25,8 +25,10 @@ from edgellm.bundle.opened import OpenBundle
 from edgellm.devices.estimate import verdict_of
 from edgellm.errors import UsageError
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.models.removal import remove_bundle
+from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import ServerState, state_of
 from edgellm.store.records import license_record, list_row, show_record
 from edgellm.store.store import Store
@@ -37,6 +39,7 @@ _CARD_NAMES = ("readme.md", "model_card.md", "modelcard.md")
 _PATHS = ("weights_path", "adapter_paths")  # of this machine: no affair of a client's
 
 
+@operation(answer=dict[str, Any])
 async def list_models(request: Request) -> Response:
     """Every bundle of the store, what it needs and whether that is there, and whether it is loaded."""
     state = state_of(request)
@@ -60,6 +63,7 @@ async def list_models(request: Request) -> Response:
     return JSONResponse({"models": models, "memory": room})
 
 
+@operation(body=ShowRequest, answer=dict[str, Any], errors=(404, 422))
 async def show(request: Request) -> Response:
     """One bundle: plan with its reasons, files with digests, licence and model card, and how it is loaded."""
     body = await read_json(request, ShowRequest)
@@ -82,6 +86,7 @@ def _record(store: Store, bundle: OpenBundle) -> dict[str, Any]:
     }
 
 
+@operation(body=LoadOrder, answer=ModelStatus, errors=MODEL_ERRORS)
 async def load(request: Request) -> Response:
     """Load a model. Ends when it is there; who goes away before leaves it unloaded, unless others wait for it."""
     body = await read_json(request, LoadOrder)
@@ -90,6 +95,7 @@ async def load(request: Request) -> Response:
     return JSONResponse(await unless_gone(request, loading))
 
 
+@operation(body=PinRequest, answer=PinAnswer, errors=(404, 422, 507))
 async def pin(request: Request) -> Response:
     """Keep a model in memory, over restarts too, or no longer."""
     body = await read_json(request, PinRequest)
@@ -97,6 +103,7 @@ async def pin(request: Request) -> Response:
     return JSONResponse(PinAnswer(name, body.pinned))
 
 
+@operation(body=CopyRequest, answer=StoredAnswer, errors=(404, 422, 507))
 async def copy(request: Request) -> Response:
     """Give a bundle a second name; it is one model in memory under both."""
     body = await read_json(request, CopyRequest)
@@ -107,6 +114,7 @@ async def copy(request: Request) -> Response:
     return JSONResponse(StoredAnswer(str(name), digest))
 
 
+@operation(body=RenameRequest, answer=StoredAnswer, errors=(403, 404, 422, 507))
 async def rename(request: Request) -> Response:
     """Give a bundle another name. What is loaded of it goes on."""
     body = await read_json(request, RenameRequest)
@@ -118,6 +126,7 @@ async def rename(request: Request) -> Response:
     return JSONResponse(StoredAnswer(str(name), digest))
 
 
+@operation(body=ModelRequest, answer=RemovedAnswer, errors=(403, 404, 422, 507))
 async def delete(request: Request) -> Response:
     """Take a bundle out of the store, with its former version and with what was saved for it.
 

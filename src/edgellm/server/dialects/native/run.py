@@ -17,10 +17,12 @@ from edgellm.api.run import RunChunk, RunFailure, RunLine, RunRequest, RunStart
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.server.caller import caller_of
 from edgellm.server.http.body import read_json
+from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import StreamResponse, unless_gone
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.state import state_of
+from edgellm.server.telemetry.work import begin_work
 from edgellm_runtimes.generation import Chunk, GenerationOptions
 from edgellm_runtimes.sampler import TokenLogprobs
 from edgellm_runtimes.sampling import SamplingParams
@@ -30,6 +32,7 @@ __all__ = ["run"]
 _LEAST_LOGPROB = -9999.0  # JSON has no infinity
 
 
+@operation(body=RunRequest, answer="application/x-ndjson", errors=MODEL_ERRORS)
 async def run(request: Request) -> Response:
     """An answer exactly as `edgellm run` would make it in its own process."""
     body = await read_json(request, RunRequest)
@@ -71,13 +74,14 @@ def _line(line: RunLine) -> bytes:
 
 async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGenerator[RunLine, None]:
     async with models.use(body.model, context=body.context) as model:
-        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info)
+        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info, note=model.note)
         params = model.engine.params(**_chosen(body.sampling))
         options = msgspec.structs.replace(body.options, sampling=params, scope=scope)
         if (chunks := _chunks(model, body, options)) is None:
             return
-        async with contextlib.aclosing(chunks):
+        async with begin_work(model, options.choices) as work, contextlib.aclosing(chunks):
             async for chunk in chunks:
+                work.arrived((chunk,))
                 yield await _with_texts(model, chunk) if chunk.logprobs else RunChunk(chunk)
 
 

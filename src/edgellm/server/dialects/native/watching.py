@@ -14,9 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edgellm.errors import UsageError
+from edgellm.server.http.operation import Query, operation
 from edgellm.server.http.responses import JSONResponse, StreamResponse
-from edgellm.server.models.health import server_health
 from edgellm.server.state import ServerState, state_of
+from edgellm.server.watching.gauges import Gauges
+from edgellm.server.watching.log_tail import LogLine
+from edgellm.server.watching.statistics import Statistics
 from edgellm.settings import settings_rows
 
 __all__ = ["WATCHING_ROUTES"]
@@ -25,41 +28,57 @@ _SSE = "text/event-stream"
 _LEAST_S = 0.5
 _MOST_S = 3600.0
 _LINES = 200
+_INTERVAL = Query("interval_s", "Seconds between two.", {"type": "number", "minimum": _LEAST_S, "maximum": _MOST_S})
+_COUNT = Query("lines", "How many of the last lines.", {"type": "number", "minimum": 0, "maximum": 100_000})
 
 
-async def health(request: Request) -> Response:
-    """That the server answers, and how its models are."""
-    return JSONResponse(server_health(state_of(request).models))
+class SettingOrigin(msgspec.Struct, frozen=True):
+    """A setting in force, and the file, variable or default that it comes from."""
+
+    value: str | float | bool | None
+    origin: str
 
 
+class LogLines(msgspec.Struct, frozen=True):
+    """Lines of the log, the oldest first."""
+
+    lines: list[LogLine]
+
+
+@operation(answer=Gauges)
 async def device(request: Request) -> Response:
     """Memory, load, temperature, throttling and disk of this device; null where nobody can tell."""
     return JSONResponse(await asyncio.to_thread(state_of(request).gauges.read))
 
 
+@operation(answer=dict[str, SettingOrigin])
 async def settings(request: Request) -> Response:
     """Every setting of this server and where it comes from."""
     rows = settings_rows(state_of(request).settings)
     return JSONResponse({name: {"value": value, "origin": origin} for name, value, origin in rows})
 
 
+@operation(answer=Statistics)
 async def statistics(request: Request) -> Response:
     """Models with their counters, memory and device, now."""
     return JSONResponse(await state_of(request).statistics.read())
 
 
+@operation(answer=_SSE, errors=(400,), query=(_INTERVAL,))
 async def statistics_stream(request: Request) -> Response:
     """The same every ``interval_s`` seconds as server-sent events."""
     interval_s = _number(request, "interval_s", 1.0, _LEAST_S, _MOST_S)
     return _events(_every(state_of(request), interval_s))
 
 
+@operation(answer=LogLines, errors=(400,), query=(_COUNT,))
 async def log(request: Request) -> Response:
     """The last ``lines`` lines of the log."""
     count = _number(request, "lines", _LINES, 0, 100_000)
-    return JSONResponse({"lines": state_of(request).log.last(int(count))})
+    return JSONResponse(LogLines(state_of(request).log.last(int(count))))
 
 
+@operation(answer=_SSE, errors=(400,), query=(_COUNT,))
 async def log_stream(request: Request) -> Response:
     """The last ``lines`` lines, then every new one, as server-sent events."""
     count = _number(request, "lines", _LINES, 0, 100_000)
@@ -117,8 +136,6 @@ def _number(request: Request, name: str, default: float, least: float, most: flo
 
 
 WATCHING_ROUTES = [
-    Route("/health", health, methods=["GET"]),
-    Route("/v1/health", health, methods=["GET"]),
     Route("/api/edgellm/device", device, methods=["GET"]),
     Route("/api/edgellm/settings", settings, methods=["GET"]),
     Route("/api/edgellm/statistics", statistics, methods=["GET"]),

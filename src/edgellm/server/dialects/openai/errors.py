@@ -9,9 +9,9 @@ import re
 
 import msgspec
 
-from edgellm.errors import BackendError, EdgeLLMError, NotFoundError, PromptTooLongError
+from edgellm.errors import EdgeLLMError, NotFoundError, PromptTooLongError
 
-__all__ = ["ErrorAnswer", "ErrorDetail", "error_body", "internal_error"]
+__all__ = ["ErrorAnswer", "ErrorDetail", "error_body"]
 
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$")  # where msgspec says that a value is off
 _TYPES = {
@@ -52,8 +52,3 @@ def error_body(error: EdgeLLMError, status: int) -> ErrorAnswer:
     place = _PLACE.search(error.message)
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"
     return ErrorAnswer(ErrorDetail(message, kind, place[1] if place else None, code))
-
-
-def internal_error() -> BackendError:
-    """What the client learns of a fault of ours."""
-    return BackendError("internal error", hint="the server's log says what happened")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -11,13 +9,13 @@ import msgspec
 from starlette.requests import Request
 
 from edgellm.errors import EdgeLLMError
-from edgellm.server.dialects.openai.errors import error_body, internal_error
-from edgellm.server.http.responses import StreamResponse, unless_gone
+from edgellm.server.dialects.openai.errors import error_body
+from edgellm.server.http.responses import StreamResponse
+from edgellm.server.http.streaming import begun_stream
 
 __all__ = ["DONE", "data", "error_data", "event_stream"]
 
 DONE = b"data: [DONE]\n\n"
-_log = logging.getLogger("edgellm.server")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -34,31 +32,5 @@ def error_data(error: EdgeLLMError) -> bytes:
 async def event_stream(
     request: Request, parts: AsyncGenerator[bytes, None], failed: Callable[[EdgeLLMError], bytes] = error_data
 ) -> StreamResponse:
-    """``parts`` as a response, begun when the first one is there: what fails before raises here. ``failed`` tells of
-    what fails later."""
-    try:
-        first = await unless_gone(request, _next(parts))
-    except BaseException:
-        await parts.aclose()
-        raise
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamResponse(_rest(first, parts, failed), "text/event-stream", headers)
-
-
-async def _next(parts: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(parts)
-
-
-async def _rest(
-    first: bytes, parts: AsyncGenerator[bytes, None], failed: Callable[[EdgeLLMError], bytes]
-) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(parts):
-        yield first
-        try:
-            async for part in parts:
-                yield part
-        except EdgeLLMError as error:
-            yield failed(error)
-        except Exception as error:  # noqa: BLE001  the status has been sent
-            _log.error("internal error in a stream", exc_info=error)
-            yield failed(internal_error())
+    """See ``begun_stream``."""
+    return await begun_stream(request, parts, failed)

@@ -27,4 +27,6 @@ PAGE = Dialect(
         *(Route(f"/page/{name}", static_file, methods=["GET"]) for name in FILES),
     ],
     NATIVE.error_body,
+    error=NATIVE.error,
+    keyless=("/", *(f"/page/{name}" for name in FILES)),  # into which a key is typed
 )

@@ -24,10 +24,10 @@ _PARAMETER = re.compile(
 )
 
 
-def json_call(rules: LarkRules, tool: Tool, arguments_key: str = "arguments") -> str:
-    """An expression for ``{"name": NAME, "arguments": {...}}``."""
+def json_call(rules: LarkRules, tool: Tool, arguments_key: str = "arguments", after: str = "") -> str:
+    """An expression for ``{"name": NAME, "arguments": {...}}``, with the expression ``after`` behind the arguments."""
     before = f'{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "{arguments_key}": '
-    return f"{rules.literal(before)} {rules.json_value(tool.parameters, lenient=True)} {rules.literal('}')}"
+    return f"{rules.literal(before)} {rules.json_value(tool.parameters, lenient=True)} {after} {rules.literal('}')}"
 
 
 def _read(text: str) -> list[Call] | None:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from edgellm.server.generation.calls.call import Call, call_json, calls_in_json, encode
+from edgellm.server.generation.calls.call import SHORT_ID_LENGTH, Call, call_json, calls_in_json, encode
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.hermes import json_call
 from edgellm.server.generation.lark import LarkRules
@@ -18,6 +18,7 @@ from edgellm.server.generation.tools import Tool
 __all__ = ["MISTRAL", "MISTRAL_ARGS"]
 
 _MARKER = "[TOOL_CALLS]"
+_ID = f"/[a-zA-Z0-9]{{{SHORT_ID_LENGTH}}}/"
 _NAME = re.compile(r"\s*[^\s\[\]]+\s*")
 
 
@@ -44,20 +45,19 @@ def _read_args(part: str) -> list[Call] | None:
 
 
 def _write(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
-    call = rules.choice([json_call(rules, tool) for tool in tools])
+    call_id = " ".join([rules.literal(', "id": "'), rules.rule(_ID), rules.literal('"')])
+    call = rules.choice([json_call(rules, tool, after=f"({call_id})?") for tool in tools])
     calls = f"{call} ({rules.literal(', ')} {call})*" if several else call
     return f"{rules.literal(f'{_MARKER}[')} {calls} {rules.literal(']')}"
 
 
 def _write_args(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
-    call = rules.choice(
-        [
-            rules.rule(
-                f"{rules.literal(f'{_MARKER}{tool.name}[ARGS]')} {rules.json_value(tool.parameters, lenient=True)}"
-            )
-            for tool in tools
-        ]
-    )
+    call_id = f"({rules.literal('[CALL_ID]')} {rules.rule(_ID)})?"
+    calls = []
+    for tool in tools:
+        name, arguments = rules.literal(f"{_MARKER}{tool.name}"), rules.json_value(tool.parameters, lenient=True)
+        calls.append(rules.rule(f"{name} {call_id} {rules.literal('[ARGS]')} {arguments}"))
+    call = rules.choice(calls)
     return f"({call})+" if several else call
 
 

@@ -13,7 +13,7 @@ __all__ = ["Abilities", "Render", "find_switches", "probe"]
 Render = Callable[..., Awaitable[str]]
 """``Engine.render``."""
 
-_NEEDLE, _RESULT = "zq7needle", "zq8result"
+_NEEDLE, _RESULT, _TOOL = "zq7needle", "zq8result", "zq9tool"
 _SWITCHES = ("enable_thinking", "thinking")
 _HELLO = {"role": "user", "content": "hello"}
 
@@ -33,11 +33,12 @@ class Abilities(NamedTuple):
 async def probe(render: Render) -> Abilities:
     """The abilities of the template behind ``render``."""
 
-    async def shown(messages: list[dict[str, Any]], **options: Any) -> str:
-        try:
-            return await render(messages, **options)
-        except EdgeLLMError:
-            return ""
+    async def shown(messages: list[dict[str, Any]], tool: str = "") -> str:
+        """The prompt, empty where the template refuses. Some refuse whatever comes without tools."""
+        for name in (tool,) if tool else ("", _TOOL):
+            with contextlib.suppress(EdgeLLMError):
+                return await render(messages, **({"tools": [_tool(name)]} if name else {}))
+        return ""
 
     def asks(content: Any) -> list[dict[str, Any]]:
         return [{"role": "user", "content": content}]
@@ -52,12 +53,12 @@ async def probe(render: Render) -> Abilities:
 
     user = {"role": "user", "content": content("hello")}
     can_system = _NEEDLE in await shown([{"role": "system", "content": content(_NEEDLE)}, user])
-    can_tools = _NEEDLE in await shown([user], tools=[_tool()])
+    can_tools = _NEEDLE in await shown([user], _NEEDLE)
     can_calls, can_results, text_arguments = False, False, False
     if can_tools:
         for text_arguments in (False, True):
             arguments: Any = f'{{"city": "{_NEEDLE}"}}' if text_arguments else {"city": _NEEDLE}
-            out = await shown([user, *_called(arguments, content)], tools=[_tool("other")])
+            out = await shown([user, *_called(arguments, content)], _TOOL)
             can_results = can_results or _RESULT in out
             can_calls = f'"{_NEEDLE}"' in out or f">\n{_NEEDLE}\n<" in out
             if can_calls:
@@ -76,14 +77,14 @@ async def find_switches(render: Render) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _tool(name: str = _NEEDLE) -> dict[str, Any]:
+def _tool(name: str) -> dict[str, Any]:
     schema = {"type": "object", "properties": {"city": {"type": "string", "description": "a city"}}}
     return {"type": "function", "function": {"name": name, "description": "weather", "parameters": schema}}
 
 
 def _called(arguments: Any, content: Callable[[str], Any]) -> list[dict[str, Any]]:
-    call = {"id": "abcdefghi", "type": "function", "function": {"name": "other", "arguments": arguments}}
+    call = {"id": "abcdefghi", "type": "function", "function": {"name": _TOOL, "arguments": arguments}}
     return [
         {"role": "assistant", "content": content(""), "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "abcdefghi", "name": "other", "content": content(_RESULT)},
+        {"role": "tool", "tool_call_id": "abcdefghi", "name": _TOOL, "content": content(_RESULT)},
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
@@ -44,5 +45,6 @@ async def _chunks(state: ServerState, body: ChatBody, chat: ChatRequest) -> Asyn
     include_usage = body.stream_options is not None and body.stream_options.include_usage
     async with answering(state, body, chat) as (model, stream):
         chunks = chat_chunks(model, stream, include_usage=include_usage, with_logprobs=bool(body.logprobs))
-        async for chunk in chunks:
-            yield chunk
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk

@@ -98,7 +98,10 @@ class ResponseWriter:
         usage = usage_of([[end]])
         response["usage"] = {
             "input_tokens": usage.prompt_tokens,
-            "input_tokens_details": usage.prompt_tokens_details,
+            "input_tokens_details": {
+                "cached_tokens": usage.prompt_tokens_details.cached_tokens,
+                "cache_write_tokens": 0,  # OpenAI's are billed
+            },
             "output_tokens": usage.completion_tokens,
             "output_tokens_details": usage.completion_tokens_details,
             "total_tokens": usage.total_tokens,

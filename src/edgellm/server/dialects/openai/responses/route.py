@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -43,6 +44,9 @@ async def _whole(state: ServerState, body: ResponsesBody, chat: ChatRequest, wri
 async def _events(
     state: ServerState, body: ResponsesBody, chat: ChatRequest, writer: ResponseWriter
 ) -> AsyncGenerator[bytes, None]:
-    async with answering(state, body, chat) as (model, stream):
-        async for part in writer.events(model, stream):
+    async with (
+        answering(state, body, chat) as (model, stream),
+        contextlib.aclosing(writer.events(model, stream)) as parts,
+    ):
+        async for part in parts:
             yield part

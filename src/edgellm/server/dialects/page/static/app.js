@@ -147,7 +147,7 @@ function facts(usage, reason, begun, first) {
   }
   const ends = {
     stopped: "stopped",
-    max_tokens: "cut at the most tokens of an answer",
+    max_tokens: "cut at the limit of tokens",
     model_context_window_exceeded: "cut: the context is full",
   };
   if (ends[reason]) parts.push(ends[reason]);

@@ -1,0 +1,113 @@
+"""How many threads compute: fewer while other programs keep the processors busy.
+
+The threads of a step wait for each other dozens of times in each layer. One that has lost its processor to another
+program holds up all of them for a time slice each time: with more threads than free processors a step takes many times
+as long as on those processors alone. That shows: the threads were promised a processor each, and got less time on them
+than the step took. What a thread waits for at a disk looks the same, but leaves processors idle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from edgellm.devices.busy import idle_seconds
+from edgellm_runtimes.backend import Backend
+
+__all__ = ["ThreadGovernor"]
+
+_WINDOW_S = 0.05  # of computing, before a verdict
+_LEAST_SHARE = 0.85  # of the time that the threads should have had
+_IDLE_CORES = 0.6  # so much is free for another thread
+_FIRST_TRIAL_S, _LAST_TRIAL_S = 1.0, 30.0  # until one more is tried, and after many that were in vain
+_TRIAL_S = 2.0  # after so long one was not in vain
+
+
+def idle_here() -> float | None:
+    """Seconds that the processors of this process have idled so far, None where that cannot be told."""
+    return idle_seconds(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+class ThreadGovernor:
+    """Counts what steps get of the processors, and sets the threads of ``backend``. The decode thread calls it.
+
+    ``idle`` gives the seconds that the processors have idled so far, all together. ``wall`` and ``used`` are clocks in
+    seconds: of the world, and of all threads of this process.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        idle: Callable[[], float | None] = idle_here,
+        wall: Callable[[], float] = time.perf_counter,
+        used: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._backend = backend
+        self._most = (backend.settings.threads, backend.settings.batch_threads)
+        self._is_on = "threads" in backend.capabilities and max(self._most) > 1
+        self._idle, self._wall, self._used = idle, wall, used
+        self._fewer = 0
+        self._wait_s = _FIRST_TRIAL_S
+        self._tried = self._next_trial = -math.inf
+        self._computed_s = self._due_s = self._got_s = self._ended = self._window_began = 0.0
+        self._idle_before: float | None = None
+        self._begin_window()
+
+    @property
+    def threads(self) -> tuple[int, int]:
+        """For steps of one token, and of more."""
+        return max(1, self._most[0] - self._fewer), max(1, self._most[1] - self._fewer)
+
+    @contextlib.contextmanager
+    def watch(self, n_tokens: int) -> Iterator[None]:
+        """Around the computing of a step of ``n_tokens``, and nothing else."""
+        if not self._is_on:
+            yield
+            return
+        began = self._wall()
+        if began - self._ended > _WINDOW_S:  # what happened in between says nothing about steps
+            self._begin_window()
+        used = self._used()
+        try:
+            yield
+        finally:
+            self._ended = self._wall()
+            self._computed_s += self._ended - began
+            self._due_s += (self._ended - began) * self.threads[n_tokens > 1]
+            self._got_s += self._used() - used
+            if self._computed_s >= _WINDOW_S:
+                self._judge()
+                self._begin_window()
+
+    def _begin_window(self) -> None:
+        self._ended = self._window_began = self._wall()
+        self._idle_before = self._idle() if self._is_on else None
+        self._computed_s = self._due_s = self._got_s = 0.0
+
+    def _judge(self) -> None:
+        now = self._ended
+        hindered = self._got_s < _LEAST_SHARE * self._due_s
+        free = self._free_cores(now)
+        if hindered and max(self.threads) > 1 and (free is None or free < _IDLE_CORES):
+            in_vain = now < self._tried + _TRIAL_S
+            self._wait_s = min(_LAST_TRIAL_S, 2 * self._wait_s) if in_vain else _FIRST_TRIAL_S
+            self._next_trial = now + self._wait_s
+            self._set(self._fewer + 1)
+        elif not hindered and self._fewer and now >= self._next_trial and (free is None or free >= _IDLE_CORES):
+            self._tried, self._next_trial = now, now + _TRIAL_S
+            self._set(self._fewer - 1)
+
+    def _free_cores(self, now: float) -> float | None:
+        """Processors that idled in this window, on average."""
+        idle = self._idle()
+        if idle is None or self._idle_before is None or now <= self._window_began:
+            return None
+        return (idle - self._idle_before) / (now - self._window_began)
+
+    def _set(self, fewer: int) -> None:
+        self._fewer = fewer
+        self._backend.set_threads(*self.threads)

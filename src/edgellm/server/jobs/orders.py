@@ -1,0 +1,168 @@
+"""What a job may be asked to do. Nothing in an order is a path: files are named by the digests of uploaded blobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from edgellm.bundle.names import parse_name, parse_reference
+from edgellm.errors import UsageError
+from edgellm.sources.hub.reference import parse_hub_reference
+from edgellm.units import parse_bytes
+
+__all__ = [
+    "CreateOrder",
+    "ExportOrder",
+    "ImportOrder",
+    "Order",
+    "OrderMessage",
+    "PackOrder",
+    "PullOrder",
+    "VerifyOrder",
+    "check_order",
+]
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,63}")
+_RECIPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,199}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MOST_FILES = 1000
+
+Digest = Annotated[str, Meta(description="sha256:... of a blob that was uploaded to /api/blobs/DIGEST.")]
+
+
+class _Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What packing and pulling have in common; the meanings are those of `edgellm pack`."""
+
+    quant: str | None = None
+    context: Annotated[int, Meta(ge=16)] | None = None
+    sequences: Annotated[int, Meta(ge=1, le=255)] | None = None
+    memory: str | None = None
+    min_speed: Annotated[float, Meta(gt=0)] | None = None
+    name: str | None = None
+    force: bool = False
+
+
+class PullOrder(_Target, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="pull"):
+    """Fetch OWNER/MODEL[:QUANT] of a hub for this machine or another device."""
+
+    model: str
+    device: str | None = None
+
+
+class PackOrder(_Target, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="pack"):
+    """Make bundles for devices, of OWNER/MODEL of a hub or of uploaded files (file name -> digest)."""
+
+    model: str = ""
+    files: dict[str, Digest] = {}
+    devices: list[str] = []
+    adapters: dict[str, dict[str, Digest]] = {}  # name -> file name -> digest
+    system: str = ""
+
+
+class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="verify"):
+    """Read every byte of one bundle, or of all."""
+
+    name: str | None = None
+
+
+class ExportOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="export"):
+    """Write bundles to an archive, to be had at /api/edgellm/jobs/ID/output."""
+
+    names: Annotated[list[str], Meta(min_length=1, max_length=64)]
+
+
+class ImportOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="import"):
+    """Take bundles from an archive that was uploaded as a blob."""
+
+    blob: Digest
+    name: str | None = None
+
+
+class OrderMessage(msgspec.Struct, frozen=True):
+    """A message that chats begin with."""
+
+    role: str
+    content: str
+
+
+class CreateOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="create"):
+    """A new bundle from one of the store, with whose files it shares what it does not change."""
+
+    name: str
+    base: str
+    system: str | None = None
+    template: str | None = None
+    parameters: dict[str, Any] = {}  # Ollama's names
+    messages: list[OrderMessage] = []
+    licenses: list[str] = []
+    adapters: dict[str, dict[str, Digest]] = {}
+
+
+Order = PullOrder | PackOrder | VerifyOrder | ExportOrder | ImportOrder | CreateOrder
+
+
+def check_order(order: Order) -> None:
+    """Raise UsageError for what no command would take, and for what might be read as a path or an option."""
+    match order:
+        case PullOrder():
+            parse_hub_reference(order.model)
+            _check_target(order, [order.device] if order.device is not None else [])
+        case PackOrder():
+            if bool(order.model) == bool(order.files):
+                raise UsageError("a pack takes either a model of a hub or files", hint='give "model" or "files"')
+            if order.model:
+                parse_hub_reference(order.model)
+            _check_files(order.files)
+            _check_adapters(order.adapters)
+            _check_target(order, order.devices)
+        case VerifyOrder():
+            if order.name is not None:
+                parse_reference(order.name)
+        case ExportOrder():
+            for name in order.names:
+                parse_reference(name)
+        case ImportOrder():
+            _check_files({"archive": order.blob})
+            if order.name is not None:
+                parse_name(order.name, default_tag="latest")
+        case CreateOrder():
+            parse_name(order.name, default_tag="latest")
+            parse_reference(order.base)
+            _check_adapters(order.adapters)
+
+
+def _check_target(order: PullOrder | PackOrder, devices: list[str]) -> None:
+    for device in devices:
+        if not _WORD.fullmatch(device):
+            raise UsageError(f"{device[:80]!r} is no device profile", hint="GET /api/edgellm/devices lists them")
+    if order.quant is not None and not _RECIPE.fullmatch(order.quant):
+        raise UsageError(f"{order.quant[:80]!r} is no recipe", hint="give one such as Q4_K_M, or auto")
+    if order.memory is not None:
+        parse_bytes(order.memory)
+    if order.name is not None:
+        parse_name(order.name, default_tag="latest")
+
+
+def _check_adapters(adapters: Mapping[str, Mapping[str, str]]) -> None:
+    from edgellm.bundle.adapters import parse_adapter_name
+
+    for name, files in adapters.items():
+        parse_adapter_name(name)
+        if not files:
+            raise UsageError(f"the adapter {name} has no files")
+        _check_files(files)
+
+
+def _check_files(files: Mapping[str, str]) -> None:
+    if len(files) > _MOST_FILES:
+        raise UsageError(f"{len(files)} files are given; at most {_MOST_FILES} are possible")
+    for name, digest in files.items():
+        if not _FILE.fullmatch(name) or ".." in name:
+            raise UsageError(f"{name[:80]!r} is no file name", hint="give plain names, without folders")
+        if not _DIGEST.fullmatch(digest):
+            raise UsageError(f"{name} has {digest[:80]!r} where a digest (sha256:...) should be")

@@ -1,0 +1,75 @@
+"""Workers that are killed while they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from model_rig import ENDLESS, add_bundle, answer, open_store, run_with, until
+
+from edgellm.errors import BackendError
+from edgellm.server.models.health import server_health
+from edgellm.server.models.loaded import LoadedModel
+from edgellm.server.models.manager import ModelManager
+from worker_rig import QUICK_RESTARTS
+
+KILLS = 20
+STREAMS = 3
+
+
+def test_a_killed_worker_loses_its_requests_in_flight_and_nothing_else(
+    tmp_path: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgellm_runtimes.worker.core.RestartPolicy", lambda: QUICK_RESTARTS)
+    store = open_store(tmp_path)
+    add_bundle(store, "one:a", tiny_gguf)
+    add_bundle(store, "two:a", tiny_gguf, context=256)
+
+    async def stream(model: LoadedModel, begun: asyncio.Event) -> None:
+        async for _chunk in model.engine.generate("Once upon a time", options=ENDLESS):
+            begun.set()
+
+    async def use(manager: ModelManager) -> None:
+        async with manager.use("two") as bystander:
+            begun = asyncio.Event()
+            unharmed = asyncio.ensure_future(stream(bystander, begun))
+            await begun.wait()
+            for _ in range(KILLS):
+                async with manager.use("one") as model:
+                    starts = [asyncio.Event() for _ in range(STREAMS)]
+                    lost = [asyncio.ensure_future(stream(model, start)) for start in starts]
+                    await asyncio.gather(*(start.wait() for start in starts))
+                    pid = model.engine.status().pid
+                    assert pid is not None
+                    os.kill(pid, signal.SIGKILL)
+                    for error in await asyncio.gather(*lost, return_exceptions=True):
+                        assert isinstance(error, BackendError)
+                        assert "SIGKILL" in error.message
+                async with manager.use("one") as model:  # what comes next starts it again
+                    assert await answer(model) == 4
+                assert not unharmed.done()
+            unharmed.cancel()
+        (one,) = (status for status in await manager.statuses() if status.name == "one:a")
+        assert (one.starts, one.state, one.requests) == (KILLS + 1, "ready", 0)
+
+    run_with(tmp_path, use)
+
+
+def test_health_says_that_a_worker_is_down_and_when_it_may_come_back(tmp_path: Path, tiny_gguf: Path) -> None:
+    add_bundle(open_store(tmp_path), "one:a", tiny_gguf)
+
+    async def use(manager: ModelManager) -> None:
+        pid = (await manager.load("one")).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(manager, lambda statuses: statuses[0].state == "restarting")
+        health = server_health(manager)
+        assert (health.status, health.state) == ("ok", "degraded")
+        (stopped,) = health.stopped_workers
+        assert stopped.name == "one:a"
+        assert "SIGKILL" in str(stopped.error)
+
+    run_with(tmp_path, use)
