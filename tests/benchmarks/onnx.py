@@ -4,8 +4,9 @@ usage: python -P tests/benchmarks/onnx.py [--shape NAME]... [--work FOLDER] [--r
 
 Everything is measured in turn, each model in a process of its own, with the same number of threads; medians count.
 onnxruntime-genai runs the graph of its own builder (int4, blocks of 32, accuracy level 4) where the builder can run
-(`pip install onnx-ir`, beside the extra `oracle`), else ours; ours has the same bits, INT4_32_SYM, and so has the GGUF,
-Q4_0. Its memory is that of a default load; ours is given for a load without and with prepared weights.
+(`pip install onnx-ir`, beside the extra `oracle`), else ours. Ours runs INT4_128, which `edgellm pack` takes on most
+processors, and INT4_32_SYM, with the blocks of the builder's graph; the GGUF is Q4_0. Memory is that of a default load,
+and of ours also with prepared weights.
 
 The weights are random: only sizes and types matter. Run it on a machine that does nothing else.
 """
@@ -105,10 +106,10 @@ def measure_shape(name: str, work: Path, rounds: int, threads: int) -> dict[str,
         write_checkpoint(SHAPES[name], checkpoint)
     bundle = {}
     store = Store(work / "home" / "store", work / "home" / "state")
-    for form, recipe in (("onnx", "INT4_32_SYM"), ("gguf", "Q4_0")):
+    for form, recipe in (("onnx", "INT4_128"), ("onnx-32", "INT4_32_SYM"), ("gguf", "Q4_0")):
         tag = f"{name}:{form}"
         if all(row.full_name != tag for row in store.list()):
-            options = ["--quant", recipe, "--name", tag, "--context", str(CONTEXT), "--format", form]
+            options = ["--quant", recipe, "--name", tag, "--context", str(CONTEXT), "--format", form[:4]]
             edgellm(work, "pack", str(checkpoint), "--device", "local", *options)
         bundle[form] = store.resolve(tag)
     whose = builder_graph(checkpoint, work / f"{name}-genai", work, threads)
@@ -134,10 +135,12 @@ def measure_shape(name: str, work: Path, rounds: int, threads: int) -> dict[str,
         "onnxruntime-genai": lambda: genai(folder),
         "edgellm ONNX": lambda: ours("onnx", True),
         "edgellm ONNX, not prepared": lambda: ours("onnx", False),
+        "edgellm ONNX, blocks of 32": lambda: ours("onnx-32", True),
         "edgellm GGUF": lambda: ours("gguf", False),
     }
     if not (work / f"{name}.jsonl").exists():
-        ours("onnx", True, BenchWork(8, 8, 1))  # prepares the weights
+        for form in ("onnx", "onnx-32"):
+            ours(form, True, BenchWork(8, 8, 1))  # prepares the weights
     log = work / f"{name}.jsonl"  # a run that is cut short can be gone on with: --rounds counts what is there
     found = read_log(log, candidates)
     while min(map(len, found.values())) < rounds:

@@ -245,7 +245,7 @@ def test_what_a_backend_lacks_is_an_error_of_its_own(backend: Backend, prompt: l
     backend.decode([TokenSlice(0, prompt)])
     with pytest.raises(NotFoundError, match="no adapter 'pirate'") as caught:
         backend.set_adapters([AdapterUse("pirate")])
-    assert ("GGUF" in (caught.value.hint or "")) is ("adapters" not in backend.capabilities)
+    assert ("--format gguf" in (caught.value.hint or "")) is ("adapters" not in backend.capabilities)
     backend.set_adapters([])
     if "embeddings" not in backend.capabilities:
         with pytest.raises(UnsupportedError):

@@ -78,7 +78,7 @@ class OnnxLoader:
             settings,
             files=self._request.files or None,
             extra_ends=plan.eos_token_ids if plan is not None else (),
-            prepared=self._request.prepared_folder if settings.repack else None,
+            prepared=self._request.prepared_folder if settings.mmap else None,  # they are nothing but mapped
             progress=progress,
             cancel=cancel,
         )

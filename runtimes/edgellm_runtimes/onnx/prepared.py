@@ -1,7 +1,7 @@
 """Weights in the layout of this machine's processor, saved once and mapped from then on.
 
 A folder of the user's cache has one folder for each model, version of ONNX Runtime and set of CPU features. It may be
-lost at any time. With it a model takes a fifth of the memory and loads in half of the time (docs/benchmarks.md).
+lost at any time. With it a model takes a tenth of the memory of its own (docs/benchmarks.md).
 """
 
 from __future__ import annotations
