@@ -86,6 +86,7 @@ def generate_greedily(request: LoadRequest, settings: BackendSettings, n_tokens:
     from edgellm_runtimes.detokenizer import IncrementalDetokenizer
     from edgellm_runtimes.generation import AdapterUse
     from edgellm_runtimes.load import open_plain
+    from edgellm_runtimes.thread_governor import ThreadGovernor
 
     started, path = time.monotonic(), request.model_path
     backend = open_plain(request, settings)
@@ -93,9 +94,10 @@ def generate_greedily(request: LoadRequest, settings: BackendSettings, n_tokens:
         load_s = time.monotonic() - started
         vocabulary, detokenizer = backend.vocabulary, IncrementalDetokenizer()
         tokens = prompt = vocabulary.tokenize("Hello, my name is", add_special=True, parse_special=False)[-32:] or [0]
-        text, times = "", []
+        text, times, governor = "", [], ThreadGovernor(backend)
         for _step in range(n_tokens):
-            row = backend.decode([TokenSlice(0, tokens)])[0]
+            with governor.watch(len(tokens)):
+                row = backend.decode([TokenSlice(0, tokens)])[0]
             if not np.isfinite(row).all():
                 raise BackendError(
                     f"{path}: the logits are not finite", hint="the weights hold NaN or inf: check the checkpoint"

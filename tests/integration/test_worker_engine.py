@@ -117,7 +117,7 @@ def test_what_is_known_about_the_model_is_the_same(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", ["", [], [-1], [8192], [True], ["x"], "\ud800", [5] * 256, "<|im_start|>" * 10_000], ids=str
+    "prompt", ["", [], [-1], [8192], [True], ["x"], "\ud800", [5] * 256, "<|im_start|>" * 10_000], ids=range(9)
 )
 def test_a_prompt_that_is_none_is_refused_alike(tiny_model: Path, prompt: Any) -> None:
     async def use(engine: Engine) -> tuple[Any, str, str | None]:
@@ -127,7 +127,7 @@ def test_a_prompt_that_is_none_is_refused_alike(tiny_model: Path, prompt: Any) -
 
     here, there = in_both(tiny_model, use)
     assert here == there
-    assert here[0] is UsageError
+    assert issubclass(here[0], UsageError)
 
 
 @pytest.mark.parametrize(

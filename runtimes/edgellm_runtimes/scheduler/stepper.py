@@ -18,7 +18,7 @@ from edgellm_runtimes.scheduler.selection import TokenChooser
 from edgellm_runtimes.scheduler.slots import Slots, adapter_uses
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
 from edgellm_runtimes.scheduler.step_costs import PromptPace, StepCosts
-from edgellm_runtimes.scheduler.thread_governor import ThreadGovernor
+from edgellm_runtimes.thread_governor import ThreadGovernor
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgellm_runtimes.backend import BackendSettings
-from edgellm_runtimes.scheduler.thread_governor import ThreadGovernor
+from edgellm_runtimes.thread_governor import ThreadGovernor
 
 CORES = 4
 STEP_S = 0.01
