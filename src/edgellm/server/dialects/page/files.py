@@ -35,7 +35,7 @@ _HEADERS = {
 }
 
 
-@operation(answer="text/html", statuses=(200, 304))
+@operation(answer="text/html", stream="text/plain", statuses=(200, 304))  # others than browsers get Ollama's line
 async def home(request: Request) -> Response:
     """The page itself."""
     return _answer(request, "index.html", "text/html", {"vary": "accept"})
