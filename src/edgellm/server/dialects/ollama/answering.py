@@ -15,7 +15,8 @@ from edgellm.server.dialects.ollama.lines import Line, encode_line
 from edgellm.server.dialects.ollama.replies import Piece, Reply, add_piece, read_events
 from edgellm.server.generation.answer import answer
 from edgellm.server.generation.request import ChatRequest, CompletionRequest
-from edgellm.server.http.responses import JSONResponse, StreamResponse, unless_gone
+from edgellm.server.http.responses import JSONResponse, unless_gone
+from edgellm.server.http.streaming import begun_stream
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.state import ServerState, state_of
 
@@ -61,17 +62,11 @@ async def respond(request: Request, asked: Asked, reply: Reply) -> Response:
     state = state_of(request)
     if not asked.stream:
         return JSONResponse(await unless_gone(request, _whole(state, asked, reply)))
-    lines = _lines(state, asked, reply)
-    try:
-        first = await unless_gone(request, _next(lines))
-    except BaseException:
-        await lines.aclose()
-        raise
-    return StreamResponse(_encoded(first, lines), NDJSON)
+    return await begun_stream(request, _lines(state, asked, reply), _failed, NDJSON)
 
 
-async def _next(lines: AsyncGenerator[Line, None]) -> Line:
-    return await anext(lines)
+def _failed(error: EdgeLLMError) -> bytes:
+    return encode_line(error_body(error, error.http_status))
 
 
 async def _pieces(state: ServerState, asked: Asked) -> AsyncGenerator[tuple[LoadedModel, Piece], None]:
@@ -92,27 +87,17 @@ async def _whole(state: ServerState, asked: Asked, reply: Reply) -> Line:
     raise AssertionError("an answer ended without an end")
 
 
-async def _lines(state: ServerState, asked: Asked, reply: Reply) -> AsyncGenerator[Line, None]:
+async def _lines(state: ServerState, asked: Asked, reply: Reply) -> AsyncGenerator[bytes, None]:
     token_ids: list[int] = []
     async with contextlib.aclosing(_pieces(state, asked)) as pieces:
         async for model, piece in pieces:
             token_ids += piece.token_ids
             end, piece.end = piece.end, None
             if piece.text or piece.thinking or piece.calls or piece.logprobs:
-                yield reply.part(piece)
+                yield encode_line(reply.part(piece))
             if end is not None:
                 context = await _context(asked, model, token_ids)
-                yield reply.last(Piece(end=end), model.load_s, context)
-
-
-async def _encoded(first: Line, lines: AsyncGenerator[Line, None]) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(lines):
-        yield encode_line(first)
-        try:
-            async for line in lines:
-                yield encode_line(line)
-        except EdgeLLMError as error:
-            yield encode_line(error_body(error, error.http_status))
+                yield encode_line(reply.last(Piece(end=end), model.load_s, context))
 
 
 async def _context(asked: Asked, model: LoadedModel, token_ids: Sequence[int]) -> Sequence[int]:
