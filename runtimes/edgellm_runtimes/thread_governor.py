@@ -55,7 +55,7 @@ class ThreadGovernor:
         self._tried = self._next_trial = -math.inf
         self._computed_s = self._due_s = self._got_s = self._ended = self._window_began = 0.0
         self._idle_before: float | None = None
-        self._begin_window()
+        self._begin_window(self._idle() if self._is_on else None)
 
     @property
     def threads(self) -> tuple[int, int]:
@@ -70,7 +70,7 @@ class ThreadGovernor:
             return
         began = self._wall()
         if began - self._ended > _WINDOW_S:  # what happened in between says nothing about steps
-            self._begin_window()
+            self._begin_window(self._idle())
         used = self._used()
         try:
             yield
@@ -80,18 +80,19 @@ class ThreadGovernor:
             self._due_s += (self._ended - began) * self.threads[n_tokens > 1]
             self._got_s += self._used() - used
             if self._computed_s >= _WINDOW_S:
-                self._judge()
-                self._begin_window()
+                idle = self._idle()
+                self._judge(idle)
+                self._begin_window(idle)
 
-    def _begin_window(self) -> None:
+    def _begin_window(self, idle: float | None) -> None:
         self._ended = self._window_began = self._wall()
-        self._idle_before = self._idle() if self._is_on else None
+        self._idle_before = idle
         self._computed_s = self._due_s = self._got_s = 0.0
 
-    def _judge(self) -> None:
+    def _judge(self, idle: float | None) -> None:
         now = self._ended
         hindered = self._got_s < _LEAST_SHARE * self._due_s
-        free = self._free_cores(now)
+        free = self._free_cores(idle, now)
         if hindered and max(self.threads) > 1 and (free is None or free < _IDLE_CORES):
             in_vain = now < self._tried + _TRIAL_S
             self._wait_s = min(_LAST_TRIAL_S, 2 * self._wait_s) if in_vain else _FIRST_TRIAL_S
@@ -101,9 +102,8 @@ class ThreadGovernor:
             self._tried, self._next_trial = now, now + _TRIAL_S
             self._set(self._fewer - 1)
 
-    def _free_cores(self, now: float) -> float | None:
+    def _free_cores(self, idle: float | None, now: float) -> float | None:
         """Processors that idled in this window, on average."""
-        idle = self._idle()
         if idle is None or self._idle_before is None or now <= self._window_began:
             return None
         return (idle - self._idle_before) / (now - self._window_began)
