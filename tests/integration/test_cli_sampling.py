@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -92,21 +93,30 @@ def test_a_bias_on_a_token_that_the_model_has_not_is_refused(packed: Cli) -> Non
     assert "logit_bias" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--presence-penalty", "2", "--repetition-window", "-1"),
-        ("--frequency-penalty", "2", "--repetition-window", "-1"),
-        ("--dry-multiplier", "100", "--dry-allowed-length", "1", "--dry-breakers", "~~~"),
-    ],
-    ids=lambda options: options[0].strip("-"),
-)
-def test_what_was_said_is_said_less_often_again(packed: Cli, options: tuple[str, ...]) -> None:
-    stuck = ("--temperature", "0", "--logit-bias", "300=1.8", "--logprobs", "0")
+@pytest.mark.parametrize("penalty", ["--presence-penalty", "--frequency-penalty"])
+def test_what_was_said_is_said_less_likely_again(packed: Cli, penalty: str) -> None:
+    greedy = ("--temperature", "0", "--logprobs", "1000")
+    said, then = run(packed, *greedy, tokens=2)["logprobs"]
+    again = next(each["logprob"] for each in then["top"] if each["token"] == said["token"])
+    # Enough for the first token to be the second one too, by 1: a penalty of 2 decides otherwise.
+    biased = (*greedy, "--logit-bias", f"{said['token']}={then['top'][0]['logprob'] - again + 1}")
     plain, penalised = (
-        [entry["token"] for entry in run(packed, *stuck, *more, tokens=48)["logprobs"]] for more in ((), options)
+        [entry["token"] for entry in run(packed, *biased, *more, tokens=2)["logprobs"]]
+        for more in ((), (penalty, "2", "--no-penalize-prompt"))
     )
-    assert len(set(penalised)) > len(set(plain))
+    assert plain == [said["token"]] * 2
+    assert penalised[0] == said["token"] != penalised[1]
+
+
+def test_no_pair_of_tokens_comes_twice_where_dry_forbids_it(packed: Cli) -> None:
+    stuck = ("--temperature", "0", "--logit-bias", "300=60", "--logprobs", "0")
+    dry = ("--dry-multiplier", "100", "--dry-allowed-length", "1", "--dry-breakers", "~~~")
+    plain, penalised = (
+        [entry["token"] for entry in run(packed, *stuck, *more, tokens=24)["logprobs"]] for more in ((), dry)
+    )
+    assert set(plain) == {300}
+    pairs = list(itertools.pairwise(penalised))
+    assert len(pairs) == len(set(pairs))
 
 
 def test_the_prompt_counts_unless_it_is_left_out(packed: Cli) -> None:
