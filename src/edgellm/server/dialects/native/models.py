@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgellm.api.models import (
     CopyRequest,
@@ -33,7 +32,7 @@ from edgellm.server.state import ServerState, state_of
 from edgellm.store.records import license_record, list_row, show_record
 from edgellm.store.store import Store
 
-__all__ = ["MODEL_ROUTES"]
+__all__ = ["copy", "delete", "list_models", "load", "pin", "rename", "show"]
 
 _CARD_NAMES = ("readme.md", "model_card.md", "modelcard.md")
 _PATHS = ("weights_path", "adapter_paths")  # of this machine: no affair of a client's
@@ -152,14 +151,3 @@ def _tag_of(bundle: OpenBundle) -> str:
     if not tag:
         raise UsageError(f"{bundle.name} has no tag", hint="give the new name as NAME:TAG")
     return tag
-
-
-MODEL_ROUTES = [
-    Route("/api/edgellm/models", list_models, methods=["GET"]),
-    Route("/api/edgellm/show", show, methods=["POST"]),
-    Route("/api/edgellm/load", load, methods=["POST"]),
-    Route("/api/edgellm/pin", pin, methods=["POST"]),
-    Route("/api/edgellm/copy", copy, methods=["POST"]),
-    Route("/api/edgellm/rename", rename, methods=["POST"]),
-    Route("/api/edgellm/delete", delete, methods=["POST"]),
-]
