@@ -13,6 +13,7 @@ from starlette.requests import Request
 from edgellm.running import RunningServer
 from edgellm.server.config import ServerConfig
 from edgellm.server.http.budget import BodyBudget
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.security.key_file import KeyFile
 from edgellm.server.security.policy import AccessPolicy, make_policy
@@ -63,6 +64,11 @@ class ServerState:
             self.policy = make_policy(self.config.access, addresses, KeyFile(self.settings.paths.config))
         return self.policy
 
+    @cached_property
+    def conceal(self) -> Concealer:
+        """Keeps the folders of this machine out of what clients are told."""
+        return Concealer(self.settings.paths, self.store.root)
+
     # A server answers before it has these: most requests need none of them.
 
     @cached_property
@@ -77,7 +83,7 @@ class ServerState:
         """Long work, one at a time."""
         from edgellm.server.jobs.runner import JobRunner
 
-        return JobRunner(self.settings, self.uploads.find, self.stopping)
+        return JobRunner(self.settings, self.uploads.find, self.stopping, self.conceal)
 
     @cached_property
     def gauges(self) -> DeviceGauges:

@@ -17,7 +17,8 @@ __all__ = ["health", "not_here"]
 @operation(answer=Health)
 async def health(request: Request) -> Response:
     """That the server answers, and how its models are."""
-    return JSONResponse(server_health(state_of(request).models))
+    state = state_of(request)
+    return JSONResponse(server_health(state.models, state.conceal))
 
 
 @operation(errors=(501,), statuses=())

@@ -49,9 +49,12 @@ async def list_models(request: Request) -> Response:
     for stored in rows:
         plan, status = stored.plan, statuses.get(stored.digest)
         needed = None if plan is None else plan.predicted_memory.total_bytes
+        row = list_row(stored)
+        if row.get("problem") is not None:
+            row["problem"] = state.conceal.text(row["problem"])
         models.append(
             {
-                **list_row(stored),
+                **row,
                 "needed_bytes": needed,
                 "fit": None if needed is None else verdict_of(needed, room.models_bytes),
                 "predicted_decode": None if plan is None else plan.predicted_decode,
