@@ -15,6 +15,7 @@ from typing import Any
 from edgellm.devices.local import available_memory_bytes
 from edgellm.errors import BusyError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.files import os_errors
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.jobs.commands import EXPORTED, command_line
 from edgellm.server.jobs.history import JobHistory
 from edgellm.server.jobs.orders import ExportOrder, Order, check_order
@@ -34,8 +35,15 @@ _MOST_QUEUED = 100
 class JobRunner:
     """All methods belong to one event loop. Nothing is read or created before the first job is asked about."""
 
-    def __init__(self, settings: SettingsWithOrigin, find_blob: Callable[[str], Path], stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: SettingsWithOrigin,
+        find_blob: Callable[[str], Path],
+        stopping: asyncio.Event,
+        conceal: Concealer,
+    ) -> None:
         """``stopping`` is set when the server is about to end: nobody watches any longer."""
+        self._conceal = conceal
         self._settings = settings
         self.stopping = stopping
         self._find_blob = find_blob
@@ -207,7 +215,8 @@ class JobRunner:
                 process.stop()
             outcome = await process.run(command, folder, self._environment(), await asyncio.to_thread(_memory_bytes))
         except EdgeLLMError as error:
-            job.error = JobError(type(error).__name__, error.message, error.hint)
+            told = self._conceal.error(error)
+            job.error = JobError(type(error).__name__, told.message, told.hint)
             self._finish(job, "failed")
         except asyncio.CancelledError:
             self._finish(job, "interrupted")
@@ -246,7 +255,7 @@ class JobRunner:
             case "file":
                 job.digest = event.get("digest")
             case "message" | "warning":
-                job.say(str(event.get("text")))
+                job.say(self._conceal.text(str(event.get("text"))))
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -257,8 +266,24 @@ class JobRunner:
         elif job.id in self._cancelled:
             self._finish(job, "cancelled")
         else:
-            job.error = _error_of(outcome)
+            job.error = self._error_of(outcome)
             self._finish(job, "failed")
+
+    def _error_of(self, outcome: Outcome) -> JobError:
+        if outcome.error is not None:
+            event = outcome.error
+            return JobError(
+                str(event.get("type")),
+                self._conceal.text(str(event.get("message"))),
+                None if event.get("hint") is None else self._conceal.text(str(event["hint"])),
+            )
+        if outcome.status < 0:
+            hint = "most likely memory ran out: close other programs, or choose a smaller recipe"
+            return JobError("BackendError", f"the job's process was ended by signal {-outcome.status}", hint)
+        return JobError(
+            "BackendError",
+            f"the job ended with status {outcome.status}: {self._conceal.text(outcome.noise) or 'no output'}",
+        )
 
     def _finish(self, job: Job, state: JobState) -> None:
         job.state, job.ended = state, time.time()
@@ -271,7 +296,7 @@ class JobRunner:
         try:
             self._history.save(job)
         except EdgeLLMError as error:
-            job.say(f"this job's state was not kept: {error.message}")
+            job.say(f"this job's state was not kept: {self._conceal.error(error).message}")
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -284,13 +309,3 @@ class JobRunner:
 def _memory_bytes() -> int:
     free_bytes = available_memory_bytes()
     return max(_LEAST_BYTES, int((free_bytes or 0) * _SHARE))
-
-
-def _error_of(outcome: Outcome) -> JobError:
-    if outcome.error is not None:
-        event = outcome.error
-        return JobError(str(event.get("type")), str(event.get("message")), event.get("hint"))
-    if outcome.status < 0:
-        hint = "most likely memory ran out: close other programs, or choose a smaller recipe"
-        return JobError("BackendError", f"the job's process was ended by signal {-outcome.status}", hint)
-    return JobError("BackendError", f"the job ended with status {outcome.status}: {outcome.noise or 'no output'}")

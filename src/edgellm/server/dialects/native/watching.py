@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgellm.errors import UsageError
 from edgellm.server.http.operation import Query, operation
@@ -23,7 +22,7 @@ from edgellm.server.watching.log_tail import LogLine
 from edgellm.server.watching.statistics import Statistics
 from edgellm.settings import settings_rows
 
-__all__ = ["WATCHING_ROUTES"]
+__all__ = ["changes", "device", "log", "log_stream", "settings", "statistics", "statistics_stream"]
 
 _SSE = "text/event-stream"
 _LEAST_S = 0.5
@@ -140,14 +139,3 @@ def _number(request: Request, name: str, default: float, least: float, most: flo
     if not least <= value <= most:
         raise UsageError(f"{name} is {text[:40]!r}; it must be a number from {least:g} to {most:g}")
     return value
-
-
-WATCHING_ROUTES = [
-    Route("/api/edgellm/changes", changes, methods=["GET"]),
-    Route("/api/edgellm/device", device, methods=["GET"]),
-    Route("/api/edgellm/settings", settings, methods=["GET"]),
-    Route("/api/edgellm/statistics", statistics, methods=["GET"]),
-    Route("/api/edgellm/statistics/stream", statistics_stream, methods=["GET"]),
-    Route("/api/edgellm/log", log, methods=["GET"]),
-    Route("/api/edgellm/log/stream", log_stream, methods=["GET"]),
-]
