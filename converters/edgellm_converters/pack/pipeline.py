@@ -13,6 +13,7 @@ from edgellm.bundle.plan_codec import encode_plan
 from edgellm.bundle.terms import license_note
 from edgellm.errors import BundleError, CheckpointError, UsageError
 from edgellm.progress import CancelToken, Progress
+from edgellm_converters.onnx.tokenizer_files import TOKENIZER_NAME
 from edgellm_converters.pack.adapters import (
     Fitted,
     PackedAdapters,
@@ -23,6 +24,7 @@ from edgellm_converters.pack.adapters import (
 )
 from edgellm_converters.pack.choose import Target, choose_targets
 from edgellm_converters.pack.digests import SourceDigests
+from edgellm_converters.pack.formats import settle_format
 from edgellm_converters.pack.model_files import ModelFiles, SmallFileWriter, write_large_files
 from edgellm_converters.pack.open_input import open_input
 from edgellm_converters.pack.plan_builder import build_about, build_facts, build_plan
@@ -51,15 +53,19 @@ def pack(
     The weights are read once, whatever the number of devices; bundles with the same recipe share their model file.
     Raises errors of our tree; what was not committed by then leaves nothing.
     """
+
+    def open_as(to_format: str) -> contextlib.AbstractContextManager[ModelInput]:
+        return open_input(request.source, request.license, request.revision, request.origin, to_format)
+
+    has_tokenizer_json = (request.source.path / TOKENIZER_NAME).is_file()
+    request = settle_format(request, open_as, has_tokenizer_json=has_tokenizer_json)
     with contextlib.ExitStack() as stack:
-        model = stack.enter_context(
-            open_input(request.source, request.license, request.revision, request.origin, request.format)
-        )
+        model = stack.enter_context(open_as(request.format))
         targets = request.targets or choose_targets(request, model)
         names = _names(request, targets)
         fitted = fit_adapters(request.adapters, model)
         _check_texts(request, model.facts, targets, fitted)
-        _announce(model.facts, targets, progress)
+        _announce(model.facts, targets, request.notes, progress)
         announce_adapters(fitted, progress)
         cancel.check()
         model.plan_contexts(max(target.choice.settings.context for target in targets))
@@ -135,8 +141,8 @@ def _check_texts(request: PackRequest, facts: SourceFacts, targets: Sequence[Tar
             ) from error
 
 
-def _announce(facts: SourceFacts, targets: Sequence[Target], progress: Progress) -> None:
-    for note in facts.notes:
+def _announce(facts: SourceFacts, targets: Sequence[Target], notes: Sequence[str], progress: Progress) -> None:
+    for note in (*facts.notes, *notes):
         progress.message(f"note: {note}")
     terms = license_note(facts.licenses)
     if terms is not None:

@@ -12,6 +12,7 @@ from edgellm.progress import CancelToken
 
 if TYPE_CHECKING:
     from edgellm.bundle.names import BundleName
+    from edgellm.devices.benched import BenchedModel
     from edgellm.devices.fit import Choice, RunSettings
     from edgellm.devices.load import LoadedProfile
     from edgellm.sources.local import LocalSource
@@ -55,7 +56,7 @@ class PackRequest:
     source: LocalSource
     devices: tuple[LoadedProfile, ...]
     recipe: str = "auto"
-    format: str = "gguf"  # or "onnx"
+    format: str = "gguf"  # or "onnx", or "auto"
     context: int | None = None
     sequences: int | None = None
     min_speed: float = 5.0  # tokens/s
@@ -69,6 +70,8 @@ class PackRequest:
     adapters: tuple[AdapterInput, ...] = ()  # by name; opened, and closed by whoever opened them
     system_prompt: str = ""  # a text that every chat begins with
     targets: tuple[Target, ...] = ()  # one for each device, chosen before the source was fetched; empty: choose now
+    benched: tuple[BenchedModel, ...] = ()  # what `edgellm bench` found on this machine: decides on the format "auto"
+    notes: tuple[str, ...] = ()  # to say before anything is done
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,8 @@ def _pack(
         source=source,
         origin=order.origin,
         targets=order.targets,
+        format=order.format,
+        notes=order.notes,
         devices=tuple(target.device for target in order.targets),
         revision=order.origin.revision,
     )

@@ -131,6 +131,7 @@ def _request(
     from edgellm.cli.adapter_options import open_adapters
     from edgellm.cli.hub_order import placeholder
     from edgellm.cli.target import hub_reference
+    from edgellm.devices.benched import read_benched
     from edgellm.sources.local import open_source
     from edgellm_converters.pack import PackRequest
     from edgellm_runtimes.accelerators import installed_accelerators
@@ -172,6 +173,7 @@ def _request(
         threads=options.threads or 0,
         force=options.force,
         adapters=open_adapters(options.adapters, stack),
+        benched=read_benched(settings.paths.state) if to_format == "auto" else (),
         system_prompt=_system_prompt(options.system) if options.system is not None else "",
     )
     return request, reference
@@ -193,7 +195,8 @@ def _system_prompt(file: str) -> str:
 
 
 def recipe_and_format(recipe: str, to_format: str | None, reference: HubReference | None) -> tuple[str, str]:
-    """A recipe of ours and the format that it belongs to; for a hub's model also what its publisher calls a file.
+    """A recipe of ours and the format that it belongs to ("auto": to be chosen); for a hub's model also what its
+    publisher calls a file.
 
     Raises UsageError for a recipe that is none, or none of the format that was asked for.
     """
@@ -201,7 +204,7 @@ def recipe_and_format(recipe: str, to_format: str | None, reference: HubReferenc
     from edgellm_converters.recipes import get_recipe
 
     if recipe.lower() == "auto":
-        return "auto", to_format or "gguf"
+        return "auto", to_format or "auto"
     if to_format == "onnx" or (to_format is None and recipe.upper() in ONNX_RECIPES):
         return get_onnx_recipe(recipe).name, "onnx"
     try:

@@ -177,6 +177,7 @@ class _Planner:
             settings=way,
             estimate=found,
             quality_loss=quality_loss(recipe),
+            format=shape.format,
             note="; ".join([*self._policy_note(recipe), *_way_note(settings, way, found), *found.notes]),
         )
 
