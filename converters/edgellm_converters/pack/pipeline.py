@@ -25,11 +25,12 @@ from edgellm_converters.pack.adapters import (
 from edgellm_converters.pack.choose import Target, choose_targets
 from edgellm_converters.pack.digests import SourceDigests
 from edgellm_converters.pack.formats import settle_format
+from edgellm_converters.pack.kv_scales import INT8_KV, measure_kv_ranges
 from edgellm_converters.pack.model_files import ModelFiles, SmallFileWriter, write_large_files
 from edgellm_converters.pack.open_input import open_input
 from edgellm_converters.pack.plan_builder import build_about, build_facts, build_plan
 from edgellm_converters.pack.prompt import bake_prompt, prompt_outline
-from edgellm_converters.pack.request import PackedBundle, PackRequest, ReadPrompt, SmokeTest
+from edgellm_converters.pack.request import KvRanges, MeasureKv, PackedBundle, PackRequest, ReadPrompt, SmokeTest
 
 if TYPE_CHECKING:
     from edgellm.bundle.manifest import Descriptor
@@ -47,6 +48,7 @@ def pack(
     progress: Progress,
     cancel: CancelToken,
     read_prompt: ReadPrompt | None = None,
+    measure_kv: MeasureKv | None = None,
 ) -> list[PackedBundle]:
     """Make one bundle for each device of ``request``; ``committed`` hears of each as soon as it is visible.
 
@@ -81,7 +83,9 @@ def pack(
         digests = stack.enter_context(SourceDigests(unknown, cancel))
         threads = request.threads or _usable_cores()
         weights = taken | write_large_files(model, writer, written, threads, progress, cancel)
-        files = _complete(model, targets, weights, writer)
+        small = SmallFileWriter(writer)
+        ranges = measure_kv_ranges(model, targets, weights, small, writer, measure_kv, progress, cancel)
+        files = _complete(model, targets, weights, small, ranges)
         adapters = PackedAdapters.write(fitted, writer, threads, progress, cancel)
         _check_arrival(request, digests.result())
         smoke = _smoke_results(targets, files, adapters, writer, smoke_test, progress, cancel)
@@ -112,15 +116,19 @@ def pack(
 
 
 def _complete(
-    model: ModelInput, targets: Sequence[Target], weights: Mapping[str, Descriptor], writer: BundleWriter
+    model: ModelInput,
+    targets: Sequence[Target],
+    weights: Mapping[str, Descriptor],
+    small: SmallFileWriter,
+    ranges: Mapping[str, KvRanges],
 ) -> list[ModelFiles]:
     """The files of the model for each target."""
-    small = SmallFileWriter(writer)
-    return [
-        small.complete(model, recipe, weights[recipe], target.choice.settings.context)
-        for target in targets
-        for recipe in (target.choice.recipe,)
-    ]
+    files = []
+    for target in targets:
+        recipe, settings = target.choice.recipe, target.choice.settings
+        kv = ranges[recipe] if settings.kv_type_k == INT8_KV else None
+        files.append(small.complete(model, recipe, weights[recipe], settings.context, kv))
+    return files
 
 
 def _of_files(facts: SourceFacts, known: Mapping[str, str]) -> dict[str, str]:

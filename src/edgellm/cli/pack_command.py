@@ -65,6 +65,7 @@ def _pack(
     options: PackOptions, request: PackRequest, reference: HubReference | None, settings: SettingsWithOrigin
 ) -> None:
     from edgellm_converters.pack import pack as run_pipeline
+    from edgellm_runtimes.onnx.kv_range import measure_kv_ranges
     from edgellm_runtimes.system_prompt import read_system_prompt
 
     store = open_store(settings)
@@ -95,7 +96,9 @@ def _pack(
             print_json([pack_record(bundle, options.output) for bundle in packed])
         return
     with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
-        packed = run_pipeline(request, open_writer, smoke, committed, progress, cancel, read_system_prompt)
+        packed = run_pipeline(
+            request, open_writer, smoke, committed, progress, cancel, read_system_prompt, measure_kv_ranges
+        )
     if options.as_json:
         print_json([pack_record(bundle, options.output) for bundle in packed])
 
