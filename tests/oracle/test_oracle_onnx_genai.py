@@ -104,8 +104,9 @@ def test_an_int8_cache_gives_the_same_greedy_tokens(case: str, tmp_path: Path) -
     prompt = np.random.default_rng(3).integers(3, 8192, N_PROMPT).tolist()
     end = model.config.eos_token_id
     found = genai_tokens(folder, prompt, N_TOKENS)
-    assert len(found) == N_TOKENS or found[-1] == end
-    assert found == our_tokens(folder, prompt, N_TOKENS, end, "int8")
+    ours = our_tokens(folder, prompt, N_TOKENS, end, "int8")
+    assert found == [token for token in ours if token != end], "its sequence does not hold the end"
+    assert len(found) > 16
 
 
 def test_its_tokenizer_and_template_are_the_models_own(tmp_path: Path) -> None:
