@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,9 +58,16 @@ class OnnxModel:
 
 
 def open_model(
-    checkpoint: Checkpoint, recipe: OnnxRecipe, context_length: int, *, accuracy: int = ACCURACY_INT8
+    checkpoint: Checkpoint,
+    recipe: OnnxRecipe,
+    context_length: int,
+    *,
+    accuracy: int = ACCURACY_INT8,
+    kv_ranges: Sequence[Sequence[float]] | None = None,
 ) -> OnnxModel:
     """The model of ``checkpoint``, whose positions end at ``context_length``. No tensor data is read.
+
+    ``kv_ranges``: see DecoderGraph; with them its KV cache is int8, and its data file the same as without.
 
     Raises CheckpointError, UnsupportedError.
     """
@@ -67,7 +75,8 @@ def open_model(
     hyper = family.parse(checkpoint.config)
     plans = {plan.name: plan for plan in family.tensors(hyper, checkpoint)}
     encodings = matrix_encodings(recipe, _row_lengths(plans), hyper.n_layers)
-    parts = DecoderGraph(hyper, plans, encodings, min(context_length, hyper.context_length), accuracy)
+    positions = min(context_length, hyper.context_length)
+    parts = DecoderGraph(hyper, plans, encodings, positions, accuracy, kv_ranges)
     n_parameters = sum(plan.n_elements for plan in plans.values() if plan.source)
     return OnnxModel(recipe, build_decoder(parts), hyper, family.model_type, parts.context_length, n_parameters)
 
