@@ -9,6 +9,7 @@ from functools import cached_property
 from edgellm.devices.model import ModelShape
 from edgellm.errors import CheckpointError, UnsupportedError
 from edgellm.progress import CancelToken, Progress
+from edgellm_converters.arch import EncoderHyper
 from edgellm_converters.lora import AdapterBase
 from edgellm_converters.onnx.data_file import write_data
 from edgellm_converters.onnx.genai_config import GENAI_CONFIG_NAME, genai_config
@@ -17,7 +18,7 @@ from edgellm_converters.onnx.recipes import ONNX_RECIPES, get_onnx_recipe
 from edgellm_converters.onnx.shape import shape_of_onnx
 from edgellm_converters.onnx.tokenizer_files import tokenizer_files
 from edgellm_converters.onnx.weights import DATA_NAME
-from edgellm_converters.pack.checkpoint_input import CheckpointInput
+from edgellm_converters.pack.checkpoint_input import CheckpointInput, encoder_notes
 from edgellm_converters.pack.model_input import Sink, SmallFiles, SourceFacts
 
 __all__ = ["OnnxInput"]
@@ -37,7 +38,7 @@ class OnnxInput(CheckpointInput):
         return replace(super().facts, format="onnx", text_normalization="", text_space_prefix=False)
 
     def _notes(self) -> tuple[str, ...]:
-        return ()  # what llama.cpp cannot do with this model
+        return encoder_notes(self.sentence) if self.encoder is not None else ()  # none of what llama.cpp cannot do
 
     def recipes(self) -> tuple[str, ...]:
         """All of them."""
@@ -45,7 +46,7 @@ class OnnxInput(CheckpointInput):
 
     def shape(self, recipe: str) -> ModelShape:
         """See ModelInput."""
-        return shape_of_onnx(self._model(recipe))
+        return shape_of_onnx(self._model(recipe), self.sentence.max_tokens)
 
     def adapter_base(self) -> AdapterBase:
         """See ModelInput. Raises UnsupportedError: there are no adapters in ONNX bundles."""
@@ -89,6 +90,9 @@ class OnnxInput(CheckpointInput):
     def small_files(self, recipe: str, weights_digest: str, context: int) -> SmallFiles:
         """See ModelInput."""
         model = self._model(recipe)
+        tokenizer = tokenizer_files(self._source.path, self.vocabulary)
+        if isinstance(model.hyper, EncoderHyper):
+            return SmallFiles(graph={GRAPH_NAME: model.encode(weights_digest)}, configs=tokenizer)
         config = genai_config(
             model.hyper,
             model.model_type,
@@ -101,7 +105,7 @@ class OnnxInput(CheckpointInput):
         )
         return SmallFiles(
             graph={GRAPH_NAME: model.encode(weights_digest)},
-            configs={GENAI_CONFIG_NAME: config, **tokenizer_files(self._source.path, self.vocabulary)},
+            configs={GENAI_CONFIG_NAME: config, **tokenizer},
         )
 
     @property
