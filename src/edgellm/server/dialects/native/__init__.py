@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from edgellm.api.errors import ErrorBody, ErrorText
-from edgellm.api.models import StopAnswer, StopRequest
+from edgellm.api.models import ModelStatus, StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
 from edgellm.running import RunningServer
 from edgellm.server.dialects.native.fit import FIT_ROUTES
@@ -20,7 +20,6 @@ from edgellm.server.http.body import read_json
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
-from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import state_of
 from edgellm.version import __version__
 
