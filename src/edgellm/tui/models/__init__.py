@@ -1,1 +1,1 @@
-"""What screens show, made of what the server says: plain functions, which know no Textual."""
+"""From the answers of the API to rows and texts: pure functions, which know no Textual."""

@@ -18,6 +18,7 @@ from edgellm.server.http.operation import Query, operation
 from edgellm.server.http.responses import JSONResponse, event_stream
 from edgellm.server.settings_in_force import settings_in_force
 from edgellm.server.state import ServerState, state_of
+from edgellm.server.watching.changes import watch_changes
 
 __all__ = ["WATCHING_ROUTES"]
 
@@ -71,6 +72,12 @@ async def log_stream(request: Request) -> Response:
     return event_stream(_until_stopping(state, state.log.follow(int(count))))
 
 
+@operation(answer=_SSE)
+async def changes(request: Request) -> Response:
+    """What has changed, as server-sent events: the numbers now, and again whenever one of them is another one."""
+    return event_stream(watch_changes(state_of(request)))
+
+
 async def _every(state: ServerState, interval_s: float) -> AsyncGenerator[Any, None]:
     while not state.stopping.is_set():
         yield await state.statistics.read()
@@ -111,6 +118,7 @@ def _number(request: Request, name: str, default: float, least: float, most: flo
 
 
 WATCHING_ROUTES = [
+    Route("/api/edgellm/changes", changes, methods=["GET"]),
     Route("/api/edgellm/device", device, methods=["GET"]),
     Route("/api/edgellm/settings", settings, methods=["GET"]),
     Route("/api/edgellm/statistics", statistics, methods=["GET"]),
