@@ -10,9 +10,9 @@ from textual.worker import WorkerState
 
 from edgellm.api.models import (
     CopyRequest,
-    LoadedStatus,
     LoadOrder,
     ModelRequest,
+    ModelStatus,
     PinAnswer,
     PinRequest,
     RemovedAnswer,
@@ -76,14 +76,14 @@ class ModelActions(ModeScreen):
 
     async def _load(self, name: str) -> None:
         try:
-            status = await self.connection.post("/api/edgellm/load", LoadOrder(model=name), LoadedStatus)
+            status = await self.connection.post("/api/edgellm/load", LoadOrder(model=name), ModelStatus)
         except DoesNotFitError as error:
             question = Confirm(
                 f"{name} does not fit", error.message, yes="Load it anyway", hint=error.hint or "it may be very slow"
             )
             if not await self.app.push_screen_wait(question):
                 return
-            status = await self.connection.post("/api/edgellm/load", LoadOrder(model=name, force=True), LoadedStatus)
+            status = await self.connection.post("/api/edgellm/load", LoadOrder(model=name, force=True), ModelStatus)
         self.notify(f"{status.name} is loaded, with a context of {status.context} tokens", markup=False)
 
     async def _unload(self, name: str) -> None:

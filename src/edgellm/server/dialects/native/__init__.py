@@ -25,6 +25,7 @@ NATIVE = Dialect(
         Route("/api/edgellm/run", _deferred("run", "run"), methods=["POST"]),
         Route("/api/edgellm/jobs", _deferred("jobs", "list_jobs"), methods=["GET"]),
         Route("/api/edgellm/jobs", _deferred("jobs", "start"), methods=["POST"]),
+        Route("/api/edgellm/jobs/stream", _deferred("jobs", "follow"), methods=["GET"]),
         Route("/api/edgellm/jobs/{id}", _deferred("jobs", "show"), methods=["GET"]),
         Route("/api/edgellm/jobs/{id}", _deferred("jobs", "remove"), methods=["DELETE"]),
         Route("/api/edgellm/jobs/{id}/cancel", _deferred("jobs", "cancel"), methods=["POST"]),

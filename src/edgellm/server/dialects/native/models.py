@@ -12,6 +12,7 @@ from edgellm.api.models import (
     CopyRequest,
     LoadOrder,
     ModelRequest,
+    ModelStatus,
     PinAnswer,
     PinRequest,
     RemovedAnswer,
@@ -28,7 +29,6 @@ from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.models.removal import remove_bundle
-from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import ServerState, state_of
 from edgellm.store.records import license_record, list_row, show_record
 from edgellm.store.store import Store

@@ -6,13 +6,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgellm.api.models import StopAnswer, StopRequest
+from edgellm.api.models import ModelStatus, StopAnswer, StopRequest
 from edgellm.api.server import KeptAnswer
 from edgellm.running import RunningServer
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
-from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import state_of
 from edgellm.version import __version__
 
