@@ -11,6 +11,7 @@ from edgellm.api.errors import ErrorBody, ErrorText
 from edgellm.api.models import StopAnswer, StopRequest
 from edgellm.errors import EdgeLLMError
 from edgellm.running import RunningServer
+from edgellm.server.dialects.native.chat import chat
 from edgellm.server.dialects.native.fit import FIT_ROUTES
 from edgellm.server.dialects.native.jobs import JOB_ROUTES
 from edgellm.server.dialects.native.models import MODEL_ROUTES
@@ -72,6 +73,7 @@ NATIVE = Dialect(
         Route("/api/edgellm/ps", loaded, methods=["GET"]),
         Route("/api/edgellm/stop", stop, methods=["POST"]),
         Route("/api/edgellm/run", run, methods=["POST"]),
+        Route("/api/edgellm/chat", chat, methods=["POST"]),
         *JOB_ROUTES,
         *MODEL_ROUTES,
         *FIT_ROUTES,
