@@ -19,6 +19,7 @@ __all__ = ["Client"]
 
 Answer = TypeVar("Answer")
 _CONNECT_S = 10.0
+_EVENT = b"data: "
 
 
 class Client:
@@ -53,14 +54,31 @@ class Client:
         """The answer to POST ``path`` with ``body`` as JSON."""
         return await self._exchange("POST", path, body, kind)
 
+    async def delete(self, path: str, kind: type[Answer]) -> Answer:
+        """The answer to DELETE ``path``."""
+        return await self._exchange("DELETE", path, None, kind)
+
     async def lines(self, path: str, body: Any, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
-        """POST ``body`` and read one JSON object a line. Closing the generator ends the request over there."""
+        """POST ``body``, or GET without one, and read one JSON object a line. Closing the generator ends the request
+        over there."""
+        async with self._stream("GET" if body is None else "POST", path, body) as response:
+            async for line in _lines_of(response):
+                yield self._decode(line, decoder)
+
+    async def events(self, path: str, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
+        """GET ``path`` and read server-sent events, each one JSON object. Closing the generator ends the request."""
+        async with self._stream("GET", path, None) as response:
+            async for line in _lines_of(response):
+                if line.startswith(_EVENT):
+                    yield self._decode(line[len(_EVENT) :], decoder)
+
+    @contextlib.asynccontextmanager
+    async def _stream(self, method: str, path: str, body: Any) -> AsyncGenerator[httpx.Response, None]:
         with self._told():
-            async with self._http.stream("POST", path, **_content(body)) as response:
+            async with self._http.stream(method, path, **_content(body)) as response:
                 if response.status_code >= 400:
                     raise _error_of(response.status_code, await response.aread())
-                async for line in _lines_of(response):
-                    yield self._decode(line, decoder)
+                yield response
 
     async def _exchange(self, method: str, path: str, body: Any, kind: type[Answer]) -> Answer:
         with self._told():

@@ -13,6 +13,7 @@ from edgellm.server.config import ServerConfig
 from edgellm.server.http.budget import BodyBudget
 from edgellm.server.jobs.runner import JobRunner
 from edgellm.server.jobs.uploads import Uploads
+from edgellm.server.lifecycle.idle import IdleEnd
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.security.key_file import KeyFile
 from edgellm.server.security.policy import AccessPolicy, make_policy
@@ -52,6 +53,7 @@ class ServerState:
         self.log = LogTail()
         self.gauges = DeviceGauges(self.store.root)
         self.statistics = StatisticsReader(self.models, self.gauges)
+        self.idle_end = IdleEnd(self.config.until_idle_s)
         self._pinned: asyncio.Task[None] | None = None
 
     @property

@@ -47,10 +47,16 @@ class JobRunner:
         self._cancelled: set[str] = set()
         self._changed = asyncio.Event()
         self._closing = False
+        self.revision = 0  # another one after each change of a job other than its progress
 
     def reconfigure(self, settings: SettingsWithOrigin) -> None:
         """Take over settings that were read again: jobs that begin later follow them."""
         self._settings = settings
+
+    @property
+    def is_working(self) -> bool:
+        """True while a job of this server runs or waits."""
+        return self._working is not None and not self._working.done()
 
     def all(self) -> list[Job]:
         """All jobs, the newest first."""
@@ -261,6 +267,7 @@ class JobRunner:
 
     def _keep(self, job: Job) -> None:
         """A disk that is full costs the history, not the job."""
+        self.revision += 1
         try:
             self._history.save(job)
         except EdgeLLMError as error:
@@ -269,6 +276,7 @@ class JobRunner:
         self._changed = asyncio.Event()
 
     def _forget(self, job: Job) -> None:
+        self.revision += 1
         self._jobs().pop(job.id, None)
         self._history.remove(job)
 

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from edgellm.api.errors import ErrorBody, ErrorText
 from edgellm.api.models import StopAnswer, StopRequest
+from edgellm.api.server import KeptAnswer
 from edgellm.errors import EdgeLLMError
 from edgellm.running import RunningServer
 from edgellm.server.dialects.native.chat import chat
@@ -51,6 +52,13 @@ async def server(request: Request) -> Response:
     return JSONResponse(state_of(request).running)
 
 
+@operation(answer=KeptAnswer)
+async def keep(request: Request) -> Response:
+    """A server that would end once nobody needs it (`serve --until-idle`) stays, until a signal ends it."""
+    state_of(request).idle_end.keep()
+    return JSONResponse(KeptAnswer(kept=True))
+
+
 @operation(answer=list[ModelStatus])
 async def loaded(request: Request) -> Response:
     """The models in memory."""
@@ -70,6 +78,7 @@ NATIVE = Dialect(
     [
         Route("/api/edgellm/version", version, methods=["GET"]),
         Route("/api/edgellm/server", server, methods=["GET"]),
+        Route("/api/edgellm/keep", keep, methods=["POST"]),
         Route("/api/edgellm/ps", loaded, methods=["GET"]),
         Route("/api/edgellm/stop", stop, methods=["POST"]),
         Route("/api/edgellm/run", run, methods=["POST"]),

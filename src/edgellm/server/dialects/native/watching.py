@@ -17,6 +17,7 @@ from edgellm.errors import UsageError
 from edgellm.server.http.operation import Query, operation
 from edgellm.server.http.responses import JSONResponse, StreamResponse
 from edgellm.server.state import ServerState, state_of
+from edgellm.server.watching.changes import watch_changes
 from edgellm.server.watching.gauges import Gauges
 from edgellm.server.watching.log_tail import LogLine
 from edgellm.server.watching.statistics import Statistics
@@ -86,6 +87,12 @@ async def log_stream(request: Request) -> Response:
     return _events(_until_stopping(state, state.log.follow(int(count))))
 
 
+@operation(answer=_SSE)
+async def changes(request: Request) -> Response:
+    """What has changed, as server-sent events: the numbers now, and again whenever one of them is another one."""
+    return _events(watch_changes(state_of(request)))
+
+
 async def _every(state: ServerState, interval_s: float) -> AsyncGenerator[Any, None]:
     while not state.stopping.is_set():
         yield await state.statistics.read()
@@ -136,6 +143,7 @@ def _number(request: Request, name: str, default: float, least: float, most: flo
 
 
 WATCHING_ROUTES = [
+    Route("/api/edgellm/changes", changes, methods=["GET"]),
     Route("/api/edgellm/device", device, methods=["GET"]),
     Route("/api/edgellm/settings", settings, methods=["GET"]),
     Route("/api/edgellm/statistics", statistics, methods=["GET"]),
