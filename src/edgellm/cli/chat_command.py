@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgellm.cli.context import user_settings
+from edgellm.cli.main import on_terminal
 from edgellm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,10 +60,14 @@ def run_chat(options: ChatOptions) -> int:
     if opening.is_from_before and not is_kept:
         raise UsageError("conversations are not kept: chat_history is off", hint="`edgellm config show` says where")
     conversations = Conversations(settings.paths.conversations if is_kept else None)
-    from edgellm.cli.chat_plain import run_plain
+    if message is not None or options.plain or not on_terminal():
+        from edgellm.cli.chat_plain import run_plain
 
-    run_plain(settings, conversations, opening, message, quiet=options.quiet, config_file=options.config_file)
-    return 0
+        run_plain(settings, conversations, opening, message, quiet=options.quiet, config_file=options.config_file)
+        return 0
+    from edgellm.tui.session import run_chat_screen
+
+    return run_chat_screen(settings, conversations, opening, config_file=options.config_file)
 
 
 def _opening(options: ChatOptions) -> Opening:

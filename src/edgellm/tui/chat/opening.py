@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from edgellm.tui.chat.conversation import Conversation
 from edgellm.tui.chat.conversations import Conversations
 from edgellm.tui.chat.records import Attachment, ChatSettings
 
-__all__ = ["Opening", "open_conversation", "preset_path"]
+__all__ = ["ChatStart", "Opening", "open_conversation", "preset_path"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class Opening:
     def is_from_before(self) -> bool:
         """True where a conversation is opened, and none begun."""
         return self.go_on or self.conversation is not None
+
+
+class ChatStart(NamedTuple):
+    """How a chat on a screen begins. Without ``conversations`` they are kept as the settings say."""
+
+    conversations: Conversations | None = None
+    opening: Opening = Opening()
 
 
 def open_conversation(conversations: Conversations, opening: Opening) -> Conversation:
