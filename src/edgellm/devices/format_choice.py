@@ -60,7 +60,9 @@ def choose_format(
     recipes = {"gguf": gguf.recipe, "onnx": onnx.recipe}
     pair = _last_pair(benched, model_sizes(shape), recipes)
     if pair is not None:
-        return _judge(gguf, onnx, _measured_seconds(pair, gguf, onnx), f"Measured here on {pair[0].date}:", "measured")
+        many = min(gguf.settings.sequences, onnx.settings.sequences, pair[0].streams) > 1
+        said = f"Measured here on {pair[0].date}, {f'{pair[0].streams} conversations at once' if many else 'alone'}:"
+        return _judge(gguf, onnx, _measured_seconds(pair, many), said, "measured")
     if profile.perf.onnx is not None:
         largest = profile.perf.onnx.largest_model
         if shape.n_parameters > largest:
@@ -113,9 +115,8 @@ def _last_pair(
     return pair["gguf"], pair["onnx"]
 
 
-def _measured_seconds(pair: tuple[BenchedModel, BenchedModel], gguf: Choice, onnx: Choice) -> tuple[float, float]:
-    """With several conversations at once the time that each of them takes of the machine."""
-    many = gguf.settings.sequences > 1 and onnx.settings.sequences > 1 and pair[0].streams > 1
+def _measured_seconds(pair: tuple[BenchedModel, BenchedModel], many: bool) -> tuple[float, float]:
+    """With ``many`` conversations at once the time that each of them takes of the machine."""
     first, second = (
         PROMPT_TOKENS / one.prefill + ANSWER_TOKENS / (one.together if many else one.decode) for one in pair
     )
