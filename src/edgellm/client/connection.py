@@ -73,6 +73,13 @@ class Client:
                     yield self._decode(line[len(_EVENT) :], decoder)
 
     @contextlib.asynccontextmanager
+    async def parts(self, path: str) -> AsyncGenerator[tuple[int | None, AsyncIterator[bytes]], None]:
+        """GET ``path`` as it is: its size where the server says it, and its bytes as they come."""
+        async with self._stream("GET", path, None) as response:
+            said = response.headers.get("content-length", "")
+            yield (int(said) if said.isdecimal() else None), response.aiter_raw()
+
+    @contextlib.asynccontextmanager
     async def _stream(self, method: str, path: str, body: Any) -> AsyncGenerator[httpx.Response, None]:
         with self._told():
             async with self._http.stream(method, path, **_content(body)) as response:
