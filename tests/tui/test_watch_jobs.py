@@ -93,8 +93,8 @@ def test_the_archive_of_an_export_is_written_where_the_user_says(
     async def use(pilot: Pilot[None]) -> None:
         await until_state(pilot, app, export, "done")
         await pilot.press("w")
-        await wait_until(pilot, lambda: app.screen.query("#path"), "the question")
-        field = app.screen.query_one("#path", Input)
+        await wait_until(pilot, lambda: app.screen.query("#text"), "the question")
+        field = app.screen.query_one("#text", Input)
         field.value = str(tmp_path / "there.tar")
         await pilot.press("enter")
         await wait_until(pilot, lambda: "is there already" in text_of(app), "the refusal")
@@ -108,7 +108,7 @@ def test_the_archive_of_an_export_is_written_where_the_user_says(
         await until_state(pilot, app, export, "done")
         await pilot.press("delete")
         await wait_until(pilot, lambda: app.screen.query("#yes"), "the question")
-        await pilot.press("y")
+        await pilot.press("tab", "enter")
         await wait_until(
             pilot, lambda: isinstance(app.screen, JobsScreen) and app.screen.book.get(export) is None, "forgetting"
         )

@@ -139,9 +139,11 @@ class RemovedAnswer(msgspec.Struct, frozen=True):
 
 
 class FitOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What should fit where: a bundle of the store or OWNER/MODEL[:QUANT] of a hub; device None is this machine."""
+    """What should fit where: a bundle of the store, OWNER/MODEL[:QUANT] of a hub, or files that were uploaded (file
+    name -> digest); device None is this machine."""
 
-    model: str
+    model: str = ""
+    files: dict[str, str] = {}
     device: str | None = None
     memory: str | None = None  # like 4GiB
     context: Annotated[int, Meta(ge=16)] | None = None

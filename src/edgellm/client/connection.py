@@ -72,12 +72,27 @@ class Client:
                 if line.startswith(_EVENT):
                     yield self._decode(line[len(_EVENT) :], decoder)
 
-    @contextlib.asynccontextmanager
-    async def parts(self, path: str) -> AsyncGenerator[tuple[int | None, AsyncIterator[bytes]], None]:
-        """GET ``path`` as it is: its size where the server says it, and its bytes as they come."""
+    async def download(self, path: str) -> AsyncGenerator[bytes, None]:
+        """GET ``path``, which is no JSON, in parts."""
         async with self._stream("GET", path, None) as response:
-            said = response.headers.get("content-length", "")
-            yield (int(said) if said.isdecimal() else None), response.aiter_raw()
+            async for part in response.aiter_raw():
+                yield part
+
+    async def upload(self, path: str, parts: AsyncIterator[bytes], size_bytes: int) -> None:
+        """POST bytes to ``path``."""
+        headers = {"content-type": "application/octet-stream", "content-length": str(size_bytes)}
+        with self._told():
+            response = await self._http.request("POST", path, content=parts, headers=headers)
+        if response.status_code >= 400:
+            raise _error_of(response.status_code, response.content)
+
+    async def has(self, path: str) -> bool:
+        """True when HEAD ``path`` finds something."""
+        with self._told():
+            response = await self._http.request("HEAD", path)
+        if response.status_code not in (200, 404):
+            raise _error_of(response.status_code, response.content)
+        return response.status_code == 200
 
     @contextlib.asynccontextmanager
     async def _stream(self, method: str, path: str, body: Any) -> AsyncGenerator[httpx.Response, None]:

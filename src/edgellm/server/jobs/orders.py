@@ -11,7 +11,7 @@ from edgellm.errors import UsageError
 from edgellm.sources.hub.reference import parse_hub_reference
 from edgellm.units import parse_bytes
 
-__all__ = ["check_order"]
+__all__ = ["check_files", "check_order"]
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,63}")
 _RECIPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
@@ -31,7 +31,7 @@ def check_order(order: Order) -> None:
                 raise UsageError("a pack takes either a model of a hub or files", hint='give "model" or "files"')
             if order.model:
                 parse_hub_reference(order.model)
-            _check_files(order.files)
+            check_files(order.files)
             _check_adapters(order.adapters)
             _check_target(order, order.devices)
         case VerifyOrder():
@@ -41,7 +41,7 @@ def check_order(order: Order) -> None:
             for name in order.names:
                 parse_reference(name)
         case ImportOrder():
-            _check_files({"archive": order.blob})
+            check_files({"archive": order.blob})
             if order.name is not None:
                 parse_name(order.name, default_tag="latest")
         case CreateOrder():
@@ -69,10 +69,11 @@ def _check_adapters(adapters: Mapping[str, Mapping[str, str]]) -> None:
         parse_adapter_name(name)
         if not files:
             raise UsageError(f"the adapter {name} has no files")
-        _check_files(files)
+        check_files(files)
 
 
-def _check_files(files: Mapping[str, str]) -> None:
+def check_files(files: Mapping[str, str]) -> None:
+    """Raise UsageError for names that are more than names, and for digests that are none."""
     if len(files) > _MOST_FILES:
         raise UsageError(f"{len(files)} files are given; at most {_MOST_FILES} are possible")
     for name, digest in files.items():

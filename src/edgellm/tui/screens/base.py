@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Footer
-from textual.worker import Worker
 
 from edgellm.errors import EdgeLLMError
 from edgellm.tui.connection import Connection, ConnectionState
@@ -55,15 +53,6 @@ class ModeScreen(Screen[None]):
 
     def on_connected(self) -> None:
         """The server answers: read what is shown anew."""
-
-    def begin_work(
-        self, work: Callable[[], Coroutine[Any, Any, None]], group: str, *, exclusive: bool = False
-    ) -> Worker[None]:
-        """Run ``work`` beside everything else; with ``exclusive`` instead of what runs in its group. It is called when
-        it begins: work that is cancelled before leaves nothing behind."""
-        return self.run_worker(
-            cast("Callable[[], Coroutine[None, None, None]]", work), group=group, exclusive=exclusive
-        )
 
     def tell(self, error: EdgeLLMError) -> None:
         """Show an error with its hint. Nothing in it is markup."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,12 +18,16 @@ from textual.widgets import Static
 
 from edgellm.api.jobs import Job, JobChanges, RemovedJob
 from edgellm.errors import EdgeLLMError
+from edgellm.tui.jobs import fetch_archive, free_path
+from edgellm.tui.modals.ask_text import AskText
+from edgellm.tui.modals.confirm import Confirm
 from edgellm.tui.models.job_book import JobBook
 from edgellm.tui.models.job_details import job_lines
 from edgellm.tui.models.job_rows import JobRow, can_cancel, can_forget, can_resume, can_save
 from edgellm.tui.screens.watched import WatchedScreen
 from edgellm.tui.widgets.job_text import job_content
 from edgellm.tui.widgets.keyed_table import Cell, KeyedTable, TableColumn
+from edgellm.tui.workers import start_work
 from edgellm.units import format_bytes
 
 __all__ = ["JobsScreen"]
@@ -117,30 +122,14 @@ class JobsScreen(WatchedScreen):
             self.notify("Copied", timeout=2)
 
     def action_forget(self) -> None:
-        """Take it out of the list. An archive goes with it: that is asked for."""
-        job = self.job
-        if job is None:
-            return
-        if not can_save(job):
-            self._forget(job.id)
-            return
-        from edgellm.tui.modals.ask import AskModal
-
-        question = AskModal("Forget this export?", "The archive that it wrote is removed with it.", "Remove it")
-        self.app.push_screen(question, lambda agreed: self._forget(job.id) if agreed else None)
+        """Take it out of the list."""
+        if (job := self.job) is not None:
+            self._do("order", partial(self._forget, job))
 
     def action_save(self) -> None:
         """Write the archive of an export to a file of the user's."""
-        job = self.job
-        if job is None:
-            return
-        from edgellm.tui.modals.where import WhereModal
-
-        names = getattr(job.order, "names", ["export"])
-        suggested = Path.cwd() / f"{names[0].replace(':', '-')}.tar"
-        self.app.push_screen(
-            WhereModal("Write the archive to", suggested), lambda path: self._save(job.id, path) if path else None
-        )
+        if (job := self.job) is not None:
+            self._do("save", partial(self._save, job))
 
     @on(KeyedTable.RowHighlighted)
     def _highlighted(self) -> None:
@@ -155,44 +144,41 @@ class JobsScreen(WatchedScreen):
         self.refresh_bindings()
 
     def _order(self, what: str) -> None:
-        job = self.job
-        if job is not None:
-            path = f"{_ROUTE}/{job.id}/{what}"
-            self.begin_work(partial(self._ask, path), "order")
+        if (job := self.job) is not None:
+            self._do("order", partial(self.connection.post, f"{_ROUTE}/{job.id}/{what}", None, Job))
 
-    async def _ask(self, path: str) -> None:
-        try:
-            await self.connection.post(path, None, Job)
-        except EdgeLLMError as error:
-            self.tell(error)
+    async def _forget(self, job: Job) -> None:
+        """An archive goes with it: that is asked for."""
+        question = Confirm("Forget this export?", "The archive that it wrote is removed with it.", yes="Remove it")
+        if not can_save(job) or await self.app.push_screen_wait(question):
+            await self.connection.delete(f"{_ROUTE}/{job.id}", RemovedJob)
 
-    def _forget(self, job_id: str) -> None:
-        async def forget() -> None:
+    async def _save(self, job: Job) -> None:
+        names = getattr(job.order, "names", ["export"])
+        suggested = Path.cwd() / f"{names[0].replace('/', '-').replace(':', '-')}.tar"
+        question = AskText(
+            "Write the archive to",
+            value=str(suggested),
+            yes="Write",
+            hint="`edgellm import` reads it on the other device",
+            check=free_path,
+        )
+        text = await self.app.push_screen_wait(question)
+        if text is not None:
+            path = free_path(text)
+            size_bytes = await fetch_archive(self.connection, job.id, path)
+            self.notify(f"{path} is written, {format_bytes(size_bytes)}", markup=False)
+
+    def _do(self, group: str, what: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Run it beside the screen; an error of our tree is shown."""
+
+        async def told() -> None:
             try:
-                await self.connection.delete(f"{_ROUTE}/{job_id}", RemovedJob)
+                await what()
             except EdgeLLMError as error:
                 self.tell(error)
 
-        self.begin_work(forget, "order")
-
-    def _save(self, job_id: str, target: Path) -> None:
-        async def save() -> None:
-            from edgellm.client.download import download
-
-            try:
-                client = await self.connection.client()
-                size_bytes = await download(client, f"{_ROUTE}/{job_id}/output", target, _ignore)
-            except EdgeLLMError as error:
-                self.tell(error)
-            else:
-                self.notify(f"{target}: {format_bytes(size_bytes)}", title="Written", timeout=10, markup=False)
-
-        self.notify(f"Writing {target}", timeout=3, markup=False)
-        self.begin_work(save, "save")
-
-
-def _ignore(_done: int, _total: Any) -> None:
-    """A copy on the same machine takes no time worth a bar."""
+        start_work(self, group, told)
 
 
 def _cells(row: JobRow) -> tuple[Cell, ...]:

@@ -16,6 +16,7 @@ from edgellm.tui.models.setting_rows import SettingRow, change_lines, config_lin
 from edgellm.tui.screens.base import ModeScreen
 from edgellm.tui.widgets.keyed_table import Cell, KeyedTable, TableColumn
 from edgellm.tui.widgets.tones import toned
+from edgellm.tui.workers import start_work
 
 __all__ = ["SettingsScreen"]
 
@@ -67,7 +68,7 @@ class SettingsScreen(ModeScreen):
 
     def action_read(self) -> None:
         """Ask the server."""
-        self.begin_work(self._read, "read", exclusive=True)
+        start_work(self, "read", self._read, exclusive=True)
 
     def action_filter(self) -> None:
         """Type words; the settings with all of them are shown at once."""

@@ -6,6 +6,7 @@ from textual.worker import Worker
 
 from edgellm.errors import EdgeLLMError, NetworkError
 from edgellm.tui.screens.base import ModeScreen
+from edgellm.tui.workers import start_work
 
 __all__ = ["WatchedScreen"]
 
@@ -43,7 +44,7 @@ class WatchedScreen(ModeScreen):
             self._watching = None
 
     def _begin(self) -> None:
-        self._watching = self.begin_work(self._watch, "watch", exclusive=True)
+        self._watching = start_work(self, "watch", self._watch, exclusive=True)
 
     async def _watch(self) -> None:
         try:

@@ -12,6 +12,7 @@ from edgellm.api.models import ModelStatus, StopAnswer, StopRequest
 from edgellm.api.server import KeptAnswer
 from edgellm.errors import EdgeLLMError
 from edgellm.running import RunningServer
+from edgellm.server.dialects.native.devices import DEVICE_ROUTES
 from edgellm.server.dialects.native.fit import FIT_ROUTES
 from edgellm.server.dialects.native.jobs import JOB_ROUTES
 from edgellm.server.dialects.native.models import MODEL_ROUTES
@@ -83,6 +84,7 @@ NATIVE = Dialect(
         *JOB_ROUTES,
         *MODEL_ROUTES,
         *FIT_ROUTES,
+        *DEVICE_ROUTES,
         *WATCHING_ROUTES,
     ],
     error_body,
