@@ -12,6 +12,7 @@ from edgellm.api.models import ModelStatus, StopAnswer, StopRequest
 from edgellm.api.server import KeptAnswer
 from edgellm.errors import EdgeLLMError
 from edgellm.running import RunningServer
+from edgellm.server.dialects.native.chat import chat
 from edgellm.server.dialects.native.devices import DEVICE_ROUTES
 from edgellm.server.dialects.native.fit import FIT_ROUTES
 from edgellm.server.dialects.native.jobs import JOB_ROUTES
@@ -81,6 +82,7 @@ NATIVE = Dialect(
         Route("/api/edgellm/ps", loaded, methods=["GET"]),
         Route("/api/edgellm/stop", stop, methods=["POST"]),
         Route("/api/edgellm/run", run, methods=["POST"]),
+        Route("/api/edgellm/chat", chat, methods=["POST"]),
         *JOB_ROUTES,
         *MODEL_ROUTES,
         *FIT_ROUTES,
