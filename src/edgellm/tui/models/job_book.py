@@ -52,7 +52,7 @@ class JobBook:
 
     def summary(self) -> str:
         """All of them in one line."""
-        return summary_text(list(self._jobs.values()), self._meters)
+        return summary_text(list(self._jobs.values()))
 
     @property
     def is_working(self) -> bool:

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from edgellm.api.jobs import Job
 from edgellm.tui.models.job_order import kind_of, order_lines, subject_of
 from edgellm.tui.models.speed import SpeedMeter
-from edgellm.tui.models.text import Tone, moment, one_line
+from edgellm.tui.models.text import Tone, moment, one_line, shortened
 from edgellm.units import format_bytes, format_duration
 
 __all__ = ["Line", "job_lines"]
 
-_NAME_WIDTH = 9
+_DIGEST_LENGTH = 40
 _LONGEST_RESULT = 300
 
 
@@ -34,7 +34,7 @@ def job_lines(job: Job, now_s: float, meter: SpeedMeter | None = None) -> list[L
         *_now(job, meter),
         *(Line("phase", _phase(phase.name, phase.ended - phase.started, phase.done_bytes)) for phase in job.phases),
         *(Line(name, value) for name, value in order_lines(job.order)),
-        *([Line("file", job.digest, "quiet")] if job.digest else []),
+        *([Line("file", shortened(job.digest, _DIGEST_LENGTH), "quiet")] if job.digest else []),
         *(Line("", one_line(text), "quiet") for message in job.messages for text in message.splitlines()),
         *_result(job.result),
         Line("id", job.id, "quiet"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgellm.api.jobs import Job, JobState
@@ -104,14 +104,9 @@ def can_save(job: Job) -> bool:
     return job.state == "done" and kind_of(job.order) == "export"
 
 
-def summary_text(jobs: Sequence[Job], meters: Mapping[str, SpeedMeter]) -> str:
+def summary_text(jobs: Sequence[Job]) -> str:
     """All jobs in one line, for the place above the table."""
     if not jobs:
         return "No jobs yet. Packs, pulls, checks and exports are shown here, also those of before."
     counts = {state: sum(job.state == state for job in jobs) for state in _TONES}
-    parts = [f"{count} {state}" for state, count in counts.items() if count]
-    running = next((job for job in jobs if job.state == "running"), None)
-    left = None if running is None or running.id not in meters else meters[running.id].left_s(running.total_bytes)
-    if left is not None:
-        parts.append(f"this phase ends in about {format_duration(left)}")
-    return ", ".join(parts)
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)

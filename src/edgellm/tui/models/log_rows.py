@@ -22,6 +22,11 @@ class LogFilter(NamedTuple):
     level: Level = "everything"
     words: str = ""
 
+    @property
+    def shows_notes(self) -> bool:
+        """True while all lines are shown, or all but requests: notes are about what lies between them."""
+        return not self.words and self.level in ("everything", "no requests")
+
     def shows(self, line: LogLine) -> bool:
         """True for a line that is wanted. All words must be in it, in any order."""
         if self.level == "no requests" and line.logger == _REQUESTS and line.level == "info":

@@ -48,17 +48,19 @@ def setting_rows(found: Mapping[str, SettingOrigin], words: str = "") -> list[Se
     return [row for row in rows if all(word in " ".join(row[:4]).lower() for word in wanted)]
 
 
-def change_lines(row: SettingRow, config_folder: str) -> list[str]:
-    """How the setting is changed, most lasting first; what comes first in force is said."""
+def change_lines(row: SettingRow, config_folder: str) -> list[tuple[str, str]]:
+    """How the setting is changed, most lasting first, as names and texts; nothing for what is no setting."""
     if not row.is_setting:
-        return [row.about]
+        return []
     lines = [
-        f"{config_line(row)}   in {config_folder}/config.toml",
-        f"EDGELLM_{row.name.upper()}={'...' if row.value == '-' else row.value}   in the environment, counts more",
+        ("config.toml", config_line(row)),
+        ("environment", f"EDGELLM_{row.name.upper()}={'...' if row.value == '-' else row.value}"),
     ]
     if row.origin.startswith("--"):
-        lines.append(f"{row.origin} of the server's command line counts most, and is what is in force")
-    return [*lines, "A server reads its settings when it starts, and again at SIGHUP."]
+        lines.append(("command line", f"{row.origin}, which is in force"))
+    lines.append(("file", f"{config_folder}/config.toml"))
+    lines.append(("", "A flag counts most, then the environment. Read at the start and at SIGHUP."))
+    return lines
 
 
 def config_line(row: SettingRow) -> str:

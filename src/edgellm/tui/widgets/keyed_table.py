@@ -17,13 +17,15 @@ __all__ = ["Cell", "KeyedTable", "TableColumn"]
 class TableColumn(NamedTuple):
     """``width`` in cells; one column of a table has 0, and takes what the others leave.
 
-    A column is left out where the table has fewer than ``from_width`` cells.
+    A column is left out where the table has fewer than ``from_width`` cells. Of what is too long the end is left out,
+    or with ``keeps_end`` the middle, as names want it.
     """
 
     name: str
     width: int
     from_width: int = 0
     align_right: bool = False
+    keeps_end: bool = False
 
 
 class Cell(NamedTuple):
@@ -112,7 +114,7 @@ class KeyedTable(DataTable[Text]):
         column = self._all_columns[place]
         style = self.get_component_rich_style(f"tone--{cell.tone}", partial=True)
         return Text(
-            shortened(cell.text, self._widths[place]),
+            shortened(cell.text, self._widths[place]) if column.keeps_end else cell.text,
             style=style,
             justify="right" if column.align_right else "left",
             no_wrap=True,

@@ -17,7 +17,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from edgellm.api.watching import LogLine
-from edgellm.tui.models.log_rows import LogFilter, LogRow, gap_row, log_rows
+from edgellm.tui.models.log_rows import LogFilter, LogRow, log_rows
 from edgellm.tui.widgets.tones import TONE_CLASSES, TONE_CSS
 
 __all__ = ["LogView"]
@@ -42,46 +42,33 @@ class LogView(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lines: deque[LogLine] = deque()
+        self._entries: deque[LogLine | LogRow] = deque()
         self._rows: list[LogRow] = []
         self._width = 0
-        self._last_number: int | None = None
         self.filter = LogFilter()
-        self.n_shown = 0
-        """Lines of the log that the filter shows."""
-
-    @property
-    def n_lines(self) -> int:
+        self.n_lines = 0
         """Lines of the log that are kept."""
-        return len(self._lines)
+        self.n_shown = 0
+        """Those of them that the filter shows."""
 
     @property
     def text(self) -> str:
         """Everything that the filter shows, for the clipboard."""
-        return "\n".join(f"{row.moment} {row.text}".lstrip() for row in self._filtered_rows())
+        rows = (row for entry in self._entries for row in self._rows_of(entry))
+        return "\n".join(f"{row.moment} {row.text}".lstrip() for row in rows)
 
-    def add(self, lines: Iterable[LogLine]) -> None:
-        """Show more lines, the newest last."""
-        new: list[LogRow] = []
-        for line in lines:
-            missed = 0 if self._last_number is None else line.number - self._last_number - 1
-            if missed < 0:  # another server, which counts from the start
-                self._lines.clear()
-                self._rows.clear()
-                new, self.n_shown = [], 0
-            self._last_number = line.number
-            self._lines.append(line)
-            if missed > 0:
-                new += self._wrapped(gap_row(missed))
-            if self.filter.shows(line):
-                self.n_shown += 1
-                new += self._wrapped_line(line)
-        if len(self._lines) > _KEPT + _TRIM:
-            while len(self._lines) > _KEPT:
-                self._lines.popleft()
+    def add(self, entries: Iterable[LogLine | LogRow]) -> None:
+        """Show more, the newest last: lines of the log, and notes about it."""
+        for entry in entries:
+            self._entries.append(entry)
+            self._count(entry)
+            for row in self._rows_of(entry):
+                self._rows += self._wrapped(row)
+        if len(self._entries) > _KEPT + _TRIM:
+            while len(self._entries) > _KEPT:
+                self._entries.popleft()
             self._rebuild()
         else:
-            self._rows += new
             self._resized()
         self.post_message(self.Changed())
 
@@ -95,7 +82,7 @@ class LogView(ScrollView, can_focus=True):
     def watch_follows(self, follows: bool) -> None:
         """Jump to the newest line when it is followed again."""
         if follows:
-            self.scroll_end(animate=False, immediate=True)
+            self.scroll_end(animate=False, immediate=True, force=True)
         self.post_message(self.Changed())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -135,36 +122,30 @@ class LogView(ScrollView, can_focus=True):
         """Draw what is marked."""
         self.refresh()
 
-    def _filtered_rows(self) -> Iterator[LogRow]:
-        for line in self._lines:
-            if self.filter.shows(line):
-                yield from log_rows(line)
+    def _rows_of(self, entry: LogLine | LogRow) -> list[LogRow]:
+        if isinstance(entry, LogRow):
+            return [entry] if self.filter.shows_notes else []
+        return log_rows(entry) if self.filter.shows(entry) else []
+
+    def _count(self, entry: LogLine | LogRow) -> None:
+        if isinstance(entry, LogLine):
+            self.n_lines += 1
+            self.n_shown += self.filter.shows(entry)
 
     def _rebuild(self) -> None:
         """Filter and wrap everything that is kept."""
-        rows: list[LogRow] = []
-        before: int | None = None
-        self.n_shown = 0
-        for line in self._lines:
-            if before is not None and line.number > before + 1:
-                rows += self._wrapped(gap_row(line.number - before - 1))
-            before = line.number
-            if self.filter.shows(line):
-                self.n_shown += 1
-                rows += self._wrapped_line(line)
-        self._rows = rows
+        self.n_lines = self.n_shown = 0
+        for entry in self._entries:
+            self._count(entry)
+        self._rows = [part for entry in self._entries for row in self._rows_of(entry) for part in self._wrapped(row)]
         self._resized()
 
     def _resized(self) -> None:
         follows = self.follows
         self.virtual_size = Size(self._width, len(self._rows))
         if follows:
-            self.scroll_end(animate=False, immediate=True)
+            self.scroll_end(animate=False, immediate=True, force=True)
         self.refresh()
-
-    def _wrapped_line(self, line: LogLine) -> Iterator[LogRow]:
-        for row in log_rows(line):
-            yield from self._wrapped(row)
 
     def _wrapped(self, row: LogRow) -> Iterator[LogRow]:
         width = max(20, self._width - _MOMENT_WIDTH)
