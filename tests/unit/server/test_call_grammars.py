@@ -14,6 +14,7 @@ from edgellm.server.generation.calls.granite import GRANITE
 from edgellm.server.generation.calls.hermes import HERMES, QWEN_TAGS
 from edgellm.server.generation.calls.llama3 import LLAMA3
 from edgellm.server.generation.calls.mistral import MISTRAL, MISTRAL_ARGS
+from edgellm.server.generation.calls.pieces import CallDelta, CallStart
 from edgellm.server.generation.calls.pythonic import LFM2
 from edgellm.server.generation.constraint import answer_grammar, tools_in_play
 from edgellm.server.generation.lark import LarkRules
@@ -160,9 +161,10 @@ def test_arguments_that_may_be_left_out(optional: str) -> None:
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_what_is_forced_is_read(form: CallForm) -> None:
     reader = AnswerReader(None, form, names=("weather", "now"))
-    calls = [*reader.push(TWO[form.name]), *reader.finish()]
-    assert [call[0] for call in calls] == ["weather", "now"]
-    assert json.loads(calls[0][1]) == {"city": "Oslo", "days": 2}
+    pieces = [*reader.push(TWO[form.name]), *reader.finish()]
+    assert [piece.name for piece in pieces if isinstance(piece, CallStart)] == ["weather", "now"]
+    arguments = "".join(piece.arguments for piece in pieces if isinstance(piece, CallDelta))
+    assert [json.loads(each + "}") for each in arguments.split("}")[:-1]] == [{"city": "Oslo", "days": 2}, {}]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from edgellm.server.generation.calls.call import Call, call_json, calls_in_json, encode
 from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.json_stream import json_calls
+from edgellm.server.generation.calls.tag_stream import TagCalls, tag_value
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
@@ -22,6 +24,12 @@ _PARAMETER_END = "\n</parameter>"
 _PARAMETER = re.compile(
     r"<parameter=([^>\n]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|(?=</function>)|\Z)", re.DOTALL
 )
+
+_TAG_HEAD = re.compile(r"\s*<function=\s*(?P<name>[^>\s]+)\s*>")
+_TAG_START = r"\s*<parameter=(?P<key>[^>\n]+)>\n?(?P<value>.*?)"
+_TAG_ARGUMENT = re.compile(_TAG_START + r"\n?(?:</parameter>|(?=<parameter=)|(?=</function>))", re.DOTALL)
+_TAG_LAST = re.compile(_TAG_START + r"\s*\Z", re.DOTALL)
+_TAG_TAIL = re.compile(r"\s*</function>")
 
 
 def json_call(rules: LarkRules, tool: Tool, arguments_key: str = "arguments", after: str = "") -> str:
@@ -36,17 +44,9 @@ def _read(text: str) -> list[Call] | None:
 
 def _read_tags(text: str) -> list[Call] | None:
     return [
-        Call(name.strip(), encode({key.strip(): _value(value) for key, value in _PARAMETER.findall(body)}))
+        Call(name.strip(), encode({key.strip(): tag_value(value) for key, value in _PARAMETER.findall(body)}))
         for name, body in _FUNCTION.findall(text)
     ] or None
-
-
-def _value(text: str) -> Any:
-    """Numbers, lists and objects are written as JSON, texts as they are."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _write(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
@@ -90,5 +90,9 @@ def _say(calls: Sequence[Call]) -> str:
     return "\n".join(f"<tool_call>\n{call_json(call)}\n</tool_call>" for call in calls)
 
 
-HERMES = CallForm("hermes", ("<tool_call>",), "</tool_call>", _read, _write, _say)
-QWEN_TAGS = CallForm("qwen-tags", ("<tool_call>",), "</tool_call>", _read, _write_tags, _say)
+def _stream_tags(names: Collection[str]) -> TagCalls:
+    return TagCalls(_TAG_HEAD, _TAG_ARGUMENT, _TAG_LAST, _TAG_TAIL, _read, names)
+
+
+HERMES = CallForm("hermes", ("<tool_call>",), "</tool_call>", _read, _write, _say, streams=json_calls(_read))
+QWEN_TAGS = CallForm("qwen-tags", ("<tool_call>",), "</tool_call>", _read, _write_tags, _say, streams=_stream_tags)
