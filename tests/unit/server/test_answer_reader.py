@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgellm.server.generation.calls.deepseek import DEEPSEEK, DEEPSEEK_FENCED
 from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.glm import GLM, GLM_TIGHT
 from edgellm.server.generation.calls.granite import GRANITE
 from edgellm.server.generation.calls.hermes import HERMES, QWEN_TAGS
 from edgellm.server.generation.calls.llama3 import LLAMA3
@@ -120,6 +122,40 @@ CASES: dict[str, tuple[CallForm | None, str, Read]] = {
         "<|tool_call_start|>[weather(open('x'))]<|tool_call_end|>",
         [("text", "<|tool_call_start|>[weather(open('x'))]<|tool_call_end|>")],
     ),
+    "glm": (
+        GLM,
+        "Well.\n<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n</tool_call>\n"
+        "<tool_call>now\n</tool_call>",
+        [("text", "Well."), WEATHER, NOW],
+    ),
+    "glm, without line breaks": (
+        GLM_TIGHT,
+        "<tool_call>weather<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call><tool_call>now</tool_call>",
+        [WEATHER, NOW],
+    ),
+    "glm, the end of the last value is missing": (
+        GLM,
+        "<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Oslo\n</tool_call>",
+        [WEATHER],
+    ),
+    "deepseek": (
+        DEEPSEEK,
+        'So.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{"city": "Oslo"}<｜tool▁call▁end｜>'
+        "<｜tool▁call▁begin｜>now<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        [("text", "So."), WEATHER, NOW],
+    ),
+    "deepseek, fenced": (
+        DEEPSEEK_FENCED,
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n"
+        '```json\n{"city": "Oslo"}\n```<｜tool▁call▁end｜>\n'
+        "<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        [WEATHER, NOW],
+    ),
+    "deepseek, an unknown tool": (
+        DEEPSEEK,
+        '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>other<｜tool▁sep｜>{"a": 1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+        [("call", "other", '{"a":1}')],
+    ),
     "a thought": (None, "<think>\nhm </b>\n\nso\n</think>\n\nYes.", [("thinking", "hm </b>\n\nso"), ("text", "Yes.")]),
     "a thought and a call": (
         HERMES,
@@ -143,7 +179,7 @@ def test_a_thought_that_the_prompt_began() -> None:
     assert read("hm\n</think>\n\nYes.", [4, 6], None, in_thinking=True) == [("thinking", "hm"), ("text", "Yes.")]
 
 
-@pytest.mark.parametrize("form", [None, HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE, LFM2])
+@pytest.mark.parametrize("form", [None, HERMES, QWEN_TAGS, GLM, DEEPSEEK, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE, LFM2])
 @settings(deadline=None)
 @given(text=st.text(alphabet='ab <|>[]{}":,/thinkoolc_\n', max_size=60), cuts=st.lists(st.integers(1, 9), max_size=30))
 def test_the_cuts_do_not_matter(form: CallForm | None, text: str, cuts: list[int]) -> None:
@@ -183,6 +219,21 @@ STREAMED = {
     "mistral": (MISTRAL, '[TOOL_CALLS][{"name": "weather", "arguments": {"city": "Oslo and Bergen", "days": 12}}]'),
     "mistral, arguments": (MISTRAL_ARGS, '[TOOL_CALLS]weather[ARGS]{"city": "Oslo and Bergen", "days": 12}'),
     "granite": (GRANITE, '<|tool_call|>[{"name": "weather", "arguments": {"city": "Oslo and Bergen", "days": 12}}]'),
+    "glm": (
+        GLM,
+        "<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Oslo and Bergen</arg_value>\n"
+        "<arg_key>days</arg_key>\n<arg_value>12</arg_value>\n</tool_call>",
+    ),
+    "deepseek": (
+        DEEPSEEK,
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>"
+        '{"city": "Oslo and Bergen", "days": 12}<｜tool▁call▁end｜>',
+    ),
+    "deepseek, fenced": (
+        DEEPSEEK_FENCED,
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n"
+        '{"city": "Oslo and Bergen", "days": 12}\n```<｜tool▁call▁end｜>',
+    ),
     "qwen's tags": (
         QWEN_TAGS,
         "<tool_call>\n<function=weather>\n<parameter=city>\nOslo and Bergen\n</parameter>\n<parameter=days>\n12\n"
@@ -220,7 +271,7 @@ def test_what_is_cut_off_is_a_call_as_far_as_it_came_and_no_text(name: str) -> N
             assert call[1] == "weather"
             assert WHOLE.startswith(call[2])
             assert (call[0] == "call") == (call[2] == WHOLE)
-    for tail in ("}", "}\n</t"):  # of the marker that ends the call
+    for tail in () if text.endswith("</tool_call>") else ("}", "}\n</t"):  # of the marker that ends the call
         assert read(text + tail, [], form, is_cut=True) == [("call", "weather", WHOLE)]
     assert read(text[: text.index("Oslo") + 2], [], form, is_cut=True)[0][:2] == ("broken", "weather")
 

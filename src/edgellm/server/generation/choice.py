@@ -15,6 +15,7 @@ from edgellm.server.generation.events import (
     ToolCallEnd,
     ToolCallStart,
 )
+from edgellm.server.generation.reading.harmony import HarmonyReader
 from edgellm.server.generation.reading.reader import AnswerReader, Piece
 from edgellm_runtimes.generation import Chunk
 from edgellm_runtimes.sampler import TokenLogprobs
@@ -28,7 +29,7 @@ class ChoiceEvents:
     Tokens go with the first text that is given after they came; those of calls and of markers go with none.
     """
 
-    def __init__(self, reader: AnswerReader, index: int, short_ids: bool) -> None:
+    def __init__(self, reader: AnswerReader | HarmonyReader, index: int, short_ids: bool) -> None:
         self._reader = reader
         self._index = index
         self._short_ids = short_ids

@@ -41,7 +41,12 @@ async def render_prompt(engine: Engine, profile: ChatProfile, request: ChatReque
         raise UsageError("there are no messages")
     tools = request.tools if request.tool_choice != "none" else ()
     messages, given = adapt_messages(
-        request.messages, tools, profile.abilities, profile.calls, short_call_ids=profile.traits.short_call_ids
+        request.messages,
+        tools,
+        profile.abilities,
+        profile.calls,
+        short_call_ids=profile.traits.short_call_ids,
+        thought_key=profile.traits.thought_key,
     )
     continues = request.continue_last and messages[-1]["role"] == "assistant"
     text = await engine.render(
@@ -54,7 +59,7 @@ async def render_prompt(engine: Engine, profile: ChatProfile, request: ChatReque
         return ChatPrompt(text, False)
     in_thinking = text.rstrip().endswith(markers.opens)
     if request.thinking is False and (in_thinking or not profile.switches):
-        text += f"{'' if in_thinking else markers.opens}\n\n{markers.closes}\n\n"
+        text += f"{'' if in_thinking else markers.opens}{markers.gap}{markers.closes}{markers.gap}"
         in_thinking = False
     return ChatPrompt(text, in_thinking)
 

@@ -24,7 +24,8 @@ class CallForm:
     where they are none. ``write`` adds rules to a grammar and returns the expression that matches calls of ``tools``,
     as the model would write them; with its last argument several. ``say`` gives the text of calls that were made, with
     their markers. ``streams`` makes what reads calls while they are written, for tools with these names; without it
-    they are told of when they are whole. ``tell`` describes tools as the model knows it, for templates that do not.
+    they are told of when they are whole. ``tell`` describes tools as the model knows it, for templates that do
+    not. ``answers`` is what begins a message for the user, where messages have headers.
     """
 
     name: str
@@ -37,6 +38,7 @@ class CallForm:
     inner: tuple[str, ...] = ()  # markers inside a call
     short_ids: bool = False  # ids of nine letters and digits
     streams: Callable[[Collection[str]], CallStream] | None = None
+    answers: str = ""
     tell: Callable[[Sequence[Mapping[str, Any]]], str] | None = None
 
     def stream(self, names: Collection[str]) -> CallStream:

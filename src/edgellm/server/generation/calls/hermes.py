@@ -17,7 +17,7 @@ from edgellm.server.generation.calls.tag_stream import TagCalls, tag_value
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
-__all__ = ["HERMES", "QWEN_TAGS", "json_call"]
+__all__ = ["HERMES", "QWEN_TAGS", "json_call", "tagged_value"]
 
 _FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
 _PARAMETER_END = "\n</parameter>"
@@ -68,22 +68,22 @@ def _tagged(rules: LarkRules, tool: Tool) -> str:
     required = tool.parameters.get("required", ())
     parts = [rules.literal(f"<function={tool.name}>\n")]
     for name in tool.parameters.get("properties", {}):
-        value = _tagged_value(rules, tool.argument(name))
+        value = tagged_value(rules, tool.argument(name), _PARAMETER_END)
         part = " ".join([rules.literal(f"<parameter={name}>\n"), value, rules.literal("\n")])
         parts.append(part if name in required else f"({part})?")
     return rules.rule(" ".join(parts))
 
 
-def _tagged_value(rules: LarkRules, schema: dict[str, Any]) -> str:
-    """An expression for a value and the end of its tag."""
+def tagged_value(rules: LarkRules, schema: dict[str, Any], end: str) -> str:
+    """An expression for a value and ``end``, the end of its tag."""
     words = schema.get("enum")
     if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
         value = rules.choice([rules.literal(word) for word in words])
     elif schema.get("type") == "string":
-        return rules.until("", _PARAMETER_END)
+        return rules.until("", end)
     else:
         value = rules.json_value(schema, lenient=True)
-    return f"{value} {rules.literal(_PARAMETER_END)}"
+    return f"{value} {rules.literal(end)}"
 
 
 def _say(calls: Sequence[Call]) -> str:

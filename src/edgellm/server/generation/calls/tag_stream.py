@@ -11,7 +11,7 @@ from edgellm.server.generation.calls.call import Call, encode
 from edgellm.server.generation.calls.json_stream import pieces_of
 from edgellm.server.generation.calls.pieces import CallDelta, CallEnd, CallPiece, CallStart
 
-__all__ = ["TagCalls", "tag_value"]
+__all__ = ["TagCalls", "said_value", "tag_value"]
 
 
 def tag_value(text: str) -> Any:
@@ -20,6 +20,15 @@ def tag_value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def said_value(arguments: str) -> dict[str, str]:
+    """``arguments``, the text of a JSON object, as what stands in the tags."""
+    members: dict[str, Any] = json.loads(arguments)
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in members.items()
+    }
 
 
 class TagCalls:
@@ -74,12 +83,10 @@ class TagCalls:
             last = self._last.match(rest)
             told: list[CallPiece] = [] if last is None else [self._member(last)]
             return [*told, *self._end()], rest if last is None and rest.strip() else ""
-        if self.has_begun and not rest.strip():
+        if is_cut or (self.has_begun and not rest.strip()):
             return [], ""
         calls = self._read(rest)
-        if calls is None:
-            return [], "" if is_cut else rest
-        return pieces_of(calls), ""
+        return ([], rest) if calls is None else (pieces_of(calls), "")
 
     def _member(self, argument: re.Match[str]) -> CallPiece:
         before, self._separator = self._separator, ","
