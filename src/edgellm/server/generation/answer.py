@@ -8,23 +8,28 @@ from functools import partial
 
 import msgspec
 
+from edgellm.bundle.chat_defaults import default_adapters, default_stop
 from edgellm.errors import UsageError
 from edgellm.server.generation.choice import ChoiceEvents
 from edgellm.server.generation.constraint import answer_grammar, tools_in_play
-from edgellm.server.generation.defaults import default_adapters, default_stop, with_bundle_defaults
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart
 from edgellm.server.generation.limits import check_request
 from edgellm.server.generation.profile import chat_profile
 from edgellm.server.generation.prompt import render_prompt
 from edgellm.server.generation.reading.harmony import HarmonyReader
 from edgellm.server.generation.reading.reader import AnswerReader
-from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
+from edgellm.server.generation.request import (
+    AnswerOptions,
+    ChatRequest,
+    CompletionRequest,
+    with_bundle_defaults,
+)
 from edgellm.server.generation.schemas import closed_grammar
 from edgellm.server.generation.tools import read_tools
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.telemetry.record import current_record
 from edgellm.server.telemetry.work import begin_work
-from edgellm_runtimes.generation import Chunk, GenerationOptions
+from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
 
 __all__ = ["answer"]
 
@@ -103,7 +108,7 @@ def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions
         overflow=options.overflow,
         keep=options.keep,
         grammar=closed_grammar(options.grammar),
-        adapters=options.adapters or default_adapters(model.bundle.plan),
+        adapters=options.adapters or tuple(map(AdapterUse, default_adapters(model.bundle.plan))),
         scope=options.scope,
         save=options.save,
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from edgellm.errors import UsageError
-from edgellm.server.generation.defaults import with_bundle_defaults
 from edgellm.server.generation.profile import ChatProfile, chat_profile
-from edgellm.server.generation.request import ChatRequest
+from edgellm.server.generation.request import ChatRequest, with_bundle_defaults
 from edgellm.server.generation.templates.content import text_of
 from edgellm.server.generation.templates.messages import Messages, adapt_messages
 from edgellm.server.models.loaded import LoadedModel
