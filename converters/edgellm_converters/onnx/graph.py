@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgellm_converters.onnx.element_types import INT64
+from edgellm_converters.onnx.element_types import FLOAT, INT64
 from edgellm_converters.onnx.weights import DATA_NAME, Placed, Weight, place
 
 if TYPE_CHECKING:
@@ -77,6 +77,15 @@ class Graph:
         from onnx import numpy_helper
 
         self._constants[name] = numpy_helper.from_array(values, name)
+        return name
+
+    def shared_floats(self, values: Sequence[float]) -> str:
+        """A constant of float32, 1-D; equal ones are one."""
+        from onnx import helper
+
+        name = "const.float." + "_".join(map(repr, values))
+        if name not in self._constants:
+            self._constants[name] = helper.make_tensor(name, FLOAT, [len(values)], list(values))
         return name
 
     def weight(self, weight: Weight) -> tuple[str, ...]:

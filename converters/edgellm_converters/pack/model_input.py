@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgellm.bundle.plan import SamplingDefaults
+from edgellm.bundle.plan import PlannedEncoder, SamplingDefaults
 from edgellm.devices.model import ModelShape
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.lora import AdapterBase
@@ -35,7 +35,7 @@ class SourceFacts:
     architecture: str
     licenses: tuple[str, ...]
     documents: tuple[SourceDocument, ...]
-    files: tuple[Path, ...]  # whose digests go into the plan
+    files: Mapping[str, Path]  # whose digests go into the plan, by name
     sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
     chat_template: str | None = None
     eos_token_ids: tuple[int, ...] = ()
@@ -45,6 +45,7 @@ class SourceFacts:
     revision: str = ""
     url: str = ""
     format: str = "gguf"  # what it is packed as; or "onnx"
+    encoder: PlannedEncoder | None = None  # of a model that turns texts into vectors
 
 
 @dataclass(frozen=True)

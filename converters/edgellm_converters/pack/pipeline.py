@@ -79,7 +79,7 @@ def pack(
         writer.require_space(adapters_bytes + sum(model.file_bytes(recipe) for recipe in written))
         model.prove_tokenizer(progress, cancel)
         known = request.origin.digests if request.origin else {}
-        unknown = [path for path in model.facts.files if path.name not in known]
+        unknown = {name: path for name, path in model.facts.files.items() if name not in known}
         digests = stack.enter_context(SourceDigests(unknown, cancel))
         threads = request.threads or _usable_cores()
         weights = taken | write_large_files(model, writer, written, threads, progress, cancel)
@@ -132,13 +132,13 @@ def _complete(
 
 
 def _of_files(facts: SourceFacts, known: Mapping[str, str]) -> dict[str, str]:
-    return {path.name: known[path.name] for path in facts.files if path.name in known}
+    return {name: known[name] for name in facts.files if name in known}
 
 
 def _check_texts(request: PackRequest, facts: SourceFacts, targets: Sequence[Target], fitted: Fitted) -> None:
     """Refuse, before any work, texts that no reader of the plan would accept."""
     prompt = prompt_outline(request, facts)
-    nothing = {path.name: f"sha256:{'0' * 64}" for path in facts.files}
+    nothing = dict.fromkeys(facts.files, f"sha256:{'0' * 64}")
     for target in targets:
         try:
             encode_plan(build_plan(target.device, target.choice, facts, nothing, planned_adapters(fitted), prompt))

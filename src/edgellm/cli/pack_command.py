@@ -287,5 +287,8 @@ def say_packed(bundle: PackedBundle, output: str | None = None) -> None:
         print_message(f"  next: edgellm import {shlex.quote(where)}, here or where it is copied to")
     else:
         folder = where if output is None or where.startswith(("/", ".", "~")) else f"./{where}"
+        if bundle.plan.encoder is not None:
+            print_message(f'  try it: edgellm embed {folder} "The cat sat on the mat."')
+            return
         raw = "" if bundle.plan.chat_template_digest else ' --raw "Once upon a time"'
         print_message(f"  try it: edgellm run {folder}{raw}")

@@ -8,6 +8,7 @@ The rules, in this order:
 3. Among those that fit, the recipes that the profile prefers, if any of them fits; avoided ones last.
 4. The best quality whose decode speed, the middle of the predicted range, reaches the minimum. If none does, the
    fastest; among recipes within a tenth of it, the best quality.
+   An encoder, which is small and generates nothing, gets the best quality of those that fit.
 5. The rest of the memory goes to context, up to the profile's cap, and then, as long as half of it stays free, to four
    sequences.
 
@@ -73,7 +74,9 @@ class _Planner:
     def __init__(self, candidates: Mapping[str, ModelShape], profile: Profile, request: FitRequest) -> None:
         self.candidates, self.profile, self.request = candidates, profile, request
         trained = max((shape.context_length for shape in candidates.values()), default=0)
-        self.limit = max(1, min(trained or _WANTED_CONTEXT, profile.policy.context_cap))
+        usual = max((shape.usual_context for shape in candidates.values()), default=0)
+        self.limit = max(1, min(usual or trained or _WANTED_CONTEXT, profile.policy.context_cap))
+        self.encoder = any(shape.is_encoder for shape in candidates.values())
         self.onnx = any(shape.format == "onnx" for shape in candidates.values())
 
     def pick(self) -> FitRow | None:
@@ -96,7 +99,7 @@ class _Planner:
                 if wider.verdict == "fits":
                     best = wider
                     break
-        if self.request.sequences is None:
+        if self.request.sequences is None and not self.encoder:  # texts share its steps as they are
             more = self._row(row.recipe, msgspec.structs.replace(self._base(best.settings), sequences=_SEQUENCES))
             if 2 * more.memory_bytes <= more.estimate.memory_available_bytes:
                 best = more
@@ -196,6 +199,8 @@ class _Planner:
 
     def _best(self, rows: list[FitRow]) -> FitRow:
         rows = [row for row in rows if row.recipe not in self.profile.policy.avoided] or rows
+        if self.encoder:  # small, and read once for each text: quality is what it is for
+            return min(rows, key=lambda row: row.quality_loss)
         preferred = self._preferred()
         rows = [row for row in rows if row.recipe in preferred] or rows
         if any(row.decode is None for row in rows):  # no speed to choose by: the common compromise, or the next best
