@@ -175,7 +175,7 @@ def _print(model: str, device: str, memory_bytes: int, rows: tuple[FitRow, ...],
             format_bytes(row.size_bytes),
             format_bytes(row.memory_bytes),
             {"fits": "yes", "tight": "tight", "does not fit": "no"}[row.verdict],
-            _speed(row.decode),
+            "-" if row.estimate.is_encoder else _speed(row.decode),
             _speed(row.prefill),
             _own_note(row, common),
         ]

@@ -25,4 +25,4 @@ def test_each_text_comes_once_and_padding_stays_small(lengths: list[int], most: 
     for run in runs:
         widest = max(lengths[place] for place in run)
         assert len(run) == 1 or len(run) * widest <= most
-        assert len(run) * widest <= sum(lengths[place] for place in run) + 16 * len(run)
+        assert len(run) * widest <= sum(lengths[place] for place in run) + 4 * len(run)
