@@ -130,3 +130,15 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     home: Path = request.getfixturevalue(request.param)
     with running_server(home, tmp_path_factory.mktemp("server") / "log") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def hub_root(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a hub with acme/tiny-llm-GGUF, whose file no store has yet."""
+    root = tmp_path_factory.mktemp("hub")
+    files = root / "acme" / "tiny-llm-GGUF"
+    files.mkdir(parents=True)
+    (files / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    weights = Cli(packed_home).json("show", "tiny-llm")["weights_path"]
+    shutil.copyfile(weights, files / "tiny-llm-Q4_K_M.gguf")
+    return root

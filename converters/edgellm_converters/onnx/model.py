@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,10 +62,17 @@ class OnnxModel:
 
 
 def open_model(
-    checkpoint: Checkpoint, recipe: OnnxRecipe, context_length: int, *, accuracy: int = ACCURACY_INT8
+    checkpoint: Checkpoint,
+    recipe: OnnxRecipe,
+    context_length: int,
+    *,
+    accuracy: int = ACCURACY_INT8,
+    kv_ranges: Sequence[Sequence[float]] | None = None,
 ) -> OnnxModel:
     """The model of ``checkpoint``, whose positions end at ``context_length``; those of an encoder where it was trained
     to. No tensor data is read.
+
+    ``kv_ranges``: see DecoderGraph; with them its KV cache is int8, and its data file the same as without.
 
     Raises CheckpointError, UnsupportedError.
     """
@@ -81,7 +88,7 @@ def open_model(
         facts = {ENCODER_FACTS: encoder_facts(hyper, pooling, normalised=sentence.normalise)}
         graph = build_encoder(encoder)
         return OnnxModel(recipe, graph, hyper, model_type, hyper.n_positions, n_parameters, facts)
-    parts = DecoderGraph(hyper, plans, encodings, min(context_length, hyper.context_length), accuracy)
+    parts = DecoderGraph(hyper, plans, encodings, min(context_length, hyper.context_length), accuracy, kv_ranges)
     return OnnxModel(recipe, build_decoder(parts), hyper, model_type, parts.context_length, n_parameters)
 
 

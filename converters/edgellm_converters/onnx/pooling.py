@@ -26,7 +26,7 @@ def pool_texts(graph: Graph, states: str, mask: str, pooling: Pooling, *, normal
     if not normalise:
         return pooled
     lengths = graph.node("ReduceL2", [pooled, one], f"{output}.lengths", keepdims=1)
-    least = graph.floats([_LEAST_LENGTH])
+    least = graph.shared_floats([_LEAST_LENGTH])
     bounded = graph.node("Max", [lengths, least], f"{output}.lengths.bounded")
     return graph.node("Div", [pooled, bounded], output)
 
@@ -38,5 +38,5 @@ def _mean(graph: Graph, states: str, mask: str, output: str) -> None:
     kept = graph.node("Mul", [states, columns], f"{output}.kept")
     sums = graph.node("ReduceSum", [kept, one], f"{output}.sums", keepdims=0)
     counts = graph.node("ReduceSum", [numbers, one], f"{output}.counts", keepdims=1)
-    bounded = graph.node("Max", [counts, graph.floats([1.0])], f"{output}.counts.bounded")
+    bounded = graph.node("Max", [counts, graph.shared_floats([1.0])], f"{output}.counts.bounded")
     graph.node("Div", [sums, bounded], output)

@@ -109,6 +109,11 @@ class OnnxBackend:
         self.state_traits: Mapping[str, str] = state_traits(found)
         self._runner = GraphRunner(session, self._cache, self._options, self.limits, found.config.decoder.hidden_size)
 
+    @property
+    def cache(self) -> KvCache:
+        """What the sequences keep."""
+        return self._cache
+
     def decode(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
         """Append each slice to its sequence and return the chosen logits rows; see ``backend.Backend.decode``."""
         n_rows = check_batch(slices, self._cache.lengths, self.limits, self.limits.n_outputs)

@@ -26,6 +26,7 @@ from edgellm.devices.estimate import Estimate, estimate
 from edgellm.devices.explain import explain_choice, explain_misfit
 from edgellm.devices.model import ModelShape
 from edgellm.devices.onnx_recipes import onnx_preferred
+from edgellm.devices.policy import FLOAT_KV
 from edgellm.devices.profile import Profile
 from edgellm.devices.quality import FOUR_BIT_LOSS, best_first, is_sensible, quality_loss
 from edgellm.devices.settings import RunSettings
@@ -119,13 +120,15 @@ class _Planner:
     def settings(self, context: int) -> RunSettings:
         """The profile's way to run, at ``context``."""
         policy = self.profile.policy
-        if self.onnx:  # its cache is float32, its attention keeps scores, and it always rearranges the weights
+        if self.onnx:  # its attention keeps scores, and it always rearranges the weights
+            kv_types = {policy.kv_type_k, policy.kv_type_v}  # keys and values have one type here
+            kv_type = "int8" if kv_types.isdisjoint(FLOAT_KV) else "f32"
             return RunSettings(
                 context=context,
                 sequences=self.request.sequences or 1,
                 ubatch=policy.ubatch,
-                kv_type_k="f32",
-                kv_type_v="f32",
+                kv_type_k=kv_type,
+                kv_type_v=kv_type,
                 flash_attention=False,
                 repack=False,
                 own_cells=True,
@@ -180,6 +183,7 @@ class _Planner:
             settings=way,
             estimate=found,
             quality_loss=quality_loss(recipe),
+            format=shape.format,
             note="; ".join([*self._policy_note(recipe), *_way_note(settings, way, found), *found.notes]),
         )
 

@@ -39,6 +39,7 @@ _KV_BYTES = {
     "q4_1": 20 / 32,
     "q4_0": 18 / 32,
     "iq4_nl": 18 / 32,
+    "int8": 1.0,  # of ONNX models; the scales belong to the graph
 }
 # Measured here: Python with numpy, llama.cpp's libraries and our runtime loaded, no model; and what the vocabulary adds
 # per token (text, score, hash tables, merges: 150 bytes with few merges, 250 with as many as tokens).

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server_process import RunningServer, running_server
+
+
+@pytest.fixture
+def own_server(own_home: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    """A server over ``own_home``, whose runtime file apps find."""
+    with running_server(own_home, tmp_path / "log") as running:
+        yield running
