@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pack": ("edgellm.cli.pack", "Turn a checkpoint or GGUF into a bundle made for one device."),
     "pull": ("edgellm.cli.pull", "Fetch a model from a hub and make it ready for this machine."),
     "run": ("edgellm.cli.run", "Answer a prompt with a packed model, or talk to it."),
+    "chat": ("edgellm.cli.chat", "Talk to a packed model."),
+    "chats": ("edgellm.cli.chats", "List, search, show, export and delete the conversations of `chat`."),
     "serve": ("edgellm.cli.serve", "Answer requests of apps over HTTP, as OpenAI, Ollama and Anthropic do."),
     "tui": ("edgellm.cli.tui", "Manage models, jobs and chats of this machine in the terminal."),
     "ps": ("edgellm.cli.ps", "Show the servers that run, and the models that they have loaded."),

@@ -20,6 +20,7 @@ from edgellm.tui.themes import THEMES, pick_theme
 
 if TYPE_CHECKING:
     from edgellm.settings import SettingsWithOrigin
+    from edgellm.tui.chat.opening import ChatStart
 
 __all__ = ["MODE_TITLES", "EdgeApp"]
 
@@ -82,6 +83,7 @@ class EdgeApp(App[None]):
         self.settings = settings
         self.connection = Connection(self, source)
         self.fault: Exception | None = None  # of ours, which ended the app
+        self.chat_start: ChatStart | None = None  # what the mode Chat begins with
         self._start = start
         for each in THEMES:
             self.register_theme(each)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -16,7 +14,9 @@ from edgellm.api.errors import ErrorText
 from edgellm.api.run import RunChunk, RunFailure, RunLine, RunRequest, RunStart
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.server.caller import caller_of
+from edgellm.server.dialects.native.sampling import chosen_sampling
 from edgellm.server.http.body import read_json
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import StreamResponse, unless_gone
 from edgellm.server.models.loaded import LoadedModel
@@ -25,7 +25,6 @@ from edgellm.server.state import state_of
 from edgellm.server.telemetry.work import begin_work
 from edgellm_runtimes.generation import Chunk, GenerationOptions
 from edgellm_runtimes.sampler import TokenLogprobs
-from edgellm_runtimes.sampling import SamplingParams
 
 __all__ = ["run"]
 
@@ -38,14 +37,15 @@ async def run(request: Request) -> Response:
     body = await read_json(request, RunRequest)
     if body.messages is not None and body.prompt is not None:
         raise UsageError("give either messages or a prompt")
-    lines = _lines(state_of(request).models, body, caller_of(request).scope)
+    state = state_of(request)
+    lines = _lines(state.models, body, caller_of(request).scope)
     try:
         # what fails before the first token has a status of its own
         first = await unless_gone(request, _take(lines, 1 if body.messages is None and body.prompt is None else 2))
     except BaseException:
         await lines.aclose()
         raise
-    return StreamResponse(_encoded(first, lines), "application/x-ndjson")
+    return StreamResponse(_encoded(first, lines, state.conceal), "application/x-ndjson")
 
 
 async def _take(lines: AsyncGenerator[RunLine, None], count: int) -> list[RunLine]:
@@ -57,14 +57,17 @@ async def _take(lines: AsyncGenerator[RunLine, None], count: int) -> list[RunLin
     return taken
 
 
-async def _encoded(first: list[RunLine], lines: AsyncGenerator[RunLine, None]) -> AsyncGenerator[bytes, None]:
+async def _encoded(
+    first: list[RunLine], lines: AsyncGenerator[RunLine, None], conceal: Concealer
+) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(lines):
         yield b"".join(map(_line, first))
         try:
             async for line in lines:
                 yield _line(line)
         except EdgeLLMError as error:
-            text = ErrorText(error.message, error.hint, error.http_status, type(error).__name__)
+            told = conceal.error(error)
+            text = ErrorText(told.message, told.hint, error.http_status, type(error).__name__)
             yield _line(RunFailure(text))
 
 
@@ -75,7 +78,7 @@ def _line(line: RunLine) -> bytes:
 async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGenerator[RunLine, None]:
     async with models.use(body.model, context=body.context) as model:
         yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info, note=model.note)
-        params = model.engine.params(**_chosen(body.sampling))
+        params = model.engine.params(**chosen_sampling(body.sampling))
         options = msgspec.structs.replace(body.options, sampling=params, scope=scope)
         if (chunks := _chunks(model, body, options)) is None:
             return
@@ -83,22 +86,6 @@ async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGen
             async for chunk in chunks:
                 work.arrived((chunk,))
                 yield await _with_texts(model, chunk) if chunk.logprobs else RunChunk(chunk)
-
-
-def _chosen(sampling: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with their types. JSON knows neither tuples nor whole numbers as keys nor -inf: a bias of null is
-    that."""
-    if isinstance(bias := sampling.get("logit_bias"), dict):
-        forbidden = {token: -math.inf for token, value in bias.items() if value is None}
-        sampling = sampling | {"logit_bias": bias | forbidden}
-    unknown = sampling.keys() - set(SamplingParams.__struct_fields__)
-    if unknown:
-        raise UsageError(f"there is no sampling parameter {min(unknown)[:80]!r}")
-    try:
-        params = msgspec.convert(sampling, SamplingParams, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"sampling: {error}") from error
-    return {name: getattr(params, name) for name in sampling}
 
 
 def _chunks(model: LoadedModel, body: RunRequest, options: GenerationOptions) -> AsyncGenerator[Chunk, None] | None:
