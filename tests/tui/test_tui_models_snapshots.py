@@ -26,11 +26,16 @@ SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
 Before = Callable[[Pilot[Any]], Awaitable[None]]
 
 
+def is_settled(shown: str) -> bool:
+    """True once the list is there, and how far the model is that loads."""
+    return "free for models" in shown and ("loading 42%" in shown or "loading" not in shown)
+
+
 def shows(text: str, *keys: str) -> Before:
     """Press ``keys``, and wait until the terminal shows ``text``."""
 
     async def before(pilot: Pilot[Any]) -> None:
-        await wait_until(pilot, lambda: "free for models" in text_of(pilot.app), "the list")
+        await wait_until(pilot, lambda: is_settled(text_of(pilot.app)), "the list")
         await pilot.press(*keys)
         await wait_until(pilot, lambda: text in text_of(pilot.app), text)
 
