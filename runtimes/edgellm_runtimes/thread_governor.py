@@ -97,7 +97,7 @@ class ThreadGovernor:
         free = self._free_cores(idle, now)
         in_vain = now < self._tried + _TRIAL_S
         # once is nothing: whoever takes a processor for a moment costs less than a thread that is missing afterwards
-        if (lasts or hindered and in_vain) and max(self.threads) > 1 and (free is None or free < _IDLE_CORES):
+        if (lasts or (hindered and in_vain)) and max(self.threads) > 1 and (free is None or free < _IDLE_CORES):
             self._wait_s = min(_LAST_TRIAL_S, 2 * self._wait_s) if in_vain else _FIRST_TRIAL_S
             self._next_trial = now + self._wait_s
             self._set(self._fewer + 1)
