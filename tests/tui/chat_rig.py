@@ -10,7 +10,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,22 @@ from tui_rig import settings_of
 from edgellm.running import RunningServer
 from edgellm.settings import SettingsWithOrigin, load_settings
 from edgellm.tui.app import EdgeApp
-from edgellm.tui.chat.conversation import Conversation
+from edgellm.tui.chat.conversation import Conversation, encode_record
 from edgellm.tui.chat.opening import ChatStart, Opening
+from edgellm.tui.chat.records import Begun, ChatSettings, Message, Record, Role, Settled
 from edgellm.tui.chat.view.pane import ChatPane
 from edgellm.tui.launch import Launcher
 
-__all__ = ["ScriptedServer", "chat_app", "own_settings", "pane_of", "scripted_app", "scripted_server"]
+__all__ = [
+    "ScriptedServer",
+    "chat_app",
+    "own_settings",
+    "pane_of",
+    "scripted_app",
+    "scripted_server",
+    "texts",
+    "write_conversation",
+]
 
 STATS = {
     "prompt_tokens": 20,
@@ -41,6 +51,7 @@ STATS = {
     "seed": 1,
 }
 _PATIENCE_S = 30.0
+_LONG_AGO = 1_735_787_045.0
 
 
 def own_settings(home: Path, state: Path) -> SettingsWithOrigin:
@@ -71,6 +82,24 @@ def pane_of(app: EdgeApp) -> ChatPane:
 def texts(conversation: Conversation) -> list[str]:
     """What is shown of it."""
     return [message.text for message in conversation.messages()]
+
+
+def write_conversation(home: Path, said: Sequence[str], **settings: Any) -> str:
+    """The id of a conversation that is kept below ``home``, in which these things were said long ago."""
+    id = "20250102-030405-abcdef"
+    folder = home / "state" / "conversations"
+    folder.mkdir(mode=0o700, parents=True)
+    records: list[Record] = [
+        Begun(version=1, id=id, created=_LONG_AGO),
+        Settled(title=said[0][:40], settings=ChatSettings(**({"model": "thinker:pi"} | settings))),
+    ]
+    for index, text in enumerate(said):
+        role: Role = "assistant" if index % 2 else "user"
+        records.append(Message(id=index + 1, role=role, text=text, parent=index or None, time=_LONG_AGO))
+    path = folder / f"{id}.jsonl"
+    path.write_bytes(b"".join(encode_record(record) + b"\n" for record in records))
+    os.utime(path, (_LONG_AGO, _LONG_AGO))
+    return id
 
 
 class ScriptedServer:
@@ -142,7 +171,6 @@ class ScriptedServer:
             with contextlib.suppress(queue.Empty):
                 return self._script.get_nowait()
             await asyncio.sleep(0.005)
-        self.closed += 1
         return None
 
     async def _chat(self, request: Request) -> Response:
@@ -153,11 +181,15 @@ class ScriptedServer:
 
         async def lines() -> AsyncGenerator[bytes, None]:
             part: Any = first
-            while part is not None:
-                if part == b"":
-                    raise ConnectionResetError("as the test wants it")
-                yield part
-                part = await self._next(request)
+            try:
+                while part is not None:
+                    if part == b"":
+                        raise ConnectionResetError("as the test wants it")
+                    yield part
+                    part = await self._next(request)
+            except asyncio.CancelledError:
+                self.closed += 1
+                raise
 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
@@ -58,7 +59,7 @@ class EdgeApp(App[None]):
     """See the module. ``start`` is the mode that it begins in, ``theme`` one of ``THEMES`` or "auto"."""
 
     TITLE = "edgellm"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: partial(_screen, mode) for mode in MODE_TITLES}
     BINDINGS: ClassVar[list[BindingType]] = [
         *_mode_bindings(),

@@ -76,14 +76,16 @@ class Connection:
     async def lines(self, path: str, body: Any, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
         """POST ``body`` (GET without one) and read one JSON object a line. Close the generator to end the request."""
         client = await self._answering()
-        async for line in client.lines(path, body, decoder):
-            yield line
+        async with contextlib.aclosing(client.lines(path, body, decoder)) as lines:
+            async for line in lines:
+                yield line
 
     async def events(self, path: str, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
         """GET ``path`` and read server-sent events."""
         client = await self._answering()
-        async for event in client.events(path, decoder):
-            yield event
+        async with contextlib.aclosing(client.events(path, decoder)) as events:
+            async for event in events:
+                yield event
 
     async def client(self) -> Client:
         """The client itself, for what has no method here. Raises NetworkError while the server is lost."""
@@ -122,12 +124,14 @@ class Connection:
         async with Client(server) as client:
             self.server, self._client = server, client
             try:
-                async for changes in client.events("/api/edgellm/changes", msgspec.json.Decoder(Changes)):
-                    self.latest = changes
-                    if self.is_connected:
-                        self.news.publish(changes)
-                    else:
-                        self._connect()
+                stream = client.events("/api/edgellm/changes", msgspec.json.Decoder(Changes))
+                async with contextlib.aclosing(stream) as events:
+                    async for changes in events:
+                        self.latest = changes
+                        if self.is_connected:
+                            self.news.publish(changes)
+                        else:
+                            self._connect()
             finally:
                 self._client = None
                 self._ready.clear()

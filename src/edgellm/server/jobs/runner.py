@@ -17,6 +17,7 @@ from edgellm.api.orders import ExportOrder, Order
 from edgellm.devices.local import available_memory_bytes
 from edgellm.errors import BusyError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.files import os_errors
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.jobs.commands import EXPORTED, command_line
 from edgellm.server.jobs.history import JobHistory
 from edgellm.server.jobs.orders import check_order
@@ -39,8 +40,15 @@ _LOOK_S = 2.0
 class JobRunner:
     """All methods belong to one event loop. Nothing is read or created before the first job is asked about."""
 
-    def __init__(self, settings: SettingsWithOrigin, find_blob: Callable[[str], Path], stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: SettingsWithOrigin,
+        find_blob: Callable[[str], Path],
+        stopping: asyncio.Event,
+        conceal: Concealer,
+    ) -> None:
         """``stopping`` is set when the server is about to end: nobody watches any longer."""
+        self._conceal = conceal
         self._settings = settings
         self.stopping = stopping
         self._find_blob = find_blob
@@ -219,7 +227,8 @@ class JobRunner:
                 process.stop()
             outcome = await process.run(command, folder, self._environment(), await asyncio.to_thread(_memory_bytes))
         except EdgeLLMError as error:
-            job.error = JobError(type(error).__name__, error.message, error.hint)
+            told = self._conceal.error(error)
+            job.error = JobError(type(error).__name__, told.message, told.hint)
             self._finish(job, "failed")
         except asyncio.CancelledError:
             self._finish(job, "interrupted")
@@ -258,7 +267,7 @@ class JobRunner:
             case "file":
                 job.digest = event.get("digest")
             case "message" | "warning":
-                say(job, str(event.get("text")))
+                say(job, self._conceal.text(str(event.get("text"))))
         self._tell()
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
@@ -268,8 +277,24 @@ class JobRunner:
         elif job.id in self._cancelled:
             self._finish(job, "cancelled")
         else:
-            job.error = _error_of(outcome)
+            job.error = self._error_of(outcome)
             self._finish(job, "failed")
+
+    def _error_of(self, outcome: Outcome) -> JobError:
+        if outcome.error is not None:
+            event = outcome.error
+            return JobError(
+                str(event.get("type")),
+                self._conceal.text(str(event.get("message"))),
+                None if event.get("hint") is None else self._conceal.text(str(event["hint"])),
+            )
+        if outcome.status < 0:
+            hint = "most likely memory ran out: close other programs, or choose a smaller recipe"
+            return JobError("BackendError", f"the job's process was ended by signal {-outcome.status}", hint)
+        return JobError(
+            "BackendError",
+            f"the job ended with status {outcome.status}: {self._conceal.text(outcome.noise) or 'no output'}",
+        )
 
     def _finish(self, job: Job, state: JobState) -> None:
         end(job, state, time.time())
@@ -282,7 +307,7 @@ class JobRunner:
         try:
             self._history.save(job)
         except EdgeLLMError as error:
-            say(job, f"this job's state was not kept: {error.message}")
+            say(job, f"this job's state was not kept: {self._conceal.error(error).message}")
         self._tell()
 
     def _forget(self, job: Job) -> None:
@@ -310,13 +335,3 @@ async def _first_of(*events: asyncio.Event, timeout_s: float | None = None) -> N
 def _memory_bytes() -> int:
     free_bytes = available_memory_bytes()
     return max(_LEAST_BYTES, int((free_bytes or 0) * _SHARE))
-
-
-def _error_of(outcome: Outcome) -> JobError:
-    if outcome.error is not None:
-        event = outcome.error
-        return JobError(str(event.get("type")), str(event.get("message")), event.get("hint"))
-    if outcome.status < 0:
-        hint = "most likely memory ran out: close other programs, or choose a smaller recipe"
-        return JobError("BackendError", f"the job's process was ended by signal {-outcome.status}", hint)
-    return JobError("BackendError", f"the job ended with status {outcome.status}: {outcome.noise or 'no output'}")

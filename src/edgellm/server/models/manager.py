@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from edgellm.api.models import ModelStatus, Room
 from edgellm.bundle.opened import OpenBundle
@@ -25,7 +26,9 @@ from edgellm.server.models.room_maker import RoomMaker
 from edgellm.server.models.status import loading_status, resident_status
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
-from edgellm_runtimes.load import LoadForecast
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.load import LoadForecast
 
 __all__ = ["ModelManager"]
 

@@ -20,10 +20,11 @@ _FRESH_S = 0.4
 class StatisticsReader:
     """Reads them for all who ask at about the same time. Belongs to one event loop."""
 
-    def __init__(self, models: ModelManager, gauges: DeviceGauges) -> None:
+    def __init__(self, models: ModelManager, gauges: DeviceGauges, started: float) -> None:
+        """``started``: when the server did, of time.monotonic()."""
         self._models = models
         self._gauges = gauges
-        self._started = time.monotonic()
+        self._started = started
         self._reading: asyncio.Task[Statistics] | None = None
         self._read_at = 0.0
 

@@ -55,7 +55,8 @@ def open_conversation(conversations: Conversations, opening: Opening) -> Convers
     elif opening.go_on:
         conversation = _last(conversations)
     else:
-        conversation = _draft(conversations) or conversations.begin(ChatSettings(model=_last_model(conversations)))
+        typed = _draft(conversations)
+        conversation = conversations.begin(ChatSettings(model=_last_model(conversations))) if typed is None else typed
     given = {
         "model": opening.model,
         "system": opening.system,

@@ -117,10 +117,9 @@ class ChatScreen(ModeScreen):
         return item if isinstance(item, int) else None
 
     def on_mount(self) -> None:
-        """Begin to type."""
-        super().on_mount()
+        """Say why the conversation that was meant is not the one that is shown."""
         if self._problem is not None:
-            self.tell(self._problem)
+            self.pane.tell_error(self._problem)
 
     def on_resize(self, event: Resize) -> None:
         """The list is there by itself where there is room."""

@@ -10,7 +10,6 @@ from typing import Any, cast
 import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Route
 
 from edgellm.api.jobs import Job, JobList, RemovedJob
 from edgellm.api.orders import Order, PackOrder
@@ -21,7 +20,7 @@ from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse, StreamResponse, event_stream
 from edgellm.server.state import state_of
 
-__all__ = ["JOB_ROUTES", "pack_sources"]
+__all__ = ["cancel", "events", "follow", "list_jobs", "output", "pack_sources", "remove", "resume", "show", "start"]
 
 _NDJSON = "application/x-ndjson"
 _CHECKPOINT = (".safetensors", ".safetensors.index.json")
@@ -111,16 +110,3 @@ def _refuse_missing_extra(order: Any) -> None:
             "checkpoints are packed with packages that are not installed here",
             hint=f"{pip_install(PACK_EXTRA)}; or give a GGUF file, which needs no extra",
         )
-
-
-JOB_ROUTES = [
-    Route("/api/edgellm/jobs", list_jobs, methods=["GET"]),
-    Route("/api/edgellm/jobs", start, methods=["POST"]),
-    Route("/api/edgellm/jobs/stream", follow, methods=["GET"]),
-    Route("/api/edgellm/jobs/{id}", show, methods=["GET"]),
-    Route("/api/edgellm/jobs/{id}", remove, methods=["DELETE"]),
-    Route("/api/edgellm/jobs/{id}/cancel", cancel, methods=["POST"]),
-    Route("/api/edgellm/jobs/{id}/resume", resume, methods=["POST"]),
-    Route("/api/edgellm/jobs/{id}/events", events, methods=["GET"]),
-    Route("/api/edgellm/jobs/{id}/output", output, methods=["GET"]),
-]

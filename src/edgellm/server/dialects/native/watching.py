@@ -10,7 +10,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgellm.api.watching import Gauges, LogLines, SettingOrigin, Statistics
 from edgellm.errors import UsageError
@@ -20,7 +19,7 @@ from edgellm.server.settings_in_force import settings_in_force
 from edgellm.server.state import ServerState, state_of
 from edgellm.server.watching.changes import watch_changes
 
-__all__ = ["WATCHING_ROUTES"]
+__all__ = ["changes", "device", "log", "log_stream", "settings", "statistics", "statistics_stream"]
 
 _SSE = "text/event-stream"
 _LEAST_S = 0.5
@@ -115,14 +114,3 @@ def _number(request: Request, name: str, default: float, least: float, most: flo
     if not least <= value <= most:
         raise UsageError(f"{name} is {text[:40]!r}; it must be a number from {least:g} to {most:g}")
     return value
-
-
-WATCHING_ROUTES = [
-    Route("/api/edgellm/changes", changes, methods=["GET"]),
-    Route("/api/edgellm/device", device, methods=["GET"]),
-    Route("/api/edgellm/settings", settings, methods=["GET"]),
-    Route("/api/edgellm/statistics", statistics, methods=["GET"]),
-    Route("/api/edgellm/statistics/stream", statistics_stream, methods=["GET"]),
-    Route("/api/edgellm/log", log, methods=["GET"]),
-    Route("/api/edgellm/log/stream", log_stream, methods=["GET"]),
-]

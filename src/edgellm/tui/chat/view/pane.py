@@ -37,6 +37,7 @@ from edgellm.tui.chat.view.prompt import Prompt
 from edgellm.tui.chat.view.status import ChatStatus, LoadingState, loading_text
 from edgellm.tui.chat.view.transcript import Item, Transcript
 from edgellm.tui.connection import Connection
+from edgellm.tui.workers import start_work
 
 __all__ = ["ChatPane"]
 
@@ -288,22 +289,19 @@ class ChatPane(Vertical):
     async def _answer_now(self, *, go_on: bool) -> None:
         conversation = self.conversation
         self._waiting = loading_text(None, 0)
-        looking = asyncio.create_task(self._look())
         self._so_far = _NOTHING
+        start_work(self, "look", self._look)
         self.show_items(from_end=True)
         error: EdgeLLMError | None = None
         try:
             async with contextlib.aclosing(self.session.answer(go_on=go_on)) as answer:
                 async for so_far in answer:
                     self._so_far = so_far
-                    if not looking.done():
-                        looking.cancel()
                     if self._drawing is None:
                         self._drawing = self.set_timer(_DRAW_S, self._draw)
         except EdgeLLMError as failure:
             error = failure
         finally:
-            looking.cancel()
             self._so_far = None
             self._live = None
             if self.conversation is conversation and self.is_mounted:
@@ -327,14 +325,16 @@ class ChatPane(Vertical):
 
     async def _look(self) -> None:
         """Say what is waited for: the load of a model, or its first word."""
-        begun = time.monotonic()
-        while True:
+        begun, worker = time.monotonic(), self._answer
+        while True:  # a request that is cancelled while it connects leaves its socket open: it ends by itself
+            await asyncio.sleep(_LOOK_S)
+            if self._so_far is not _NOTHING or self._answer is not worker:
+                return
             state = None
             with contextlib.suppress(EdgeLLMError):
                 state = await self._loading()
             self._waiting = loading_text(state, time.monotonic() - begun)
             self.transcript.forget(_LIVE)
-            await asyncio.sleep(_LOOK_S)
 
     async def _loading(self) -> LoadingState | None:
         wanted = self.conversation.settings.model
