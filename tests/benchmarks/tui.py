@@ -181,6 +181,8 @@ def models(_options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """A table of 500 models: shown, walked through, filtered, sorted."""
     home = work / "models"
     with scripted_server(home, SCRIPTED_MODELS, 1), terminal(home, ["tui"], work) as tui:
+        tui.wait_for("Models")
+        tui.reset_marks()  # what comes before the first frame is the start
         shown = tui.wait_for("model-000")
         tui.read(1.5)
         found = {"models": SCRIPTED_MODELS, "shown_s": shown - tui.begun, "rss_models_mb": tui.cost().rss_bytes / 1e6}

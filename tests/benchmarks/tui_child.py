@@ -50,7 +50,7 @@ def _hook_session() -> None:
 
     class Finder(importlib.abc.MetaPathFinder):
         def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-            if name == "edgellm.tui.session":
+            if name == "edgellm.tui.app":
                 sys.meta_path.remove(self)
                 spec = importlib.machinery.PathFinder.find_spec(name, path)
                 assert spec is not None
