@@ -171,6 +171,7 @@ class ScriptedServer:
             with contextlib.suppress(queue.Empty):
                 return self._script.get_nowait()
             await asyncio.sleep(0.005)
+        self.closed += not self._over.is_set()
         return None
 
     async def _chat(self, request: Request) -> Response:
