@@ -27,6 +27,7 @@ from edgellm.tui.app import EdgeApp
 from edgellm.tui.chat.conversation import Conversation, encode_record
 from edgellm.tui.chat.opening import ChatStart, Opening
 from edgellm.tui.chat.records import Begun, ChatSettings, Message, Record, Role, Settled
+from edgellm.tui.chat.titles import title_of
 from edgellm.tui.chat.view.pane import ChatPane
 from edgellm.tui.launch import Launcher
 
@@ -91,7 +92,7 @@ def write_conversation(home: Path, said: Sequence[str], **settings: Any) -> str:
     folder.mkdir(mode=0o700, parents=True)
     records: list[Record] = [
         Begun(version=1, id=id, created=_LONG_AGO),
-        Settled(title=said[0][:40], settings=ChatSettings(**({"model": "thinker:pi"} | settings))),
+        Settled(title=title_of(said[0]), settings=ChatSettings(**({"model": "thinker:pi"} | settings))),
     ]
     for index, text in enumerate(said):
         role: Role = "assistant" if index % 2 else "user"
