@@ -11,6 +11,8 @@ import pytest
 from model_rig import ENDLESS, add_bundle, answer, open_store, run_with, until
 
 from edgellm.errors import BackendError
+from edgellm.paths import user_paths
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.health import server_health
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.manager import ModelManager
@@ -18,6 +20,8 @@ from worker_rig import QUICK_RESTARTS
 
 KILLS = 20
 STREAMS = 3
+
+CONCEAL = Concealer(user_paths({"EDGELLM_HOME": "/home/edge"}), Path("/home/edge/store"))
 
 
 def test_a_killed_worker_loses_its_requests_in_flight_and_nothing_else(
@@ -66,7 +70,7 @@ def test_health_says_that_a_worker_is_down_and_when_it_may_come_back(tmp_path: P
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await until(manager, lambda statuses: statuses[0].state == "restarting")
-        health = server_health(manager)
+        health = server_health(manager, CONCEAL)
         assert (health.status, health.state) == ("ok", "degraded")
         (stopped,) = health.stopped_workers
         assert stopped.name == "one:a"

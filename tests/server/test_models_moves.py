@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from model_rig import ENDLESS, add_bundle, answer, open_store, run_with, until
 
+from edgellm.paths import user_paths
 from edgellm.server.config import ServerConfig
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.health import server_health
 from edgellm.server.models.manager import ModelManager
+
+CONCEAL = Concealer(user_paths({"EDGELLM_HOME": "/home/edge"}), Path("/home/edge/store"))
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_a_bundle_that_cannot_be_loaded_leaves_the_former_one_serving(
                 assert model.bundle.digest == former.digest
                 assert "cannot be loaded" in model.note
                 assert await answer(model) == 4
-        health = server_health(manager)
+        health = server_health(manager, CONCEAL)
         assert (health.status, health.state) == ("ok", "degraded")
         (problem,) = health.former_bundles
         assert (problem.name, problem.wanted_digest, problem.serving_digest) == ("one:a", digest, former.digest)
@@ -88,7 +92,7 @@ def test_a_bundle_that_cannot_be_loaded_leaves_the_former_one_serving(
         digest = add_bundle(open_store(home), "one:a", tiny_gguf, context=208)
         async with manager.use("one") as model:
             assert model.bundle.digest == digest
-        assert server_health(manager).state == "ok"
+        assert server_health(manager, CONCEAL).state == "ok"
 
     run_with(home, use, config=ServerConfig(isolation="worker", parallel=1, memory_budget_bytes=budget))
 

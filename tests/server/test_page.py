@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from edgellm.server.dialects.page.files import FILES
+from edgellm.server.dialects.page.names import FILES
 from server_process import RunningServer
 
 _BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

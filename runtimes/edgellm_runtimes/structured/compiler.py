@@ -12,7 +12,7 @@ from edgellm_runtimes.grammar import Grammar
 from edgellm_runtimes.stack import call_on_stack
 from edgellm_runtimes.structured.constraint import CompiledGrammar, EndTokens
 from edgellm_runtimes.structured.library import load_llguidance, parser_limits
-from edgellm_runtimes.structured.screening import COMPILE_STACK_BYTES, refusal, screen
+from edgellm_runtimes.structured.screening import COMPILE_STACK_BYTES, CPU_S, Lane, refusal, screen
 from edgellm_runtimes.structured.tokenizer import build_tokenizer, end_tokens
 
 if TYPE_CHECKING:
@@ -29,18 +29,20 @@ _LONGEST_FIRST_STEP_S = 1.0
 
 class GrammarCompiler:
     """Compiles grammars against ``vocabulary``, for rows of ``n_vocab`` logits. Any thread may call it but the decode
-    thread, which it would hold up: one grammar is compiled at a time."""
+    thread, which it would hold up: one grammar of each lane is compiled at a time."""
 
     def __init__(self, vocabulary: Vocabulary, n_vocab: int) -> None:
         self._vocabulary: Vocabulary | None = vocabulary
         self._n_vocab = n_vocab
-        self._lock = threading.Lock()  # held while something is built
+        self._lock = threading.Lock()  # held while what all grammars need is built
+        self._lanes: dict[Lane, threading.Lock] = {"quick": threading.Lock(), "slow": threading.Lock()}
         self._cache_lock = threading.Lock()
         self._cache: OrderedDict[Grammar, CompiledGrammar] = OrderedDict()
         self._built: tuple[LLTokenizer, ForcedText, EndTokens] | None = None
 
-    def compile(self, grammar: Grammar) -> CompiledGrammar:
-        """``grammar``, compiled or from the cache of the last ones.
+    def compile(self, grammar: Grammar, cpu_s: float = CPU_S, lane: Lane = "quick") -> CompiledGrammar:
+        """``grammar``, compiled or from the cache of the last ones. ``cpu_s`` and ``lane``: see ``screen``, which may
+        raise NeedsLongerError.
 
         Raises UsageError with the reason for a grammar that is wrong, or beyond the limits of time, memory and depth;
         UnsupportedError without llguidance, or for a model that it cannot work with; BackendError after ``close``.
@@ -53,10 +55,10 @@ class GrammarCompiler:
             grammar.text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise refusal(grammar, f"it is not valid Unicode: {error.reason} at character {error.start}") from None
-        with self._lock:
+        with self._lanes[lane]:
             cached = self._find(grammar)  # somebody else may have waited for the same one
             if cached is None:
-                cached = self._compile(grammar)
+                cached = self._compile(grammar, cpu_s, lane)
                 self._keep(cached)
             return cached
 
@@ -71,7 +73,7 @@ class GrammarCompiler:
 
         Constraints that have been started may be used on, but are slower.
         """
-        with self._lock:
+        with self._lanes["quick"], self._lanes["slow"], self._lock:
             self._vocabulary = None
             if self._built is not None:
                 self._built[1].detach()
@@ -93,9 +95,10 @@ class GrammarCompiler:
             while len(self._cache) > _MOST_CACHED:
                 self._cache.popitem(last=False)
 
-    def _compile(self, grammar: Grammar) -> CompiledGrammar:
-        tokenizer, _, ends = self._ensure_built()
-        text = screen(grammar)
+    def _compile(self, grammar: Grammar, cpu_s: float, lane: Lane) -> CompiledGrammar:
+        with self._lock:
+            tokenizer, _, ends = self._ensure_built()
+        text = screen(grammar, cpu_s, lane)
 
         def build() -> LLMatcher:
             from llguidance import LLMatcher

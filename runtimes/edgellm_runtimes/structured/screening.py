@@ -7,13 +7,25 @@ import atexit
 import functools
 import json
 import signal
+from typing import Any, Literal
 
 from edgellm.errors import UsageError
 from edgellm_runtimes.grammar import Grammar, GrammarKind
 from edgellm_runtimes.helper_process import HelperProcess
 from edgellm_runtimes.structured.library import short_reason
 
-__all__ = ["COMPILE_STACK_BYTES", "SCREENING_STACK_BYTES", "refusal", "screen", "shared_screener"]
+__all__ = [
+    "COMPILE_STACK_BYTES",
+    "CPU_S",
+    "SCREENING_STACK_BYTES",
+    "Lane",
+    "NeedsLongerError",
+    "refusal",
+    "screen",
+    "shared_screener",
+]
+
+Lane = Literal["quick", "slow"]
 
 SCREENING_STACK_BYTES = 4 * 2**20
 COMPILE_STACK_BYTES = 4 * SCREENING_STACK_BYTES  # what fits the one fits the other by far
@@ -29,21 +41,28 @@ _HINTS: dict[GrammarKind, str] = {
 }
 
 
-def screen(grammar: Grammar) -> str:
+class NeedsLongerError(Exception):
+    """A grammar did not compile in the little time that it was given."""
+
+
+def screen(grammar: Grammar, cpu_s: float = CPU_S, lane: Lane = "quick") -> str:
     """``grammar`` as llguidance takes it, found to compile within limits of time, memory and depth.
 
-    Blocks for as long as that takes, at most ``TIMEOUT_S`` (``CPU_S`` of a processor) and the start of a process.
-    Raises UsageError with the reason; BackendError when no process can be started.
+    Blocks for as long as that takes, at most ``TIMEOUT_S`` (``cpu_s`` of a processor) and the start of a process; each
+    ``lane`` has a helper of its own. Raises UsageError with the reason; NeedsLongerError where ``cpu_s`` is less than
+    ``CPU_S`` and was too little; BackendError when no process can be started.
     """
-    request = {"kind": grammar.kind, "text": grammar.text, "timeout_s": TIMEOUT_S, "cpu_s": CPU_S}
-    answer = shared_screener().ask(json.dumps(request).encode("ascii"), TIMEOUT_S)
-    if isinstance(answer, int):
-        if answer in (-signal.SIGALRM, -signal.SIGKILL):
+    request = {"kind": grammar.kind, "text": grammar.text, "timeout_s": TIMEOUT_S, "cpu_s": cpu_s}
+    answer = shared_screener(lane).ask(json.dumps(request).encode("ascii"), TIMEOUT_S)
+    fields: dict[str, Any] = {"signal": -answer} if isinstance(answer, int) else json.loads(answer)
+    if "signal" in fields:
+        if fields["signal"] in (signal.SIGALRM, signal.SIGKILL):
             raise refusal(grammar, f"it did not compile within {TIMEOUT_S:g} s")
-        if answer == -signal.SIGPROF:
+        if fields["signal"] == signal.SIGPROF:
+            if cpu_s < CPU_S:
+                raise NeedsLongerError
             raise refusal(grammar, f"it takes more than {CPU_S:g} s to compile: fewer optional properties may help")
         raise refusal(grammar, "it nests too deeply or takes too much memory")
-    fields = json.loads(answer)
     if "error" in fields:
         raise refusal(grammar, fields["error"])
     return str(fields["grammar"])
@@ -55,8 +74,8 @@ def refusal(grammar: Grammar, reason: str) -> UsageError:
 
 
 @functools.cache
-def shared_screener() -> HelperProcess:
-    """The one screening helper of this process."""
+def shared_screener(lane: Lane = "quick") -> HelperProcess:
+    """The screening helper of this process for ``lane``."""
     process = HelperProcess("edgellm_runtimes.structured.screening_worker", "the compiler of grammars")
     atexit.register(process.close)
     return process

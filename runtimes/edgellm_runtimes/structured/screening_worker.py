@@ -1,6 +1,6 @@
 """The helper that tries grammars out: `python -m edgellm_runtimes.structured.screening_worker`.
 
-Request: kind, text, timeout_s. Answer: {"grammar": ...} as llguidance takes it, or {"error": ...}.
+Request: kind, text, timeout_s, cpu_s. Answer: {"grammar": ...} as llguidance takes it, or {"error": ...}.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def main() -> None:
     _bytes_tokenizer()
     with contextlib.suppress(OSError, ValueError):  # Linux grows the stack of the main thread up to this
         resource.setrlimit(resource.RLIMIT_STACK, (SCREENING_STACK_BYTES, SCREENING_STACK_BYTES))
-    serve_requests(_answer, _address_space_bytes() + _MEMORY_BYTES)
+    serve_requests(_answer, _address_space_bytes() + _MEMORY_BYTES, forks=True)
 
 
 if __name__ == "__main__":

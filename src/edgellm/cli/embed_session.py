@@ -25,6 +25,7 @@ class EmbedCommand:
     texts: tuple[str, ...]
     pooling: Pooling | None
     no_normalise: bool
+    truncate: bool
     context: int | None
     threads: int | None
     adapters: tuple[str, ...]
@@ -41,7 +42,13 @@ def embed_session(options: EmbedCommand) -> None:
     adapters = adapter_uses(options.adapters)
     with open_engine(options) as (runner, engine):
         found = runner.run(
-            engine.embed(texts, pooling=options.pooling, normalise=not options.no_normalise, adapters=adapters)
+            engine.embed(
+                texts,
+                pooling=options.pooling,
+                normalise=not options.no_normalise,
+                truncate=options.truncate,
+                adapters=adapters,
+            )
         )
         if options.as_json:
             _print_object(engine, options, found)

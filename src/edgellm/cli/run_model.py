@@ -55,10 +55,14 @@ class RunModel(Protocol):
 def open_model(options: RunOptions) -> Iterator[tuple[asyncio.Runner, RunModel]]:
     """The model and the event loop that it belongs to, until the block ends.
 
-    Raises the errors of loading, and BusyError for a model that a server has loaded already and that would be loaded
-    once more.
+    Raises the errors of loading, MissingAbilityError for an encoder, and BusyError for a model that a server has loaded
+    already and that would be loaded once more.
     """
+    from edgellm_runtimes.encoder import no_generation
+
     found = find_model(options)
+    if found.bundle is not None and found.bundle.plan.encoder is not None:
+        raise no_generation(found.bundle.name)
     server = _server_of(found)
     if server is not None and found.bundle is not None:
         reason = _own_process(options)
@@ -69,6 +73,7 @@ def open_model(options: RunOptions) -> Iterator[tuple[asyncio.Runner, RunModel]]
         if not options.force:
             _refuse_second_copy(server, found.bundle, reason)
     with open_engine(options, found) as (runner, engine):
+        engine.check_generates()
         yield runner, _LocalModel(engine)
 
 

@@ -61,14 +61,14 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     measured: Measured
 
 
-def this_machine(root: Path = Path("/")) -> Machine:
-    """The identity of the machine whose /proc and /sys lie below ``root``, with the installed runtime."""
+def this_machine(root: Path = Path("/"), package: str = _RUNTIME_PACKAGE) -> Machine:
+    """The identity of the machine whose /proc and /sys lie below ``root``, with the installed runtime ``package``."""
     features = " ".join(cpu_features(root))
     return Machine(
         cpu=cpu_name(root),
         features_digest="sha256:" + hashlib.sha256(features.encode()).hexdigest(),
         threads=decode_threads(root),
-        runtime=f"{_RUNTIME_PACKAGE} {_runtime_version()}",
+        runtime=f"{package} {_version(package)}",
     )
 
 
@@ -137,8 +137,8 @@ def _mismatch(calibration: Calibration, machine: Machine) -> str:
     return ""
 
 
-def _runtime_version() -> str:
+def _version(package: str) -> str:
     try:
-        return version(_RUNTIME_PACKAGE)
+        return version(package)
     except PackageNotFoundError:
         return "none"

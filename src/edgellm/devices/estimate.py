@@ -47,7 +47,10 @@ def estimate(
     if settings.sequences > 1:
         per_user = predict_decode(shape, settings, profile, users=settings.sequences, accelerator=accelerator)
     prefill = predict_prefill(shape, settings, profile, accelerator=accelerator)
-    if decode is None:
+    if shape.is_encoder:
+        if prefill is None:
+            notes.append(f"no published speed for {profile.name}: speed unknown")
+    elif decode is None:
         where = f" with {accelerator.name}" if accelerator is not None else ""
         notes.append(f"no published speed for {profile.name}{where}: speed unknown")
     elif settings.context > 2 * SHORT_TOKENS:

@@ -18,7 +18,7 @@ from edgellm.errors import BackendError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.server.dialects import DIALECTS
 from edgellm.server.http.errors import error_response
 from edgellm.server.security.guard import Guard
-from edgellm.server.state import ServerState
+from edgellm.server.state import ServerState, state_of
 from edgellm.server.telemetry.watch import Watch
 
 __all__ = ["create_app"]
@@ -61,7 +61,8 @@ def create_app(state: ServerState) -> ASGIApp:
 
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, EdgeLLMError)
-    return error_response(DIALECTS, request.url.path, error, error.http_status)
+    told = state_of(request).conceal.error(error)
+    return error_response(DIALECTS, request.url.path, told, error.http_status)
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:

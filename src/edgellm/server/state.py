@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from edgellm.running import RunningServer
 from edgellm.server.config import ServerConfig
 from edgellm.server.http.budget import BodyBudget
-from edgellm.server.jobs.runner import JobRunner
-from edgellm.server.jobs.uploads import Uploads
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.lifecycle.idle import IdleEnd
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.security.key_file import KeyFile
 from edgellm.server.security.policy import AccessPolicy, make_policy
 from edgellm.server.telemetry.health_watch import HealthWatch
 from edgellm.server.telemetry.telemetry import Telemetry
-from edgellm.server.watching.gauges import DeviceGauges
 from edgellm.server.watching.log_tail import LogTail
-from edgellm.server.watching.statistics import StatisticsReader
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
+
+if TYPE_CHECKING:
+    from edgellm.server.jobs.runner import JobRunner
+    from edgellm.server.jobs.uploads import Uploads
+    from edgellm.server.watching.gauges import DeviceGauges
+    from edgellm.server.watching.statistics import StatisticsReader
 
 __all__ = ["ServerState", "state_of"]
 
@@ -46,13 +51,10 @@ class ServerState:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once: streams without an end are to end
 
     def __post_init__(self) -> None:
-        self.uploads = Uploads(self.store)
-        self.jobs = JobRunner(self.settings, self.uploads.find, self.stopping)
         self.bodies = BodyBudget(self.config.limits.max_bodies_bytes)
         self.telemetry = Telemetry(self.config.limits, self.health)
         self.log = LogTail()
-        self.gauges = DeviceGauges(self.store.root)
-        self.statistics = StatisticsReader(self.models, self.gauges)
+        self._begun = time.monotonic()
         self.idle_end = IdleEnd(self.config.until_idle_s)
         self._pinned: asyncio.Task[None] | None = None
 
@@ -64,6 +66,41 @@ class ServerState:
             self.policy = make_policy(self.config.access, addresses, KeyFile(self.settings.paths.config))
         return self.policy
 
+    @cached_property
+    def conceal(self) -> Concealer:
+        """Keeps the folders of this machine out of what clients are told."""
+        return Concealer(self.settings.paths, self.store.root)
+
+    # A server answers before it has these: most requests need none of them.
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        """Files that clients bring."""
+        from edgellm.server.jobs.uploads import Uploads
+
+        return Uploads(self.store)
+
+    @cached_property
+    def jobs(self) -> JobRunner:
+        """Long work, one at a time."""
+        from edgellm.server.jobs.runner import JobRunner
+
+        return JobRunner(self.settings, self.uploads.find, self.stopping, self.conceal)
+
+    @cached_property
+    def gauges(self) -> DeviceGauges:
+        """Of this machine."""
+        from edgellm.server.watching.gauges import DeviceGauges
+
+        return DeviceGauges(self.store.root)
+
+    @cached_property
+    def statistics(self) -> StatisticsReader:
+        """What the server does."""
+        from edgellm.server.watching.statistics import StatisticsReader
+
+        return StatisticsReader(self.models, self.gauges, self._begun)
+
     def open(self) -> None:
         """Begin: keep the log, load what is pinned. Called on the event loop."""
         self.log.open()
@@ -72,14 +109,16 @@ class ServerState:
     def reconfigure(self, config: ServerConfig, settings: SettingsWithOrigin) -> None:
         """Take over settings that were read again; what runs goes on. Raises UsageError, and changes nothing then."""
         self.models.reconfigure(config, settings)
-        self.jobs.reconfigure(settings)
+        if "jobs" in vars(self):  # what is made later has the new ones
+            self.jobs.reconfigure(settings)
         self.config, self.settings = config, settings
 
     async def close(self) -> None:
         """End the jobs and unload everything."""
         if self._pinned is not None:
             self._pinned.cancel()
-        await self.jobs.close()
+        if "jobs" in vars(self):
+            await self.jobs.close()
         await self.models.close()
         self.log.close()
 

@@ -6,24 +6,25 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgellm.bundle.manifest import Descriptor
 from edgellm.bundle.names import BundleName, Reference, parse_reference
 from edgellm.bundle.opened import OpenBundle
 from edgellm.bundle.reading import read_bundle
-from edgellm.bundle.verify import VerifyReport, verify_layout
 from edgellm.errors import AccessError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm.store.folder import StoreFolder
-from edgellm.store.gc import GcReport, collect_garbage
-from edgellm.store.intake import import_layout
 from edgellm.store.listing import StoredBundle, list_bundles
 from edgellm.store.lock import store_lock
 from edgellm.store.resolve import resolve_entry
 from edgellm.store.smoke import SmokeResults
 from edgellm.store.tags import TagEntry, named_entries, point_tag, rename_tag
-from edgellm.store.writer import StoreWriter
+
+if TYPE_CHECKING:
+    from edgellm.bundle.verify import VerifyReport
+    from edgellm.store.gc import GcReport
+    from edgellm.store.writer import StoreWriter
 
 __all__ = ["Store"]
 
@@ -54,6 +55,8 @@ class Store:
 
     def writer(self) -> StoreWriter:
         """A writer for new bundles; use it as a context manager. Also removes what killed writers left."""
+        from edgellm.store.writer import StoreWriter
+
         return StoreWriter(self._folder)
 
     def list(self) -> list[StoredBundle]:
@@ -165,6 +168,9 @@ class Store:
         self.resolve(reference, device_id)  # a damaged bundle gets no second name
         entry = self.find(reference, device_id)
         if entry.system:
+            from edgellm.store.intake import import_layout
+            from edgellm.store.writer import StoreWriter
+
             with StoreWriter(StoreFolder(self.root)) as writer:  # which borrows nothing
                 layout = self._folder_of(entry).layout
                 import_layout(writer, layout, [(entry.descriptor, name)], progress=progress, cancel=cancel)
@@ -218,6 +224,8 @@ class Store:
 
         Damage is in the report (``report.error()`` makes the exit 5 of it). Raises NotFoundError, Interrupted.
         """
+        from edgellm.bundle.verify import VerifyReport, verify_layout
+
         if reference is not None:
             entry = self.find(reference, device_id)
             layout = self._folder_of(entry).layout
@@ -230,6 +238,8 @@ class Store:
 
     def gc(self, *, dry_run: bool = False) -> GcReport:
         """Remove blobs that no bundle uses and what killed processes left. Raises BundleError for a lost index."""
+        from edgellm.store.gc import collect_garbage
+
         report = collect_garbage(self._folder, dry_run=dry_run)
         if not dry_run:
             self._smoke.keep_only({entry.digest for entry in self._all_tags()})

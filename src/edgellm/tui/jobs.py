@@ -10,43 +10,26 @@ from typing import Any
 
 import msgspec
 
-from edgellm.api.errors import ErrorText
-from edgellm.errors import BackendError, EdgeLLMError, Interrupted
+from edgellm.api.jobs import Job
+from edgellm.errors import BackendError, Interrupted, UsageError
 from edgellm.files import os_errors
+from edgellm.paths import user_path
 from edgellm.tui.connection import Connection
 
-__all__ = ["JobState", "export_to", "start_job", "watch_job"]
+__all__ = ["export_to", "fetch_archive", "free_path", "start_job", "watch_job"]
 
 _JOBS = "/api/edgellm/jobs"
 
 
-class JobState(msgspec.Struct, frozen=True):
-    """What the dialogs need to know of a job."""
-
-    id: str
-    state: str
-    error: dict[str, Any] | None = None
-    messages: list[str] = []
-
-    def failure(self) -> EdgeLLMError:
-        """Why it did not end well."""
-        if self.state in ("cancelled", "interrupted"):
-            return Interrupted(f"the job {self.id} was {self.state}", hint="resume it in Jobs")
-        error = self.error or {}
-        return ErrorText(
-            str(error.get("message", "the job failed")), error.get("hint"), kind=str(error.get("type", ""))
-        ).as_error()
-
-
-async def start_job(connection: Connection, order: dict[str, Any]) -> JobState:
+async def start_job(connection: Connection, order: dict[str, Any]) -> Job:
     """Queue what ``order`` says (see docs/guides/jobs.md). Raises what the server says."""
-    return await connection.post(_JOBS, order, JobState)
+    return await connection.post(_JOBS, order, Job)
 
 
-async def watch_job(connection: Connection, job: JobState) -> JobState:
+async def watch_job(connection: Connection, job: Job) -> Job:
     """Wait for its end. Raises what it failed with."""
     async with contextlib.aclosing(
-        connection.lines(f"{_JOBS}/{job.id}/events", None, msgspec.json.Decoder(JobState))
+        connection.lines(f"{_JOBS}/{job.id}/events", None, msgspec.json.Decoder(Job))
     ) as states:
         async for state in states:
             job = state
@@ -54,15 +37,22 @@ async def watch_job(connection: Connection, job: JobState) -> JobState:
         return job
     if job.state in ("queued", "running"):
         raise BackendError("the server ended before the job", hint="it can be resumed in Jobs")
-    raise job.failure()
+    if job.error is not None:
+        raise job.error.exception()
+    raise Interrupted(f"the job {job.id} was {job.state}", hint="resume it in Jobs")
 
 
 async def export_to(connection: Connection, name: str, path: Path) -> int:
-    """Have ``name`` exported, and bring the archive to ``path``. Returns its size in bytes.
-
-    The file has its name once it is complete. Raises what the job does, AccessError, NoSpaceError.
-    """
+    """Have ``name`` exported, and bring the archive to ``path``; see ``fetch_archive``. Raises what the job does."""
     job = await watch_job(connection, await start_job(connection, {"kind": "export", "names": [name]}))
+    return await fetch_archive(connection, job.id, path)
+
+
+async def fetch_archive(connection: Connection, job_id: str, path: Path) -> int:
+    """Bring the archive that an export wrote to the new file ``path``, which has its name once it is complete.
+
+    Returns its size in bytes. Raises what the server says, AccessError, NoSpaceError.
+    """
     client = await connection.client()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     size_bytes = 0
@@ -70,7 +60,7 @@ async def export_to(connection: Connection, name: str, path: Path) -> int:
         with os_errors(f"write {path}"):
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         with os.fdopen(descriptor, "wb") as sink:
-            async with contextlib.aclosing(client.download(f"{_JOBS}/{job.id}/output")) as parts:
+            async with contextlib.aclosing(client.download(f"{_JOBS}/{job_id}/output")) as parts:
                 async for piece in parts:
                     with os_errors(f"write {path}"):
                         await asyncio.to_thread(sink.write, piece)
@@ -84,3 +74,13 @@ async def export_to(connection: Connection, name: str, path: Path) -> int:
             part.unlink()
         raise
     return size_bytes
+
+
+def free_path(text: str) -> Path:
+    """What was typed as the name of a new file. Raises UsageError where something is there, or no folder is."""
+    path = user_path(text).absolute()
+    if path.exists():
+        raise UsageError(f"{path} is there already", hint="choose another name")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", hint="choose one that is there")
+    return path

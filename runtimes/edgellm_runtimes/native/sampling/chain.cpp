@@ -383,7 +383,7 @@ class RawLogprobs {
     RawLogprobs(Row &row, Workspace &w, size_t top, Choice &choice)
         : largest_(static_cast<double>(row.largest())), is_shared_(row.largest() == HUGE_VALF) {
         ValueList &list = w.lists[0];
-        log_total_ = exact_log(is_shared_ ? static_cast<double>(row.collect(HUGE_VALF, list)) : row.sum_exps(1.0));
+        log_total_ = is_shared_ ? exact_log(static_cast<double>(row.collect(HUGE_VALF, list))) : row.log_sum_exps();
         if (!top) return;
         const size_t count = row.collect(is_shared_ ? HUGE_VALF : row.threshold_for(top), list);
         Shortlist best(w);

@@ -13,6 +13,11 @@ class BodyBudget:
     def __init__(self, limit_bytes: int) -> None:
         self._left_bytes = limit_bytes
 
+    @property
+    def left_bytes(self) -> int:
+        """What nobody has taken."""
+        return self._left_bytes
+
     def take(self, size_bytes: int) -> None:
         """Raises BusyError when the others leave too little."""
         if size_bytes > self._left_bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ __all__ = ["Dialect", "dialect_of"]
 class Dialect:
     """``prefixes`` are the paths that it answers errors for, known routes or not; the longest one wins.
 
-    ``error_body`` gives the JSON object of an error, which is an ``error``; status and headers are the same for all.
+    ``errors`` names the module whose ``error_body`` gives the JSON object of an error and its status, which is an
+    ``ErrorAnswer``; it is imported with the first error. Status and headers are the same for all.
     ``keyless`` are paths that GET and HEAD may ask for without an API key where others need one: what says that the
     server lives, and pages.
     """
@@ -25,9 +27,17 @@ class Dialect:
     name: str
     prefixes: tuple[str, ...]
     routes: Sequence[Route]
-    error_body: Callable[[EdgeLLMError, int], Any]
+    errors: str
     keyless: tuple[str, ...] = ()
-    error: Any = dict[str, Any]
+
+    def error_body(self, error: EdgeLLMError, status: int) -> Any:
+        """The JSON object that says ``error``."""
+        return importlib.import_module(self.errors).error_body(error, status)
+
+    @property
+    def error(self) -> Any:
+        """The type of that object."""
+        return importlib.import_module(self.errors).ErrorAnswer
 
 
 def dialect_of(dialects: Sequence[Dialect], path: str) -> Dialect:

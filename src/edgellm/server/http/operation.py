@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from edgellm.server.http.deferred import the_handler
+
 __all__ = ["MODEL_ERRORS", "Operation", "Query", "operation", "operation_of"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -56,6 +58,6 @@ def operation(**fields: Any) -> Callable[[Handler], Handler]:
 
 def operation_of(handler: Callable[..., Any]) -> Operation | None:
     """What was said of ``handler``."""
-    found = getattr(handler, _ATTRIBUTE, None)
+    found = getattr(the_handler(handler), _ATTRIBUTE, None)
     assert found is None or isinstance(found, Operation)
     return found

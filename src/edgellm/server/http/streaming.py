@@ -9,7 +9,9 @@ from collections.abc import AsyncGenerator, Callable
 from starlette.requests import Request
 
 from edgellm.errors import BackendError, EdgeLLMError
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.http.responses import StreamResponse, unless_gone
+from edgellm.server.state import state_of
 
 __all__ = ["EVENT_STREAM", "begun_stream"]
 
@@ -35,7 +37,7 @@ async def begun_stream(
     except BaseException:
         await parts.aclose()
         raise
-    return StreamResponse(_rest(first, parts, failed), media_type, _HEADERS)
+    return StreamResponse(_rest(first, parts, failed, state_of(request).conceal), media_type, _HEADERS)
 
 
 async def _next(parts: AsyncGenerator[bytes, None]) -> bytes:
@@ -43,7 +45,7 @@ async def _next(parts: AsyncGenerator[bytes, None]) -> bytes:
 
 
 async def _rest(
-    first: bytes, parts: AsyncGenerator[bytes, None], failed: Callable[[EdgeLLMError], bytes]
+    first: bytes, parts: AsyncGenerator[bytes, None], failed: Callable[[EdgeLLMError], bytes], conceal: Concealer
 ) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(parts):
         yield first
@@ -51,7 +53,7 @@ async def _rest(
             async for part in parts:
                 yield part
         except EdgeLLMError as error:
-            yield failed(error)
+            yield failed(conceal.error(error))
         except Exception as error:  # noqa: BLE001  the status line is long gone
             _log.error("internal error in a stream", exc_info=error)
             yield failed(BackendError("internal error", hint="the server's log says what happened"))

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgellm.bundle.adapters import parse_adapter_name
-from edgellm.files import os_errors
-from edgellm.server.jobs.orders import (
+from edgellm.api.orders import (
     CreateOrder,
     ExportOrder,
     ImportOrder,
@@ -19,6 +17,8 @@ from edgellm.server.jobs.orders import (
     PullOrder,
     VerifyOrder,
 )
+from edgellm.bundle.adapters import parse_adapter_name
+from edgellm.files import os_errors
 from edgellm.sources.hub.reference import parse_hub_reference
 
 __all__ = ["EXPORTED", "command_line", "linked_model"]

@@ -12,14 +12,18 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
+from edgellm.api.jobs import Job, JobChanges, JobError, JobState
+from edgellm.api.orders import ExportOrder, Order
 from edgellm.devices.local import available_memory_bytes
 from edgellm.errors import BusyError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.files import os_errors
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.jobs.commands import EXPORTED, command_line
 from edgellm.server.jobs.history import JobHistory
-from edgellm.server.jobs.orders import ExportOrder, Order, check_order
+from edgellm.server.jobs.orders import check_order
 from edgellm.server.jobs.process import JobProcess, Outcome
-from edgellm.server.jobs.record import Job, JobError, JobState
+from edgellm.server.jobs.record import begin, end, enter_phase, say
+from edgellm.server.jobs.seen import SeenJobs
 from edgellm.settings import SettingsWithOrigin
 
 __all__ = ["JobRunner"]
@@ -29,13 +33,22 @@ _log = logging.getLogger("edgellm.server")
 _LEAST_BYTES = 256 << 20
 _SHARE = 0.8  # of the memory that is free when a job begins
 _MOST_QUEUED = 100
+_FOLLOW_PAUSE_S = 0.5
+_LOOK_S = 2.0
 
 
 class JobRunner:
     """All methods belong to one event loop. Nothing is read or created before the first job is asked about."""
 
-    def __init__(self, settings: SettingsWithOrigin, find_blob: Callable[[str], Path], stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: SettingsWithOrigin,
+        find_blob: Callable[[str], Path],
+        stopping: asyncio.Event,
+        conceal: Concealer,
+    ) -> None:
         """``stopping`` is set when the server is about to end: nobody watches any longer."""
+        self._conceal = conceal
         self._settings = settings
         self.stopping = stopping
         self._find_blob = find_blob
@@ -140,12 +153,19 @@ class JobRunner:
             yield job
             if ended or self.stopping.is_set():
                 return
-            waits = [asyncio.ensure_future(event.wait()) for event in (changed, self.stopping)]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            await _first_of(changed, self.stopping)
+
+    async def follow(self) -> AsyncGenerator[JobChanges, None]:
+        """All jobs, then those that are otherwise than before, until the server ends; at most twice a second."""
+        seen = SeenJobs()
+        while not self.stopping.is_set():
+            changed = self._changed
+            changes = seen.changes(reversed(self.all()))
+            if changes is not None:
+                yield changes
+                await _first_of(self.stopping, timeout_s=_FOLLOW_PAUSE_S)
+            # what another server's jobs do, nobody tells this one: it looks at their files
+            await _first_of(changed, self.stopping, timeout_s=None if self._history.is_own else _LOOK_S)
 
     async def close(self) -> None:
         """End what runs; it can be resumed."""
@@ -198,7 +218,7 @@ class JobRunner:
                 self._current = self._process = None
 
     async def _run(self, job: Job) -> None:
-        job.begin(time.time())
+        begin(job, time.time())
         self._keep(job)
         process = self._process = JobProcess(lambda event: self._told(job, event))
         try:
@@ -207,7 +227,8 @@ class JobRunner:
                 process.stop()
             outcome = await process.run(command, folder, self._environment(), await asyncio.to_thread(_memory_bytes))
         except EdgeLLMError as error:
-            job.error = JobError(type(error).__name__, error.message, error.hint)
+            told = self._conceal.error(error)
+            job.error = JobError(type(error).__name__, told.message, told.hint)
             self._finish(job, "failed")
         except asyncio.CancelledError:
             self._finish(job, "interrupted")
@@ -240,15 +261,14 @@ class JobRunner:
         """What the child says."""
         match event.get("event"):
             case "phase":
-                job.phase, job.total_bytes, job.done_bytes = str(event.get("name")), event.get("total_bytes"), 0
+                enter_phase(job, str(event.get("name")), event.get("total_bytes"), time.time())
             case "progress":
                 job.done_bytes = int(event.get("done_bytes") or 0)
             case "file":
                 job.digest = event.get("digest")
             case "message" | "warning":
-                job.say(str(event.get("text")))
-        self._changed.set()
-        self._changed = asyncio.Event()
+                say(job, self._conceal.text(str(event.get("text"))))
+        self._tell()
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
         if outcome.status == 0:
@@ -257,11 +277,27 @@ class JobRunner:
         elif job.id in self._cancelled:
             self._finish(job, "cancelled")
         else:
-            job.error = _error_of(outcome)
+            job.error = self._error_of(outcome)
             self._finish(job, "failed")
 
+    def _error_of(self, outcome: Outcome) -> JobError:
+        if outcome.error is not None:
+            event = outcome.error
+            return JobError(
+                str(event.get("type")),
+                self._conceal.text(str(event.get("message"))),
+                None if event.get("hint") is None else self._conceal.text(str(event["hint"])),
+            )
+        if outcome.status < 0:
+            hint = "most likely memory ran out: close other programs, or choose a smaller recipe"
+            return JobError("BackendError", f"the job's process was ended by signal {-outcome.status}", hint)
+        return JobError(
+            "BackendError",
+            f"the job ended with status {outcome.status}: {self._conceal.text(outcome.noise) or 'no output'}",
+        )
+
     def _finish(self, job: Job, state: JobState) -> None:
-        job.state, job.ended = state, time.time()
+        end(job, state, time.time())
         self._cancelled.discard(job.id)
         self._keep(job)
 
@@ -271,26 +307,31 @@ class JobRunner:
         try:
             self._history.save(job)
         except EdgeLLMError as error:
-            job.say(f"this job's state was not kept: {error.message}")
-        self._changed.set()
-        self._changed = asyncio.Event()
+            say(job, f"this job's state was not kept: {self._conceal.error(error).message}")
+        self._tell()
 
     def _forget(self, job: Job) -> None:
         self.revision += 1
         self._jobs().pop(job.id, None)
         self._history.remove(job)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake those who watch."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+async def _first_of(*events: asyncio.Event, timeout_s: float | None = None) -> None:
+    """Wait until one of them is set, or so long."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def _memory_bytes() -> int:
     free_bytes = available_memory_bytes()
     return max(_LEAST_BYTES, int((free_bytes or 0) * _SHARE))
-
-
-def _error_of(outcome: Outcome) -> JobError:
-    if outcome.error is not None:
-        event = outcome.error
-        return JobError(str(event.get("type")), str(event.get("message")), event.get("hint"))
-    if outcome.status < 0:
-        hint = "most likely memory ran out: close other programs, or choose a smaller recipe"
-        return JobError("BackendError", f"the job's process was ended by signal {-outcome.status}", hint)
-    return JobError("BackendError", f"the job ended with status {outcome.status}: {outcome.noise or 'no output'}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from edgellm.devices.prediction import PredictedMemory
-from edgellm_runtimes.load import LoadForecast
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.load import LoadForecast
 
 __all__ = ["LoadChoice", "choices"]
 

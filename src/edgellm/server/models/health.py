@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.manager import ModelManager
 
 __all__ = ["FormerBundle", "Health", "StoppedWorker", "server_health"]
@@ -41,7 +42,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     stopped_workers: tuple[StoppedWorker, ...] = ()
 
 
-def server_health(models: ModelManager) -> Health:
+def server_health(models: ModelManager, conceal: Concealer) -> Health:
     """How the models are."""
     now = time.time()
     formers = tuple(
@@ -49,7 +50,7 @@ def server_health(models: ModelManager) -> Health:
             name=name,
             wanted_digest=move.wanted_digest,
             serving_digest=move.serving.digest,
-            error=str(move.error),
+            error=conceal.text(str(move.error)),
             since_s=now - move.since,
         )
         for name, move in sorted(models.failed_moves.items())

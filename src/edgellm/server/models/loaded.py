@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgellm.bundle.opened import OpenBundle
-from edgellm_runtimes.engine import Engine
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.engine import Engine
 
 __all__ = ["LoadedModel"]
 

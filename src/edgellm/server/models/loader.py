@@ -9,20 +9,23 @@ import logging
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from edgellm.api.models import LoadStatus
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm.server.models.budget import Budget
 from edgellm.server.models.choice import LoadChoice, choices
-from edgellm.server.models.load_progress import LoadProgress, LoadStatus
+from edgellm.server.models.load_progress import LoadProgress
 from edgellm.server.models.moves import FailedMoves
 from edgellm.server.models.policy import ModelPolicy
 from edgellm.server.models.resident import Resident
 from edgellm.server.models.residents import Residents
 from edgellm.server.models.room_maker import RoomMaker
 from edgellm.settings import SettingsWithOrigin
-from edgellm_runtimes.engine import Engine
-from edgellm_runtimes.load import LoadForecast, LoadRequest, bundle_request
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.load import LoadForecast, LoadRequest
 
 __all__ = ["Load", "Loader"]
 
@@ -110,6 +113,8 @@ class Loader:
         """What loading ``bundle`` takes."""
         found = self._forecasts.get(bundle.digest)
         if found is None:
+            from edgellm_runtimes.load import LoadForecast
+
             found = await asyncio.to_thread(LoadForecast, self._request(bundle))
             self._forecasts[bundle.digest] = found
         return found
@@ -214,6 +219,8 @@ class Loader:
         return grown
 
     async def _start(self, bundle: OpenBundle, way: LoadChoice, load: Load) -> Resident:
+        from edgellm_runtimes.engine import Engine
+
         begun = time.monotonic()
         with contextlib.ExitStack() as hold:
             await _hold(bundle, hold)
@@ -236,6 +243,8 @@ class Loader:
         return resident
 
     def _request(self, bundle: OpenBundle, way: LoadChoice | None = None, *, force: bool = False) -> LoadRequest:
+        from edgellm_runtimes.load import bundle_request
+
         return bundle_request(
             bundle,
             context=None if way is None else way.context,

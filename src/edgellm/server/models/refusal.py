@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgellm.api.models import Room
 from edgellm.errors import BusyError, DoesNotFitError
-from edgellm.server.models.budget import Room
 from edgellm.server.models.choice import LoadChoice
 from edgellm.server.models.resident import Resident
 from edgellm.units import format_bytes
-from edgellm_runtimes.load import LoadForecast
-from edgellm_runtimes.load_memory import fitting_context
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.load import LoadForecast
 
 __all__ = ["does_not_fit", "no_room_yet"]
 
@@ -40,6 +42,8 @@ def does_not_fit(
 
     def needs(context: int) -> int:
         return forecast.memory(msgspec.structs.replace(settings, context=context)).total_bytes
+
+    from edgellm_runtimes.load_memory import fitting_context
 
     ways = []
     context = fitting_context(choice.context, most_bytes, needs)

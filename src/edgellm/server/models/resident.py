@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from edgellm.bundle.opened import OpenBundle
 from edgellm.devices.prediction import PredictedMemory
-from edgellm_runtimes.engine import Engine
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.engine import Engine
 
 __all__ = ["Resident"]
 

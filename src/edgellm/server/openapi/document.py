@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from starlette.routing import Route
 
+from edgellm.server.http.deferred import the_handler
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.operation import Operation, operation_of
 from edgellm.version import __version__
@@ -89,7 +90,7 @@ def _describe(
 ) -> dict[str, Any]:
     described: dict[str, Any] = {
         "tags": [dialect.name],
-        "summary": (inspect.getdoc(route.endpoint) or "").partition("\n")[0].rstrip("."),
+        "summary": (inspect.getdoc(the_handler(route.endpoint)) or "").partition("\n")[0].rstrip("."),
         "responses": _responses(dialect, operation, schema_of),
     }
     if parameters := [*_path_parameters(route.path), *_query_parameters(operation)]:

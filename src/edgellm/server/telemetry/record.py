@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgellm.server.caller import LOCAL, Caller
-from edgellm.server.generation.request import ChatRequest, CompletionRequest
 from edgellm.server.limits import Limits
 
 if TYPE_CHECKING:
+    from edgellm.server.generation.request import ChatRequest, CompletionRequest
     from edgellm.server.telemetry.telemetry import Telemetry
     from edgellm_runtimes.generation import GenerationStats
 
@@ -90,7 +90,7 @@ class RequestRecord:
     def keep_prompt(self, request: ChatRequest | CompletionRequest) -> None:
         """Remember what was asked, where the server logs content."""
         if self.keeps_content:
-            content = request.prompt if isinstance(request, CompletionRequest) else request.messages
+            content = request.messages if hasattr(request, "messages") else request.prompt
             text = content if isinstance(content, str) else msgspec.json.encode(content).decode("utf-8")
             self.prompt = text[:_LONGEST_CONTENT]
 

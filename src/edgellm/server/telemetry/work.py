@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from edgellm.server.limits import Limits
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.telemetry.record import RequestRecord, current_record
 from edgellm.server.telemetry.telemetry import Telemetry
-from edgellm_runtimes.generation import Chunk, GenerationStats
+
+if TYPE_CHECKING:
+    from edgellm_runtimes.generation import Chunk, GenerationStats
 
 __all__ = ["Work", "begin_work"]
 

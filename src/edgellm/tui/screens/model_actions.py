@@ -10,9 +10,9 @@ from textual.worker import WorkerState
 
 from edgellm.api.models import (
     CopyRequest,
-    LoadedStatus,
     LoadOrder,
     ModelRequest,
+    ModelStatus,
     PinAnswer,
     PinRequest,
     RemovedAnswer,
@@ -24,8 +24,7 @@ from edgellm.api.models import (
 )
 from edgellm.bundle.names import parse_name
 from edgellm.errors import DoesNotFitError, EdgeLLMError, UsageError
-from edgellm.paths import user_path
-from edgellm.tui.jobs import export_to, start_job, watch_job
+from edgellm.tui.jobs import export_to, free_path, start_job, watch_job
 from edgellm.tui.modals.ask_text import AskText
 from edgellm.tui.modals.confirm import Confirm
 from edgellm.tui.modals.details import DetailsModal
@@ -76,14 +75,14 @@ class ModelActions(ModeScreen):
 
     async def _load(self, name: str) -> None:
         try:
-            status = await self.connection.post("/api/edgellm/load", LoadOrder(model=name), LoadedStatus)
+            status = await self.connection.post("/api/edgellm/load", LoadOrder(model=name), ModelStatus)
         except DoesNotFitError as error:
             question = Confirm(
                 f"{name} does not fit", error.message, yes="Load it anyway", hint=error.hint or "it may be very slow"
             )
             if not await self.app.push_screen_wait(question):
                 return
-            status = await self.connection.post("/api/edgellm/load", LoadOrder(model=name, force=True), LoadedStatus)
+            status = await self.connection.post("/api/edgellm/load", LoadOrder(model=name, force=True), ModelStatus)
         self.notify(f"{status.name} is loaded, with a context of {status.context} tokens", markup=False)
 
     async def _unload(self, name: str) -> None:
@@ -188,11 +187,11 @@ class ModelActions(ModeScreen):
             value=str(suggested),
             yes="Export",
             hint="an archive that `edgellm import` reads on the other device",
-            check=_free_path,
+            check=free_path,
         )
         text = await self.app.push_screen_wait(question)
         if text is not None:
-            path = _free_path(text)
+            path = free_path(text)
             self.notify(f"{name} is being exported: Jobs shows how far", markup=False)
             size_bytes = await export_to(self.connection, name, path)
             self.notify(f"{path} is written, {format_bytes(size_bytes)}", markup=False)
@@ -222,13 +221,3 @@ _ABOUT_ONE = {
     "verify",
     "export",
 }
-
-
-def _free_path(text: str) -> Path:
-    """Raises UsageError where something is there, or no folder is."""
-    path = user_path(text).absolute()
-    if path.exists():
-        raise UsageError(f"{path} is there already", hint="choose another name")
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}", hint="choose one that is there")
-    return path

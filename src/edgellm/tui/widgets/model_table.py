@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable
 
-from edgellm.tui.models.listing import Column, ModelRow, Room, columns_for
+from edgellm.tui.models.listing import COLUMNS, Column, ModelRow, Room, columns_for
 
 __all__ = ["ModelTable"]
 
 _DOWN, _UP = "v", "^"
 _LONGEST_NAME = 44
+_LONGEST_NAME_NARROW = 24
 
 
 class ModelTable(DataTable[Text]):
     """See the module. ``sort_key`` and ``is_reversed`` are shown in the header; whoever fills it sorts."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Details", id="models.details")]
 
     def __init__(self) -> None:
         super().__init__(cursor_type="row", cell_padding=1, zebra_stripes=False, id="models")
         self.sort_key = "name"
         self.is_reversed = False
         self._columns_shown: list[Column] = []
+        self._longest_name = _LONGEST_NAME
         self._header: tuple[object, ...] = ()
         self._shown: list[tuple[str, tuple[tuple[str, str], ...]]] = []  # name, and text with style of each cell
 
@@ -42,6 +48,7 @@ class ModelTable(DataTable[Text]):
             self._update(shown)
             return
         selected, scroll = self.selected, self.scroll_offset
+        self._longest_name = _LONGEST_NAME if len(columns) == len(COLUMNS) else _LONGEST_NAME_NARROW
         self._header, self._columns_shown, self._shown = header, columns, shown
         self.clear(columns=True)
         for column in columns:
@@ -65,8 +72,8 @@ class ModelTable(DataTable[Text]):
 
     def _cell(self, index: int, text: str, style: str) -> Text:
         column = self._columns_shown[index]
-        if column.key == "name" and len(text) > _LONGEST_NAME:
-            text = f"{text[: _LONGEST_NAME - 1]}…"
+        if column.key == "name" and len(text) > self._longest_name:
+            text = f"{text[: self._longest_name - 1]}…"
         return Text(text, style=self._style(style), no_wrap=True, end="", justify="right" if column.right else "left")
 
     def _style(self, name: str) -> Style:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from edgellm.errors import EdgeLLMError, UnsupportedError
 from edgellm.server.caller import caller_of
-from edgellm.server.dialects.anthropic.errors import error_answer
+from edgellm.server.dialects.anthropic.errors import error_body
 from edgellm.server.dialects.anthropic.messages import whole_message
 from edgellm.server.dialects.anthropic.requests import CountRequest, MessagesRequest
 from edgellm.server.dialects.anthropic.responses import Message, TokenCount
@@ -78,4 +78,4 @@ async def _stream(models: ModelManager, body: MessagesRequest, chat: ChatRequest
 
 
 def _failed(error: EdgeLLMError) -> bytes:
-    return encoded(error_answer(error, error.http_status))
+    return encoded(error_body(error, error.http_status))

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from edgellm.errors import EdgeLLMError, PromptTooLongError
 from edgellm.server.dialects.llamacpp.responses import ErrorAnswer, ErrorDetail
 
-__all__ = ["error_answer"]
+__all__ = ["ErrorAnswer", "error_body"]
 
 _TYPES = {
     401: "authentication_error",
@@ -19,7 +19,7 @@ _TYPES = {
 }
 
 
-def error_answer(error: EdgeLLMError, status: int) -> ErrorAnswer:
+def error_body(error: EdgeLLMError, status: int) -> ErrorAnswer:
     """``{"error": {"code", "message", "type"}}``; the message has the hint too: there is no other place."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     message = error.message if error.hint is None else f"{error.message} ({error.hint})"

@@ -15,7 +15,7 @@ from edgellm.errors import EdgeLLMError
 from edgellm.server.caller import caller_of
 from edgellm.server.dialects.llamacpp.adapters import with_own_scales
 from edgellm.server.dialects.llamacpp.completion import completion_parts, whole_completions
-from edgellm.server.dialects.llamacpp.errors import error_answer
+from edgellm.server.dialects.llamacpp.errors import error_body
 from edgellm.server.dialects.llamacpp.prompts import prompt_tokens
 from edgellm.server.dialects.llamacpp.requests import (
     ApplyTemplateBody,
@@ -77,7 +77,7 @@ def _event(part: msgspec.Struct, body: CompletionBody) -> bytes:
 
 
 def _failed(error: EdgeLLMError) -> bytes:
-    return b"data: %b\n\n" % _encode(error_answer(error, error.http_status))
+    return b"data: %b\n\n" % _encode(error_body(error, error.http_status))
 
 
 @operation(body=TokenizeBody, answer=Tokens, errors=MODEL_ERRORS)

@@ -6,7 +6,6 @@ import asyncio
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgellm.api.devices import DeviceList, DeviceRow
 from edgellm.devices.load import list_profiles
@@ -18,7 +17,7 @@ from edgellm.server.http.responses import JSONResponse
 from edgellm.server.state import state_of
 from edgellm.settings import SettingsWithOrigin
 
-__all__ = ["DEVICE_ROUTES"]
+__all__ = ["devices"]
 
 
 @operation(answer=DeviceList)
@@ -44,6 +43,3 @@ def _row(profile: Profile) -> DeviceRow:
         support=profile.support,
         aliases=list(profile.aliases),
     )
-
-
-DEVICE_ROUTES = [Route("/api/edgellm/devices", devices, methods=["GET"])]

@@ -6,7 +6,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgellm.api.models import FitOrder
 from edgellm.server.fit_command import run_fit
@@ -15,7 +14,7 @@ from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.state import state_of
 
-__all__ = ["FIT_ROUTES"]
+__all__ = ["fit"]
 
 
 @operation(body=FitOrder, answer=dict[str, Any], errors=(404, 422, 500, 502, 503))
@@ -24,6 +23,3 @@ async def fit(request: Request) -> Response:
     says so."""
     body = await read_json(request, FitOrder)
     return JSONResponse(await unless_gone(request, run_fit(state_of(request), body)))
-
-
-FIT_ROUTES = [Route("/api/edgellm/fit", fit, methods=["POST"])]

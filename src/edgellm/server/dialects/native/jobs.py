@@ -10,34 +10,20 @@ from typing import Any, cast
 import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Route
 
+from edgellm.api.jobs import Job, JobList, RemovedJob
+from edgellm.api.orders import Order, PackOrder
 from edgellm.errors import UnsupportedError
 from edgellm.pip import PACK_EXTRA, pip_install
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import operation
-from edgellm.server.http.responses import JSONResponse, StreamResponse
-from edgellm.server.jobs.orders import Order, PackOrder
-from edgellm.server.jobs.record import Job
+from edgellm.server.http.responses import JSONResponse, StreamResponse, event_stream
 from edgellm.server.state import state_of
 
-__all__ = ["JOB_ROUTES", "pack_sources"]
+__all__ = ["cancel", "events", "follow", "list_jobs", "output", "pack_sources", "remove", "resume", "show", "start"]
 
 _NDJSON = "application/x-ndjson"
 _CHECKPOINT = (".safetensors", ".safetensors.index.json")
-
-
-class JobList(msgspec.Struct, frozen=True):
-    """All jobs, the newest first. ``sources``: the kinds of models that can be packed here."""
-
-    jobs: list[Job]
-    sources: list[str]
-
-
-class RemovedJob(msgspec.Struct, frozen=True):
-    """The id of the job that is forgotten."""
-
-    removed: str
 
 
 def pack_sources() -> list[str]:
@@ -85,6 +71,12 @@ async def resume(request: Request) -> Response:
     return JSONResponse(state_of(request).jobs.resume(request.path_params["id"]), 202)
 
 
+@operation(answer="text/event-stream")
+async def follow(request: Request) -> Response:
+    """All jobs, then those that are new, otherwise or forgotten, as server-sent events until the server ends."""
+    return event_stream(state_of(request).jobs.follow())
+
+
 @operation(answer=_NDJSON, errors=(404,))
 async def events(request: Request) -> Response:
     """The job now and after each change, a line of JSON each, until it has ended."""
@@ -118,15 +110,3 @@ def _refuse_missing_extra(order: Any) -> None:
             "checkpoints are packed with packages that are not installed here",
             hint=f"{pip_install(PACK_EXTRA)}; or give a GGUF file, which needs no extra",
         )
-
-
-JOB_ROUTES = [
-    Route("/api/edgellm/jobs", list_jobs, methods=["GET"]),
-    Route("/api/edgellm/jobs", start, methods=["POST"]),
-    Route("/api/edgellm/jobs/{id}", show, methods=["GET"]),
-    Route("/api/edgellm/jobs/{id}", remove, methods=["DELETE"]),
-    Route("/api/edgellm/jobs/{id}/cancel", cancel, methods=["POST"]),
-    Route("/api/edgellm/jobs/{id}/resume", resume, methods=["POST"]),
-    Route("/api/edgellm/jobs/{id}/events", events, methods=["GET"]),
-    Route("/api/edgellm/jobs/{id}/output", output, methods=["GET"]),
-]

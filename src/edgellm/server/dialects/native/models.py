@@ -7,12 +7,12 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from edgellm.api.models import (
     CopyRequest,
     LoadOrder,
     ModelRequest,
+    ModelStatus,
     PinAnswer,
     PinRequest,
     RemovedAnswer,
@@ -29,12 +29,11 @@ from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.models.removal import remove_bundle
-from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import ServerState, state_of
 from edgellm.store.records import license_record, list_row, show_record
 from edgellm.store.store import Store
 
-__all__ = ["MODEL_ROUTES"]
+__all__ = ["copy", "delete", "list_models", "load", "pin", "rename", "show"]
 
 _CARD_NAMES = ("readme.md", "model_card.md", "modelcard.md")
 _PATHS = ("weights_path", "adapter_paths")  # of this machine: no affair of a client's
@@ -51,9 +50,12 @@ async def list_models(request: Request) -> Response:
     for stored in rows:
         plan, status = stored.plan, statuses.get(stored.digest)
         needed = None if plan is None else plan.predicted_memory.total_bytes
+        row = list_row(stored)
+        if row.get("problem") is not None:
+            row["problem"] = state.conceal.text(row["problem"])
         models.append(
             {
-                **list_row(stored),
+                **row,
                 "format": None if plan is None else _format(plan),
                 "needed_bytes": needed,
                 "fit": None if needed is None else verdict_of(needed, room.models_bytes),
@@ -159,14 +161,3 @@ def _tag_of(bundle: OpenBundle) -> str:
     if not tag:
         raise UsageError(f"{bundle.name} has no tag", hint="give the new name as NAME:TAG")
     return tag
-
-
-MODEL_ROUTES = [
-    Route("/api/edgellm/models", list_models, methods=["GET"]),
-    Route("/api/edgellm/show", show, methods=["POST"]),
-    Route("/api/edgellm/load", load, methods=["POST"]),
-    Route("/api/edgellm/pin", pin, methods=["POST"]),
-    Route("/api/edgellm/copy", copy, methods=["POST"]),
-    Route("/api/edgellm/rename", rename, methods=["POST"]),
-    Route("/api/edgellm/delete", delete, methods=["POST"]),
-]

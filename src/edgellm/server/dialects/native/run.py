@@ -16,6 +16,7 @@ from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.server.caller import caller_of
 from edgellm.server.dialects.native.sampling import chosen_sampling
 from edgellm.server.http.body import read_json
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import StreamResponse, unless_gone
 from edgellm.server.models.loaded import LoadedModel
@@ -36,14 +37,15 @@ async def run(request: Request) -> Response:
     body = await read_json(request, RunRequest)
     if body.messages is not None and body.prompt is not None:
         raise UsageError("give either messages or a prompt")
-    lines = _lines(state_of(request).models, body, caller_of(request).scope)
+    state = state_of(request)
+    lines = _lines(state.models, body, caller_of(request).scope)
     try:
         # what fails before the first token has a status of its own
         first = await unless_gone(request, _take(lines, 1 if body.messages is None and body.prompt is None else 2))
     except BaseException:
         await lines.aclose()
         raise
-    return StreamResponse(_encoded(first, lines), "application/x-ndjson")
+    return StreamResponse(_encoded(first, lines, state.conceal), "application/x-ndjson")
 
 
 async def _take(lines: AsyncGenerator[RunLine, None], count: int) -> list[RunLine]:
@@ -55,14 +57,17 @@ async def _take(lines: AsyncGenerator[RunLine, None], count: int) -> list[RunLin
     return taken
 
 
-async def _encoded(first: list[RunLine], lines: AsyncGenerator[RunLine, None]) -> AsyncGenerator[bytes, None]:
+async def _encoded(
+    first: list[RunLine], lines: AsyncGenerator[RunLine, None], conceal: Concealer
+) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(lines):
         yield b"".join(map(_line, first))
         try:
             async for line in lines:
                 yield _line(line)
         except EdgeLLMError as error:
-            text = ErrorText(error.message, error.hint, error.http_status, type(error).__name__)
+            told = conceal.error(error)
+            text = ErrorText(told.message, told.hint, error.http_status, type(error).__name__)
             yield _line(RunFailure(text))
 
 

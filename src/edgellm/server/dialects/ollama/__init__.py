@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.routing import Route
 
-from edgellm.server.dialects.ollama.blobs import blob
-from edgellm.server.dialects.ollama.chat import chat
-from edgellm.server.dialects.ollama.create import create
-from edgellm.server.dialects.ollama.embed import embed, embeddings
-from edgellm.server.dialects.ollama.errors import ErrorAnswer, error_body
-from edgellm.server.dialects.ollama.generate import generate
-from edgellm.server.dialects.ollama.listing import ps, tags
-from edgellm.server.dialects.ollama.managing import copy, delete, push
-from edgellm.server.dialects.ollama.pull import pull
-from edgellm.server.dialects.ollama.root import root, version
-from edgellm.server.dialects.ollama.show import show
+from edgellm.server.http.deferred import deferred
 from edgellm.server.http.dialect import Dialect
 
 __all__ = ["OLLAMA"]
+
+_deferred = partial(deferred, __name__)
 
 OLLAMA = Dialect(
     "ollama",
     ("/api/",),
     [
-        Route("/", root, methods=["GET"]),  # starlette adds HEAD
-        Route("/api/version", version, methods=["GET"]),
-        Route("/api/generate", generate, methods=["POST"]),
-        Route("/api/chat", chat, methods=["POST"]),
-        Route("/api/embed", embed, methods=["POST"]),
-        Route("/api/embeddings", embeddings, methods=["POST"]),
-        Route("/api/tags", tags, methods=["GET"]),
-        Route("/api/ps", ps, methods=["GET"]),
-        Route("/api/show", show, methods=["POST"]),
-        Route("/api/create", create, methods=["POST"]),
-        Route("/api/pull", pull, methods=["POST"]),
-        Route("/api/push", push, methods=["POST"]),
-        Route("/api/copy", copy, methods=["POST"]),
-        Route("/api/delete", delete, methods=["DELETE"]),
-        Route("/api/blobs/{digest}", blob, methods=["HEAD", "POST"]),
+        Route("/", _deferred("root", "root"), methods=["GET"]),  # starlette adds HEAD
+        Route("/api/version", _deferred("root", "version"), methods=["GET"]),
+        Route("/api/generate", _deferred("generate", "generate"), methods=["POST"]),
+        Route("/api/chat", _deferred("chat", "chat"), methods=["POST"]),
+        Route("/api/embed", _deferred("embed", "embed"), methods=["POST"]),
+        Route("/api/embeddings", _deferred("embed", "embeddings"), methods=["POST"]),
+        Route("/api/tags", _deferred("listing", "tags"), methods=["GET"]),
+        Route("/api/ps", _deferred("listing", "ps"), methods=["GET"]),
+        Route("/api/show", _deferred("show", "show"), methods=["POST"]),
+        Route("/api/create", _deferred("create", "create"), methods=["POST"]),
+        Route("/api/pull", _deferred("pull", "pull"), methods=["POST"]),
+        Route("/api/push", _deferred("managing", "push"), methods=["POST"]),
+        Route("/api/copy", _deferred("managing", "copy"), methods=["POST"]),
+        Route("/api/delete", _deferred("managing", "delete"), methods=["DELETE"]),
+        Route("/api/blobs/{digest}", _deferred("blobs", "blob"), methods=["HEAD", "POST"]),
     ],
-    error_body,
-    error=ErrorAnswer,
+    f"{__name__}.errors",
     keyless=("/", "/api/version"),
 )

@@ -6,10 +6,10 @@ from starlette.datastructures import Headers
 from starlette.routing import Route
 
 from edgellm.server.dialects.native import NATIVE
-from edgellm.server.dialects.page.files import FILES, home, static_file
+from edgellm.server.dialects.page.names import FILES
+from edgellm.server.http.deferred import deferred
 from edgellm.server.http.dialect import Dialect
 from edgellm.server.http.routing import RouteWhere
-from edgellm.server.openapi.served import show_document
 
 __all__ = ["PAGE"]
 
@@ -22,11 +22,10 @@ PAGE = Dialect(
     "page",
     ("/page/", "/openapi.json"),
     [
-        Route("/openapi.json", show_document, methods=["GET"]),
-        RouteWhere("/", home, _is_browser, methods=["GET"]),
-        *(Route(f"/page/{name}", static_file, methods=["GET"]) for name in FILES),
+        Route("/openapi.json", deferred("edgellm.server.openapi", "served", "show_document"), methods=["GET"]),
+        RouteWhere("/", deferred(__name__, "files", "home"), _is_browser, methods=["GET"]),
+        *(Route(f"/page/{name}", deferred(__name__, "files", "static_file"), methods=["GET"]) for name in FILES),
     ],
-    NATIVE.error_body,
-    error=NATIVE.error,
+    NATIVE.errors,
     keyless=("/", *(f"/page/{name}" for name in FILES)),  # into which a key is typed
 )

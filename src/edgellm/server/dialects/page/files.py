@@ -9,19 +9,10 @@ from importlib.resources import files
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgellm.server.dialects.page.names import FILES
 from edgellm.server.http.operation import operation
 
-__all__ = ["FILES", "home", "static_file"]
-
-FILES = {
-    "app.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-    "markdown.js": "text/javascript",
-    "settings.js": "text/javascript",
-    "stream.js": "text/javascript",
-    "style.css": "text/css",
-    "turns.js": "text/javascript",
-}
+__all__ = ["home", "static_file"]
 
 # Nothing from elsewhere, nothing inline, and no other page may show this one in a frame.
 _HEADERS = {
