@@ -39,6 +39,7 @@ __all__ = [
     "scripted_app",
     "scripted_server",
     "texts",
+    "utc",
     "write_conversation",
 ]
 
@@ -68,9 +69,9 @@ def chat_app(settings: SettingsWithOrigin, start: ChatStart | None = None) -> Ed
     return app
 
 
-def scripted_app(home: Path, server: ScriptedServer, opening: Opening | None = None) -> EdgeApp:
+def scripted_app(home: Path, server: ScriptedServer, opening: Opening | None = None, *, theme: str = "auto") -> EdgeApp:
     """The app in its mode Chat, over ``server``, with conversations below ``home``."""
-    app = EdgeApp(settings_of(home), server, start="chat")
+    app = EdgeApp(settings_of(home), server, start="chat", theme=theme)
     app.chat_start = ChatStart(None, opening or Opening(model="thinker:pi"))
     return app
 
@@ -101,6 +102,22 @@ def write_conversation(home: Path, said: Sequence[str], **settings: Any) -> str:
     path.write_bytes(b"".join(encode_record(record) + b"\n" for record in records))
     os.utime(path, (_LONG_AGO, _LONG_AGO))
     return id
+
+
+@contextlib.contextmanager
+def utc() -> Iterator[None]:
+    """The same time of day everywhere."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 class ScriptedServer:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chat_rig import ScriptedServer, pane_of, scripted_app, scripted_server, write_conversation
+from chat_rig import ScriptedServer, pane_of, scripted_app, scripted_server, utc, write_conversation
+from chat_texts import SAID
 from textual.pilot import Pilot
 from tui_rig import NARROW, WIDE, text_of, wait_until
 
@@ -17,28 +17,6 @@ from edgellm.tui.chat.opening import Opening
 
 Compare = Callable[..., bool]
 Use = Callable[[Pilot[None], EdgeApp], Awaitable[None]]
-
-QUESTION = "Why is the sky blue?\nAnd write me a function."
-ANSWER = """# Short answer
-
-The sky is **blue** because of *Rayleigh scattering*: short waves scatter more ([source](https://example.org)).
-
-1. Sunlight has `all` colours.
-2. Air scatters blue.
-   - more than red
-
-```python
-def is_blue(hour: int) -> bool:
-    return 6 < hour < 18
-```
-
-| hour | colour |
-|------|--------|
-| 12   | blue   |
-
-> So it is.
-"""
-SAID = (QUESTION, ANSWER, "Thanks!", "You are *welcome*.")
 
 
 @pytest.fixture
@@ -50,13 +28,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedServer]
 @pytest.fixture(autouse=True)
 def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One time zone, no cursor that blinks, colours whatever the terminal of the tests is."""
-    monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+    with utc():
+        yield
 
 
 def look(app: EdgeApp, compare: Compare, use: Use, size: tuple[int, int]) -> bool:
