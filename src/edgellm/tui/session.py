@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from edgellm.settings import SettingsWithOrigin
 from edgellm.tui.app import EdgeApp
-from edgellm.tui.chat.opening import ChatStart
 from edgellm.tui.launch import Launcher
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def run_chat_screen(
     config_file: str | None = None,
 ) -> int:
     """Run the app in its mode Chat, with the conversation that ``opening`` means."""
+    from edgellm.tui.chat.opening import ChatStart  # what the other modes start without
+
     app = EdgeApp(settings, Launcher(settings, config_file=config_file), start="chat", theme=theme)
     app.chat_start = ChatStart(conversations, opening)
     return _run(app)
