@@ -16,7 +16,8 @@ from edgellm.tui.app import EdgeApp
 from edgellm.tui.modals.ask_text import AskText
 from edgellm.tui.modals.confirm import Confirm
 from edgellm.tui.modals.details import DetailsModal
-from server_process import RunningServer
+from hub_server import HubServer
+from server_process import RunningServer, running_server
 
 NAME = "tiny-llm:raspberrypi5-q4_k_m"
 
@@ -179,6 +180,45 @@ def test_adding_a_model_of_this_disk(
         await wait_until(pilot, lambda: "added:v1" in stored(own_server), "the model", 120)
         await pilot.press("f1")
         await wait_until(pilot, lambda: "added:v1" in text_of(app), "its row")
+
+    run_app(app, use)
+
+
+def test_adding_a_model_of_a_hub(own_home: Path, hub_root: Path, tmp_path: Path) -> None:
+    app = app_of(own_home)
+    with HubServer(hub_root) as hub:
+        environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "EDGELLM_DEVICE": "raspberrypi5"}
+        with running_server(own_home, tmp_path / "log", environment=environment) as server:
+
+            async def use(pilot: Pilot[None]) -> None:
+                await at_table(pilot, app)
+                await pilot.press("a")
+                await wait_until(pilot, lambda: "Raspberry Pi 5" in text_of(app), "the devices")
+                app.screen.query_one("#source", Input).value = "acme/tiny-llm-GGUF"
+                app.screen.query_one("#name", Input).value = "fetched:v1"
+                await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit table")
+                assert "Q4_K_M" in text_of(app)
+                await pilot.press("tab", "tab", "tab", "tab", "enter")  # the row of the table
+                await wait_until(pilot, lambda: app.current_mode == "jobs", "the job")
+                await wait_until(pilot, lambda: "fetched:v1" in stored(server), "the model", 60)
+
+            run_app(app, use)
+            assert stored(server)["fetched:v1"]["device"] == "raspberrypi5"
+
+
+def test_every_action_is_in_the_command_palette(own_home: Path, own_server: RunningServer) -> None:
+    app = app_of(own_home)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await at_table(pilot, app)
+        await pilot.press("ctrl+p", *"keep the server")
+        await wait_until(pilot, lambda: "last terminal" in text_of(app), "the command")
+        await pilot.press("down", "enter")
+        await wait_until(pilot, lambda: "the server stays" in told(app), "its answer")
+        await pilot.press("ctrl+p", *"verify")
+        await wait_until(pilot, lambda: "On this screen: v" in text_of(app), "the action")
+        await pilot.press("down", "enter")
+        await wait_until(pilot, lambda: "every byte has its digest" in told(app), "the check")
 
     run_app(app, use)
 

@@ -62,6 +62,21 @@ def test_two_terminals_share_one_server(own_home: Path) -> None:
     wait_until(lambda: is_gone(server.pid))
 
 
+def test_every_mode_survives_small_and_large_windows(own_home: Path) -> None:
+    with terminal(own_home, "tui") as screen:
+        screen.wait_for("free for models")
+        for number in range(1, 7):
+            screen.press(f"\x1b[{10 + number}~")  # F1 to F6
+            for size in ((40, 10), (200, 60), (1, 1), (80, 24)):
+                screen.resize(*size)
+                screen.process.send_signal(signal.SIGWINCH)
+                while screen.read():
+                    pass
+        screen.press("\x11")  # Ctrl+Q
+        assert screen.end() == 0
+        assert "Traceback" not in screen.text
+
+
 def test_it_says_why_no_server_starts_and_goes_on(own_home: Path) -> None:
     pins = own_home / "state" / "server-pins.json"
     pins.parent.mkdir()

@@ -15,6 +15,8 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from edgellm.api.server import KeptAnswer
+from edgellm.errors import EdgeLLMError
 from edgellm.tui.connection import Connection, ServerSource
 from edgellm.tui.garbage import look_at_new_ones
 from edgellm.tui.themes import THEMES, pick_theme
@@ -101,10 +103,16 @@ class EdgeApp(App[None]):
         look_at_new_ones()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The command palette: modes, and what Textual has."""
+        """The command palette: what the screen's own keys do, modes, the server, and what Textual has."""
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.id is not None and active.node is screen and active.enabled:
+                run = partial(screen.run_action, binding.action)
+                yield SystemCommand(binding.description, binding.tooltip or f"On this screen: {binding.key}", run)
         for mode, title in MODE_TITLES.items():
             yield SystemCommand(f"Go to {title}", f"Show the mode {title}", partial(self.switch_mode, mode))
         yield SystemCommand("Look for the server now", "Do not wait for the next attempt", self.action_reconnect)
+        yield SystemCommand("Keep the server", "It stays when the last terminal is closed", self.action_keep_server)
         yield from super().get_system_commands(screen)
 
     def action_help(self) -> None:
@@ -117,6 +125,15 @@ class EdgeApp(App[None]):
     def action_reconnect(self) -> None:
         """Do not wait for the next attempt."""
         self.connection.retry_now()
+
+    async def action_keep_server(self) -> None:
+        """A server that was started for this terminal stays when it is closed."""
+        try:
+            await self.connection.post("/api/edgellm/keep", None, KeptAnswer)
+        except EdgeLLMError as error:
+            self.notify(error.message, severity="error", markup=False)
+        else:
+            self.notify("the server stays, until `edgellm stop --server` or a signal ends it")
 
     def action_interrupt(self) -> None:
         """Ctrl-C: copy what is selected, else quit. A screen in which something runs may stop that instead."""
