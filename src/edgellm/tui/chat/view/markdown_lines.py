@@ -98,9 +98,15 @@ class MarkdownLines:
     def _render(self, block: Sequence[Token]) -> list[Strip]:
         options = self._console.options
         lines = self._console.render_lines(_Block(block, self._look.code_theme), options, pad=False)
-        while lines and not any(segment.text.strip() for segment in lines[-1]):
+        while lines and _is_blank(lines[-1]):
             lines.pop()
+        while lines and _is_blank(lines[0]):
+            del lines[0]
         return [Strip([*self._indent, *line]) for line in lines]
+
+
+def _is_blank(line: Sequence[Segment]) -> bool:
+    return not any(segment.text.strip() for segment in line)
 
 
 def code_blocks(text: str) -> list[str]:
