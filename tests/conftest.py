@@ -115,6 +115,13 @@ def own_home(packed_home: Path, tmp_path: Path) -> Path:
     return home
 
 
+@pytest.fixture
+def own_server(own_home: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    """A server over ``own_home``, whose runtime file clients find there."""
+    with running_server(own_home, tmp_path / "log") as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def packed_onnx_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model as an ONNX bundle; not to be changed by tests."""

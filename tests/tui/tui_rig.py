@@ -10,12 +10,11 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from edgellm.running import RunningServer
 from edgellm.settings import SettingsWithOrigin, load_settings
 from edgellm.tui.app import EdgeApp
 from edgellm.tui.launch import Launcher
 
-__all__ = ["NARROW", "WIDE", "app_of", "run_app", "settings_of", "text_of", "wait_until"]
+__all__ = ["NARROW", "WIDE", "app_of", "run_app", "settings_of", "text_of", "told", "wait_until"]
 
 NARROW = (80, 24)
 WIDE = (120, 40)
@@ -45,7 +44,7 @@ def run_app(app: EdgeApp, use: Callable[[Pilot[None]], Awaitable[None]], size: t
 
 
 async def wait_until(
-    pilot: Pilot[Any], holds: Callable[[], object], what: str = "it", patience_s: float = PATIENCE_S
+    pilot: Pilot[Any], holds: Callable[[], object], what: str = "it", patience_s: float = 20.0
 ) -> None:
     """Let the app work until ``holds``."""
     until = time.monotonic() + patience_s
@@ -55,14 +54,12 @@ async def wait_until(
 
 
 def text_of(app: Any) -> str:
-    """What the terminal shows now, without colours."""
+    """What the terminal shows now, without colours; nothing before the first screen is there."""
+    if not app.screen_stack:
+        return ""
     return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
 
 
-class NoServer:
-    """A source that never has one."""
-
-    def obtain(self) -> RunningServer:
-        from edgellm.errors import BackendError
-
-        raise BackendError("the server did not start: the store is damaged", hint="run edgellm doctor")
+def told(app: Any) -> str:
+    """What notifications say that are still shown, each on a line of its own."""
+    return "\n".join(notification.message for notification in app._notifications)

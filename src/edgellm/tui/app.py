@@ -8,13 +8,17 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from edgellm.api.server import KeptAnswer
+from edgellm.errors import EdgeLLMError
 from edgellm.tui.connection import Connection, ServerSource
+from edgellm.tui.garbage import look_at_new_ones
 from edgellm.tui.themes import THEMES, pick_theme
 
 if TYPE_CHECKING:
@@ -58,7 +62,7 @@ class EdgeApp(App[None]):
     """See the module. ``start`` is the mode that it begins in, ``theme`` one of ``THEMES`` or "auto"."""
 
     TITLE = "edgellm"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: partial(_screen, mode) for mode in MODE_TITLES}
     BINDINGS: ClassVar[list[BindingType]] = [
         *_mode_bindings(),
@@ -94,11 +98,21 @@ class EdgeApp(App[None]):
         self.switch_mode(self._start)
         self.run_worker(self.connection.run(), name="connection", group="connection", exit_on_error=True)
 
+    def on_ready(self) -> None:
+        """The first frame is there."""
+        look_at_new_ones()
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The command palette: modes, and what Textual has."""
+        """The command palette: what the screen's own keys do, modes, the server, and what Textual has."""
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.id is not None and active.node is screen and active.enabled:
+                run = partial(screen.run_action, binding.action)
+                yield SystemCommand(binding.description, binding.tooltip or f"On this screen: {binding.key}", run)
         for mode, title in MODE_TITLES.items():
             yield SystemCommand(f"Go to {title}", f"Show the mode {title}", partial(self.switch_mode, mode))
         yield SystemCommand("Look for the server now", "Do not wait for the next attempt", self.action_reconnect)
+        yield SystemCommand("Keep the server", "It stays when the last terminal is closed", self.action_keep_server)
         yield from super().get_system_commands(screen)
 
     def action_help(self) -> None:
@@ -111,6 +125,15 @@ class EdgeApp(App[None]):
     def action_reconnect(self) -> None:
         """Do not wait for the next attempt."""
         self.connection.retry_now()
+
+    async def action_keep_server(self) -> None:
+        """A server that was started for this terminal stays when it is closed."""
+        try:
+            await self.connection.post("/api/edgellm/keep", None, KeptAnswer)
+        except EdgeLLMError as error:
+            self.notify(error.message, severity="error", markup=False)
+        else:
+            self.notify("the server stays, until `edgellm stop --server` or a signal ends it")
 
     def action_interrupt(self) -> None:
         """Ctrl-C: copy what is selected, else quit. A screen in which something runs may stop that instead."""

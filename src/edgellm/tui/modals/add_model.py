@@ -29,7 +29,7 @@ from edgellm.units import format_bytes
 __all__ = ["AddModel"]
 
 _PAUSE_S = 0.6  # after the last key, before it is looked at
-_HERE = "here"
+_HERE, _UNKNOWN = "here", "unknown"  # the second until the server has said what is here
 _NOTHING = "OWNER/MODEL[:QUANT] of a hub, a GGUF file, or the folder of a checkpoint. The table shows what fits."
 
 
@@ -59,7 +59,7 @@ class AddModel(ModalScreen[None]):
                 yield Input(placeholder="OWNER/MODEL, ./model.gguf or ./folder", id="source", compact=True)
             with Horizontal(classes="add--row"):
                 yield Label("For")
-                yield Select([("this device", _HERE)], value=_HERE, allow_blank=False, id="device", compact=True)
+                yield Select([("this device", _UNKNOWN)], value=_UNKNOWN, allow_blank=False, id="device", compact=True)
             with Horizontal(classes="add--row"):
                 yield Label("Context")
                 yield Input(placeholder="as the plan says", id="context", type="integer", max_length=8, compact=True)
@@ -199,7 +199,7 @@ class AddModel(ModalScreen[None]):
     def _device(self) -> str | None:
         """The profile that was chosen; None for this machine."""
         value = self.query_one("#device", Select).value
-        return None if value == _HERE else str(value)
+        return None if value in (_HERE, _UNKNOWN) else str(value)
 
     @property
     def _row(self) -> FitRow | None:

@@ -36,9 +36,10 @@ class HelpModal(ModalScreen[None]):
 
 
 def _rows(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """Keys and what they do, each action once."""
+    """Keys and what they do, each action once: ours, which have an id, before those of every table and text field."""
     found: dict[tuple[str, str], list[str]] = {}
-    for key, active in screen.active_bindings.items():
+    bindings = sorted(screen.active_bindings.items(), key=lambda entry: entry[1].binding.id is None)
+    for key, active in bindings:
         binding = active.binding
         if binding.description and active.enabled and not binding.system:
             shown = screen.app.get_key_display(binding) if binding.key == key else key

@@ -132,10 +132,11 @@ def _fit(row: ModelRow, room: Room) -> str:
     if row.fit is None or row.needed_bytes is None:
         return "-"
     if row.is_loaded:
-        return f"{row.fit}, takes {format_bytes(row.needed_bytes)}"
+        return f"takes {format_bytes(row.needed_bytes)}"
     word = row.fit
     if word != "does not fit" and row.needed_bytes > room.left_bytes:
         word = "not now"  # others use the memory
+    word = "does not" if word == "does not fit" else word
     return f"{word} {_of(row.needed_bytes, room.models_bytes if row.fit == 'does not fit' else room.left_bytes)}"
 
 

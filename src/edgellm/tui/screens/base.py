@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Footer
 
@@ -36,8 +37,9 @@ class ModeScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """See the class."""
-        yield ModeBar(self.MODE)
-        yield ConnectionBanner()
+        with Vertical(classes="top"):
+            yield ModeBar(self.MODE)
+            yield ConnectionBanner()
         yield from self.compose_body()
         yield Footer()
 

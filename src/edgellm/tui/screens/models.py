@@ -43,7 +43,6 @@ class ModelsScreen(ModelActions):
     MODE = "models"
     CSS_PATH = "models.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "details", "Details", id="models.details"),
         Binding("space", "toggle_loaded", "Load/unload", id="models.load"),
         Binding("r", "chat", "Run", id="models.run", tooltip="Talk to it"),
         Binding("a", "add", "Add", id="models.add"),
@@ -212,7 +211,7 @@ def _summary(listing: ModelList, n_shown: int) -> str:
     models, memory = listing.models, listing.memory
     noun = "model" if len(models) == 1 else "models"
     count = f"{len(models)} {noun}" if n_shown == len(models) else f"{n_shown} of {len(models)} {noun}"
-    n_loaded = len({row.digest for row in models if row.is_loaded})
+    n_loaded = len({row.digest for row in models if row.state not in (None, "loading")})
     return (
         f"{count}, {n_loaded} loaded; "
         f"{format_bytes(max(0, memory.left_bytes))} of {format_bytes(memory.models_bytes)} free for models"
