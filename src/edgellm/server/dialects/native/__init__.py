@@ -22,6 +22,7 @@ NATIVE = Dialect(
         Route("/api/edgellm/ps", _deferred("server", "loaded"), methods=["GET"]),
         Route("/api/edgellm/stop", _deferred("server", "stop"), methods=["POST"]),
         Route("/api/edgellm/run", _deferred("run", "run"), methods=["POST"]),
+        Route("/api/edgellm/embed", _deferred("embed", "embed"), methods=["POST"]),
         Route("/api/edgellm/jobs", _deferred("jobs", "list_jobs"), methods=["GET"]),
         Route("/api/edgellm/jobs", _deferred("jobs", "start"), methods=["POST"]),
         Route("/api/edgellm/jobs/{id}", _deferred("jobs", "show"), methods=["GET"]),
