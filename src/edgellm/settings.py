@@ -53,7 +53,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_chats: Annotated[
         bool,
         Meta(
-            description="Whether a server keeps conversations on the disk: after a restart what was said is not computed."
+            description="Whether a server keeps conversations on the disk: what was said is not computed again after "
+            "a restart."
         ),
     ] = False
     memory_budget: Annotated[

@@ -30,9 +30,9 @@ def cached_after_a_restart(home: Path, log: Path, **environment: str) -> int:
 def test_a_conversation_is_taken_up_after_a_restart(own_home: Path, tmp_path: Path, isolation: str) -> None:
     cached = cached_after_a_restart(own_home, tmp_path / "log", EDGELLM_CACHE_CHATS="true", EDGELLM_ISOLATION=isolation)
     assert cached > 30
-    assert {row["kind"] for row in Cli(own_home).json("cache", "list")} == {"chat"}
+    assert {row["kind"] for row in Cli(own_home).json("cache", "list")["prefixes"]} == {"chat"}
 
 
 def test_nothing_is_kept_unless_the_setting_says_so(own_home: Path, tmp_path: Path) -> None:
     assert cached_after_a_restart(own_home, tmp_path / "log") == 0
-    assert Cli(own_home).json("cache", "list") == []
+    assert Cli(own_home).json("cache", "list")["prefixes"] == []
