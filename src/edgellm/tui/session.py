@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgellm.settings import SettingsWithOrigin
 from edgellm.tui.garbage import hold_back
 from edgellm.tui.launch import Launcher
+from edgellm.tui.output import forgiving_output
 
 if TYPE_CHECKING:
     from edgellm.tui.app import EdgeApp
@@ -43,7 +44,7 @@ def run_chat_screen(
     """Run the app in its mode Chat, with the conversation that ``opening`` means."""
     hold_back()
     from edgellm.tui.app import EdgeApp
-    from edgellm.tui.chat.opening import ChatStart
+    from edgellm.tui.chat.opening import ChatStart  # what the other modes start without
 
     app = EdgeApp(settings, Launcher(settings, config_file=config_file), start="chat", theme=theme)
     app.chat_start = ChatStart(conversations, opening)
@@ -51,7 +52,8 @@ def run_chat_screen(
 
 
 def _run(app: EdgeApp) -> int:
-    app.run()
+    with forgiving_output():
+        app.run()
     if app.fault is not None:
         raise app.fault
     return app.return_code or 0
