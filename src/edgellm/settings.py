@@ -50,6 +50,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix_daily_mib: Annotated[
         int, Meta(ge=0, le=1 << 24, description="Most MiB of saved prompts that are written in a day: SD cards wear.")
     ] = 1024
+    cache_chats: Annotated[
+        bool,
+        Meta(
+            description="Whether a server keeps conversations on the disk: what was said is not computed again after "
+            "a restart."
+        ),
+    ] = False
     memory_budget: Annotated[
         str | None,
         Meta(description="Memory that a server and its models may take, like 2GiB. Default: what is free."),
@@ -89,6 +96,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chat_history: Annotated[
         bool, Meta(description="Whether `chat` and the terminal interface keep conversations on the disk.")
     ] = True
+    theme: Annotated[
+        Literal["auto", "dark", "light", "ansi", "ansi-light"],
+        Meta(description="Colours of the terminal program; ansi ones are the terminal's own, for consoles with few."),
+    ] = "auto"
     drain_s: Annotated[
         float, Meta(ge=0, le=86400, description="Seconds that answers may take to finish once `serve` is told to stop.")
     ] = 60.0

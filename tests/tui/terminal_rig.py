@@ -80,8 +80,8 @@ class Terminal:
 def terminal(home: Path, *arguments: str, size: tuple[int, int] = (80, 24), **variables: str) -> Iterator[Terminal]:
     """`edgellm ARGUMENTS` in a terminal, over the store in ``home``; killed at the end."""
     controller, device = pty.openpty()
-    environment = os.environ | {"EDGELLM_HOME": str(home), "TERM": "xterm-256color", "EDGELLM_PORT": "0"} | variables
-    environment.pop("NO_COLOR", None)
+    plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLORTERM")}
+    environment = {**plain, "EDGELLM_HOME": str(home), "TERM": "xterm-256color", "EDGELLM_PORT": "0", **variables}
     process: subprocess.Popen[bytes] | None = None
     try:
         fcntl.ioctl(controller, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))

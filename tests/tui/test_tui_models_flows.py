@@ -18,6 +18,7 @@ from edgellm.tui.modals.confirm import Confirm
 from edgellm.tui.modals.details import DetailsModal
 from hub_server import HubServer
 from server_process import RunningServer, running_server
+from tmpfs import tmpfs
 
 NAME = "tiny-llm:raspberrypi5-q4_k_m"
 
@@ -159,6 +160,23 @@ def test_export_writes_an_archive(own_home: Path, own_server: RunningServer, tmp
     with tarfile.open(archive) as tar:
         assert "index.json" in tar.getnames()
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_a_full_disk_is_said_and_no_part_stays(own_home: Path, own_server: RunningServer, tmp_path: Path) -> None:
+    app = app_of(own_home)
+
+    with tmpfs(tmp_path / "disk", "size=1m") as disk:
+
+        async def use(pilot: Pilot[None]) -> None:
+            await at_table(pilot, app)
+            await pilot.press("e")
+            await typed(pilot, app, str(disk / "tiny.tar"))
+            await wait_until(pilot, lambda: "No space left" in told(app), "the error")
+            await pilot.press("p")
+            await wait_until(pilot, lambda: "*-" in text_of(app), "what is done next")
+
+        run_app(app, use)
+        assert list(disk.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["folder", "gguf"])

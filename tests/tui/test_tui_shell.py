@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -23,3 +25,10 @@ def test_every_mode_is_a_key_away_and_the_running_server_is_used(own_home: Path,
             await wait_until(pilot, lambda mode=mode: app.current_mode == mode, mode)  # type: ignore[misc]
 
     run_app(app, use)
+
+
+def test_the_first_screen_imports_nothing_that_it_can_do_without() -> None:
+    heavy = ("numpy", "httpx", "llama_cpp", "starlette", "psutil", "jinja2", "gguf", "markdown_it", "edgellm.store")
+    code = "import sys, edgellm.tui.session, edgellm.tui.screens.models; print([m for m in %r if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code % (heavy,)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -95,8 +96,17 @@ def test_a_console_with_few_colours_gets_its_own(own_home: Path) -> None:
 
 
 def test_no_color_has_no_colours(own_home: Path) -> None:
-    with terminal(own_home, "tui", NO_COLOR="1") as screen:
+    with terminal(own_home, "tui", NO_COLOR="1", COLORTERM="truecolor") as screen:
         screen.wait_for("free for models")
+        colours = set(re.findall(rb"[34]8;2;(\d+);(\d+);(\d+)", screen.drawn))
+    assert colours
+    assert [colour for colour in colours if len(set(colour)) > 1] == []  # shades of grey
+
+
+def test_the_theme_is_a_setting(own_home: Path) -> None:
+    with terminal(own_home, "tui", EDGELLM_THEME="light", COLORTERM="truecolor") as screen:
+        screen.wait_for("free for models")
+        assert b"48;2;219;226;233" in screen.drawn  # the panel of the light theme
 
 
 def test_without_a_terminal_it_is_refused_with_the_way_out(own_home: Path) -> None:

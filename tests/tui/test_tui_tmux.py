@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edgellm.running import running_servers
@@ -64,7 +66,8 @@ def tmux(own_home: Path, tmp_path: Path) -> Iterator[Tmux]:
     try:
         yield window
     finally:
-        window.run("kill-server")
+        with contextlib.suppress(subprocess.CalledProcessError):  # its last window was closed
+            window.run("kill-server")
 
 
 def test_from_the_shell_to_an_answer_and_back(tmux: Tmux, own_home: Path) -> None:
@@ -88,4 +91,15 @@ def test_from_the_shell_to_an_answer_and_back(tmux: Tmux, own_home: Path) -> Non
     tmux.type("echo shell-$((40+2))")
     tmux.keys("Enter")
     tmux.wait_for("shell-42")  # a shell that works
+    wait_until(lambda: is_gone(server.pid))
+
+
+def test_a_window_that_is_closed_ends_it_and_its_server(tmux: Tmux, own_home: Path) -> None:
+    tmux.start(sys.executable, "-m", "edgellm.cli.main")
+    tmux.wait_for("free for models")
+    (server,) = running_servers(own_home / "run")
+    program = psutil.Process(server.pid).ppid()
+    assert program > 1
+    tmux.run("kill-session")
+    wait_until(lambda: is_gone(program))
     wait_until(lambda: is_gone(server.pid))

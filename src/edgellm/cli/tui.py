@@ -11,15 +11,13 @@ __all__ = ["command"]
 @click.option(
     "--theme",
     type=click.Choice(["auto", "dark", "light", "ansi", "ansi-light"]),
-    default="auto",
-    show_default=True,
-    help="Colours; ansi ones are the terminal's own, for consoles with few.",
+    help="Colours; ansi ones are the terminal's own, for consoles with few.  [default: auto]",
 )
 @click.option(
     "--keep-server", is_flag=True, help="A server that has to be started listens as `serve` does, and stays afterwards."
 )
 @click.pass_context
-def command(ctx: click.Context, theme: str, keep_server: bool) -> None:
+def command(ctx: click.Context, theme: str | None, keep_server: bool) -> None:
     """Manage models, jobs and chats of this machine in the terminal.
 
     It asks the server of the store. Where none runs it starts one, on a Unix socket of this user alone, which ends
@@ -38,4 +36,4 @@ def command(ctx: click.Context, theme: str, keep_server: bool) -> None:
 
     settings = user_settings()
     config_file = ctx.find_root().obj.get("config_file") if isinstance(ctx.find_root().obj, dict) else None
-    ctx.exit(run_tui(settings, keep_server=keep_server, theme=theme, config_file=config_file))
+    ctx.exit(run_tui(settings, keep_server=keep_server, theme=theme or settings.values.theme, config_file=config_file))

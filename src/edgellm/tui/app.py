@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
-import signal
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from textual.screen import Screen
 from edgellm.api.server import KeptAnswer
 from edgellm.errors import EdgeLLMError
 from edgellm.tui.connection import Connection, ServerSource
+from edgellm.tui.ending import TerminalState, end_on_signals
 from edgellm.tui.garbage import look_at_new_ones
 from edgellm.tui.themes import THEMES, pick_theme
 
@@ -35,7 +34,6 @@ MODE_TITLES = {
     "logs": "Logs",
     "settings": "Settings",
 }
-_SIGNAL_STATUS = 128  # what shells add to the number of a signal that ended a program
 
 
 def _screen(mode: str) -> Screen[Any]:
@@ -88,6 +86,7 @@ class EdgeApp(App[None]):
         self.fault: Exception | None = None  # of ours, which ended the app
         self.chat_start: ChatStart | None = None  # what the mode Chat begins with
         self._start = start
+        self._before = TerminalState()  # which Textual has not changed yet
         for each in THEMES:
             self.register_theme(each)
         self.theme = pick_theme(theme, os.environ)
@@ -157,11 +156,8 @@ class EdgeApp(App[None]):
 
     def _handle_signals(self) -> None:
         """The end of the terminal, and of this program, leave the terminal as it was."""
-        if self.is_headless:
-            return
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            loop.add_signal_handler(number, partial(self.exit, return_code=_SIGNAL_STATUS + number))
+        if not self.is_headless:
+            end_on_signals(self._before, lambda status: self.exit(return_code=status))
 
     def _handle_exception(self, error: Exception) -> None:
         """Whoever started the app says it: Textual would print a page with the values of variables."""

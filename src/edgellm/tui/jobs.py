@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,13 @@ async def fetch_archive(connection: Connection, job_id: str, path: Path) -> int:
     try:
         with os_errors(f"write {path}"):
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        with os.fdopen(descriptor, "wb") as sink:
+        with os.fdopen(descriptor, "wb", buffering=0) as sink:  # closing has nothing to write, and cannot fail
             async with contextlib.aclosing(client.download(f"{_JOBS}/{job_id}/output")) as parts:
                 async for piece in parts:
                     with os_errors(f"write {path}"):
-                        await asyncio.to_thread(sink.write, piece)
+                        await asyncio.to_thread(_write_all, sink, piece)
                     size_bytes += len(piece)
             with os_errors(f"write {path}"):
-                sink.flush()
                 await asyncio.to_thread(os.fsync, sink.fileno())
                 part.replace(path)
     except BaseException:
@@ -74,6 +74,12 @@ async def fetch_archive(connection: Connection, job_id: str, path: Path) -> int:
             part.unlink()
         raise
     return size_bytes
+
+
+def _write_all(sink: io.RawIOBase | io.FileIO, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[sink.write(view) or 0 :]
 
 
 def free_path(text: str) -> Path:

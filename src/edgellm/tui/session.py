@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgellm.settings import SettingsWithOrigin
 from edgellm.tui.garbage import hold_back
 from edgellm.tui.launch import Launcher
+from edgellm.tui.output import forgiving_output
 
 if TYPE_CHECKING:
     from edgellm.tui.app import EdgeApp
@@ -51,7 +52,8 @@ def run_chat_screen(
 
 
 def _run(app: EdgeApp) -> int:
-    app.run()
+    with forgiving_output():
+        app.run()
     if app.fault is not None:
         raise app.fault
     return app.return_code or 0
