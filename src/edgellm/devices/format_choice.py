@@ -103,6 +103,9 @@ def _judge(
     if onnx.settings.context < gguf.settings.context:
         context = f"leaves memory for {onnx.settings.context} tokens of context instead of {gguf.settings.context}"
         return FormatVerdict("gguf", f"GGUF. {compared}, but it {context}.", basis)
+    if onnx.settings.sequences < gguf.settings.sequences:
+        many = f"leaves memory for {onnx.settings.sequences} at once instead of {gguf.settings.sequences}"
+        return FormatVerdict("gguf", f"GGUF. {compared}, but it {many}.", basis)
     return FormatVerdict("onnx", f"ONNX. {compared}.", basis)
 
 
