@@ -10,7 +10,16 @@ import msgspec
 from edgellm_runtimes.backend import Backend, BackendSettings
 from onnx_models import write_onnx_folder
 
-__all__ = ["TINY_CONTEXT", "fitting", "is_onnx_model", "model_bytes", "open_backend", "write_onnx_folder"]
+__all__ = [
+    "TINY_CONTEXT",
+    "fitting",
+    "is_onnx_model",
+    "model_bytes",
+    "open_backend",
+    "open_encoder",
+    "write_gguf_file",
+    "write_onnx_folder",
+]
 
 TINY_CONTEXT = 512  # positions that tiny-llm was trained for
 
@@ -51,3 +60,32 @@ def open_backend(
     from edgellm_runtimes.llama_cpp.model import LlamaBackend
 
     return LlamaBackend(path, settings, extra_ends=extra_ends, adapters=adapters)
+
+
+def open_encoder(path: Path, settings: BackendSettings) -> Backend:
+    """The encoder at ``path``, loaded as the engine loads it."""
+    from edgellm_runtimes.load import LoadRequest, open_plain
+
+    return open_plain(LoadRequest(model_path=path), settings)
+
+
+def write_gguf_file(checkpoint_folder: Path, path: Path, recipe: str) -> Path:
+    """The checkpoint as a GGUF at ``path``, with its vocabulary and chat template."""
+    from edgellm.progress import CancelToken, SilentProgress
+    from edgellm_converters.checkpoint import open_checkpoint
+    from edgellm_converters.gguf import GeneralMetadata, write_gguf
+    from edgellm_converters.recipes import RECIPES
+    from edgellm_converters.tokenizer import load_vocabulary
+
+    with open_checkpoint(checkpoint_folder) as checkpoint, path.open("wb") as sink:
+        write_gguf(
+            checkpoint,
+            load_vocabulary(checkpoint_folder, checkpoint.config),
+            RECIPES[recipe],
+            sink,
+            threads=1,
+            progress=SilentProgress(),
+            cancel=CancelToken(),
+            general=GeneralMetadata(),
+        )
+    return path

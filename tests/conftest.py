@@ -44,26 +44,9 @@ def shared_dir() -> Path:
 @pytest.fixture(scope="session")
 def tiny_gguf(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tiny-llm as an F16 GGUF with its vocabulary and chat template, made once per worker."""
-    from edgellm.progress import CancelToken, SilentProgress
-    from edgellm_converters.checkpoint import open_checkpoint
-    from edgellm_converters.gguf import GeneralMetadata, write_gguf
-    from edgellm_converters.recipes import RECIPES
-    from edgellm_converters.tokenizer import load_vocabulary
+    from backends import write_gguf_file
 
-    path = tmp_path_factory.mktemp("gguf") / "tiny-llm-f16.gguf"
-    checkpoint = open_checkpoint(tiny_llm)
-    with path.open("wb") as sink:
-        write_gguf(
-            checkpoint,
-            load_vocabulary(tiny_llm, checkpoint.config),
-            RECIPES["F16"],
-            sink,
-            threads=1,
-            progress=SilentProgress(),
-            cancel=CancelToken(),
-            general=GeneralMetadata(),
-        )
-    return path
+    return write_gguf_file(tiny_llm, tmp_path_factory.mktemp("gguf") / "tiny-llm-f16.gguf", "F16")
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +61,42 @@ def tiny_onnx(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(request: pytest.FixtureRequest) -> Path:
     """tiny-llm for each backend: ``backends.open_backend`` opens it."""
     return request.getfixturevalue(f"tiny_{request.param}")
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random BERT as sentence-transformers saves it: mean pooling, length 1, texts of up to 48 tokens."""
+    from bert_checkpoint import make_bert
+
+    folder = tmp_path_factory.mktemp("bert") / "tiny-bert"
+    make_bert(folder)
+    return folder
+
+
+@pytest.fixture(params=["gguf", "onnx"], scope="session")
+def bert_model(request: pytest.FixtureRequest, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny-bert in float32 for each backend: ``backends.open_backend`` opens it."""
+    from backends import write_gguf_file, write_onnx_folder
+
+    folder = tmp_path_factory.mktemp("bert-model")
+    if request.param == "onnx":
+        return write_onnx_folder(tiny_bert, folder)
+    return write_gguf_file(tiny_bert, folder / "tiny-bert.gguf", "F32")
+
+
+@pytest.fixture(scope="session", params=["gguf", "onnx"])
+def bert_home(request: pytest.FixtureRequest, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose store holds tiny-bert in eight bits, in either format; not to be changed by tests."""
+    home = tmp_path_factory.mktemp("packed-bert")
+    Cli(home).run("pack", tiny_bert, "--device", "raspberrypi", "--format", request.param)
+    return home
+
+
+@pytest.fixture(scope="session")
+def bert_server(bert_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server over ``bert_home``, shared by all tests of a worker."""
+    with running_server(bert_home, tmp_path_factory.mktemp("bert-server") / "log") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +115,13 @@ def own_home(packed_home: Path, tmp_path: Path) -> Path:
     return home
 
 
+@pytest.fixture
+def own_server(own_home: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    """A server over ``own_home``, whose runtime file clients find there."""
+    with running_server(own_home, tmp_path / "log") as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def packed_onnx_home(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model as an ONNX bundle; not to be changed by tests."""
@@ -111,3 +137,15 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     home: Path = request.getfixturevalue(request.param)
     with running_server(home, tmp_path_factory.mktemp("server") / "log") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def hub_root(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a hub with acme/tiny-llm-GGUF, whose file no store has yet."""
+    root = tmp_path_factory.mktemp("hub")
+    files = root / "acme" / "tiny-llm-GGUF"
+    files.mkdir(parents=True)
+    (files / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    weights = Cli(packed_home).json("show", "tiny-llm")["weights_path"]
+    shutil.copyfile(weights, files / "tiny-llm-Q4_K_M.gguf")
+    return root

@@ -38,7 +38,9 @@ def write_model(
     return path
 
 
-def write_onnx_folder(checkpoint_folder: Path, folder: Path, recipe: str = "FP32") -> Path:
+def write_onnx_folder(
+    checkpoint_folder: Path, folder: Path, recipe: str = "FP32", kv_ranges: Sequence[Sequence[float]] | None = None
+) -> Path:
     """Every file of an ONNX bundle in ``folder``, as pack writes them; the path of the graph."""
     from edgellm.bundle.digest import sha256_bytes
     from edgellm.sources.local import open_source
@@ -50,7 +52,8 @@ def write_onnx_folder(checkpoint_folder: Path, folder: Path, recipe: str = "FP32
     try:
         with data.open("wb") as sink:
             model.write({recipe: sink}, threads=2, progress=SilentProgress(), cancel=CancelToken())
-        small = model.small_files(recipe, sha256_bytes(data.read_bytes()), model.shape(recipe).context_length)
+        context = model.shape(recipe).context_length
+        small = model.small_files(recipe, sha256_bytes(data.read_bytes()), context, kv_ranges)
     finally:
         model.close()
     for name, content in (small.graph | small.configs).items():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 import msgspec
 
 from edgellm.errors import BackendError
+from edgellm.formats.encoders import Pooling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +38,12 @@ __all__ = [
 ]
 
 
-Capability = Literal["adapters", "embeddings", "save", "shift", "threads"]
+Capability = Literal["adapters", "embeddings", "generation", "pooling", "save", "shift", "threads"]
 """What not every backend, or not every model, can do; asked for where it is lacking, it raises UnsupportedError. With
-"threads" another number of them costs nothing; without, it takes long."""
+"threads" another number of them costs nothing; without, it takes long.
 
-Pooling = Literal["mean", "last"]
-"""How the hidden states of the tokens of a text become one vector."""
+Without "generation" a model is an encoder: it takes whole texts, one call for each, and keeps nothing of them.
+"""
 
 
 class CacheFullError(BackendError):
@@ -102,6 +103,7 @@ class ModelFacts(msgspec.Struct, frozen=True):
     chat_template: str | None
     n_embd: int  # length of a hidden state
     pooling: Pooling | None  # that the model was trained for embeddings with
+    normalised: bool = False  # with "pooling": its vectors have a length of 1
 
 
 class TokenSlice(NamedTuple):
@@ -171,7 +173,14 @@ class Backend(Protocol):
 
         Returns the hidden states after the last norm, float32 [tokens of all slices, n_embd], rows in the order of the
         slices: a view that is valid until the next call. ``n_outputs`` of the slices does not matter. Raises
-        UnsupportedError without the capability "embeddings", and what ``decode`` raises.
+        UnsupportedError without the capability "embeddings", and what ``decode`` raises. Of an encoder every slice is
+        a whole text.
+        """
+
+    def text_vectors(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
+        """The vectors of whole texts as the model itself pools them, float32 [slices, n_embd], in their order.
+
+        Raises likewise; UnsupportedError without the capability "pooling".
         """
 
     def sequence_length(self, sequence: int) -> int:

@@ -86,6 +86,7 @@ def measure(request: LoadRequest, work: BenchWork) -> BenchResult:
     """The measurement itself, in this process."""
     import resource
 
+    from edgellm_runtimes.encoder import no_generation
     from edgellm_runtimes.load import load_backend
 
     started = time.perf_counter()
@@ -93,6 +94,8 @@ def measure(request: LoadRequest, work: BenchWork) -> BenchResult:
     load_s = time.perf_counter() - started
     loaded, _files = _memory_bytes()
     try:
+        if "generation" not in backend.capabilities:
+            raise no_generation(request.name or request.model_path.name)
         if work.prompt_tokens + work.decode_tokens > backend.limits.n_context:
             raise UsageError(
                 f"{work.prompt_tokens} tokens of prompt and {work.decode_tokens} more do not fit into the context of "

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import msgspec
 
 from edgellm.errors import UsageError
-from edgellm_runtimes.backend import Pooling
+from edgellm.formats.encoders import Pooling
 from edgellm_runtimes.generation import AdapterUse, check_adapters
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ __all__ = ["EmbedOptions", "EmbedRequest", "Embedding", "Embeddings", "Pooling"]
 class EmbedOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How texts become vectors. Raises UsageError where a value is off.
 
-    "mean" is the mean of the hidden states of all tokens after the model's last norm, "last" that of the last token.
+    "mean" is the mean of the hidden states of all tokens after the model's last norm, "cls" the one of the first token,
+    "last" that of the last.
     """
 
     pooling: Pooling
@@ -29,8 +30,8 @@ class EmbedOptions(msgspec.Struct, frozen=True, kw_only=True):
     adapters: tuple[AdapterUse, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.pooling not in ("mean", "last"):
-            raise UsageError(f"the pooling is {self.pooling!a}; it must be mean or last")
+        if self.pooling not in get_args(Pooling):
+            raise UsageError(f"the pooling is {self.pooling!a}; it must be mean, cls or last")
         check_adapters(self.adapters)
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError, PromptTooLongError, UnsupportedError, UsageError
+from edgellm.errors import EdgeLLMError, MissingAbilityError, PromptTooLongError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.arrivals import Arrivals, Mailbox
 from edgellm_runtimes.chat import Message, render_chat_async
 from edgellm_runtimes.embedding import Embedding, Embeddings, EmbedOptions, EmbedRequest, Pooling
+from edgellm_runtimes.encoder import no_generation
 from edgellm_runtimes.engine_info import EngineFacts, EngineInfo, EngineStatus, Isolation
 from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions, Request
 from edgellm_runtimes.sampling import SamplingParams, sampling_params
@@ -240,23 +241,28 @@ class Engine:
         *,
         pooling: Pooling | None = None,
         normalise: bool = True,
+        truncate: bool = False,
         adapters: Sequence[AdapterUse] = (),
     ) -> Embeddings:
         """The vectors of ``texts``, given as text or as token ids: float32 [texts, n_embd], and the tokens of each.
 
-        ``pooling`` "mean" is the mean of the hidden states of all tokens, "last" the one of the last token; None is
-        what the model was trained with, else the mean. ``normalise`` gives every vector a length of 1. Nothing that is
-        computed for a text is kept for others. Cancelling the task stops it. Raises UnsupportedError where the model
-        gives no embeddings, UsageError for a text that is empty, malformed or longer than the context, BusyError when
-        too many requests wait, NotFoundError for an adapter that is not there, BackendError.
+        ``pooling`` "mean" is the mean of the hidden states of all tokens, "last" the one of the last token, "cls", of
+        an encoder, the one of the first; None is what the model was trained with, else the mean. ``normalise`` gives
+        every vector a length of 1. ``truncate`` cuts texts that are longer than the context, what the tokenizer puts
+        after a text stays. Nothing that is computed for a text is kept for others. Cancelling the task stops it. Raises
+        UnsupportedError where the model gives no embeddings, UsageError for a text that is empty, malformed or longer
+        than the context, BusyError when too many requests wait, NotFoundError for an adapter that is not there,
+        BackendError.
         """
         if isinstance(texts, (str, bytes)):
             raise UsageError("embed takes a list of texts")
         if "embeddings" not in self.facts.capabilities:
-            raise UnsupportedError(f"{self.info.description or 'this model'} gives no embeddings")
+            raise MissingAbilityError(f"{self.info.description or 'this model'} gives no embeddings")
         options = EmbedOptions(pooling=pooling or self.facts.pooling, normalise=normalise, adapters=tuple(adapters))
+        if options.pooling == "cls" and "generation" in self.facts.capabilities:
+            raise UsageError("the first token of this model knows nothing of what follows", hint="pool by mean or last")
         await self._be_ready()
-        tokens = await asyncio.to_thread(self._text_tokens, texts)
+        tokens = await asyncio.to_thread(self._text_tokens, texts, truncate)
         found: list[Embedding] = []
         while len(found) < len(tokens):
             first = end = len(found)
@@ -285,12 +291,19 @@ class Engine:
         vectors = np.frombuffer(joined, "<f4").reshape(len(found), self.facts.n_embd).astype(np.float32)
         return Embeddings(vectors, tuple(embedding.n_tokens for embedding in found))
 
-    def _text_tokens(self, texts: Sequence[str | Sequence[int]]) -> list[list[int]]:
+    def check_generates(self) -> None:
+        """Raise MissingAbilityError where the model is an encoder."""
+        if "generation" not in self.facts.capabilities:
+            raise no_generation()
+
+    def _text_tokens(self, texts: Sequence[str | Sequence[int]], truncate: bool) -> list[list[int]]:
         """The token ids of each text. Blocks."""
         context, found = self.info.context, []
         for index, text in enumerate(texts):
             if isinstance(text, str):
-                if len(text) > context * _CHARACTERS_PER_TOKEN:
+                if truncate:
+                    text = text[: context * _CHARACTERS_PER_TOKEN]
+                elif len(text) > context * _CHARACTERS_PER_TOKEN:
                     raise UsageError(
                         f"text {index} has {len(text)} characters; a context of {context} tokens cannot hold it",
                         hint="cut it into parts, or load the model with a larger --context",
@@ -300,13 +313,24 @@ class Engine:
                 tokens = self.check_tokens(text)
             if not tokens:
                 raise UsageError(f"text {index} is empty")
-            if len(tokens) > context:
+            if truncate:
+                tokens = self._cut(tokens)
+            elif len(tokens) > context:
                 raise UsageError(
                     f"text {index} has {len(tokens)} tokens; the context holds {context}",
                     hint="cut it into parts, or load the model with a larger --context",
                 )
             found.append(tokens)
         return found
+
+    def _cut(self, tokens: list[int]) -> list[int]:
+        """As many of the first tokens as fit, with what stands after every text at their end."""
+        context, end = self.info.context, list(self.facts.text_end)
+        if len(tokens) <= context:
+            return tokens
+        if not end or tokens[-len(end) :] != end or len(end) >= context:
+            return tokens[:context]
+        return [*tokens[: context - len(end)], *end]
 
     async def close(self) -> None:
         """Stop what runs and free the model. Calling it again does nothing."""
@@ -316,6 +340,7 @@ class Engine:
         self, prepare: Callable[[], Awaitable[list[int]]], options: GenerationOptions
     ) -> AsyncGenerator[list[Chunk], None]:
         begun = time.monotonic()
+        self.check_generates()
         await self._be_ready()
         tokens = await prepare()
         self._check_length(tokens, options)

@@ -6,7 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from edgellm_runtimes.backend import Capability, Pooling
+from edgellm.formats.encoders import Pooling
+from edgellm_runtimes.backend import Capability
 
 __all__ = ["EngineFacts", "EngineInfo", "EngineStatus", "Isolation"]
 
@@ -49,6 +50,7 @@ class EngineFacts(msgspec.Struct, frozen=True):
     capabilities: frozenset[Capability]
     n_embd: int  # length of an embedding
     pooling: Pooling  # of embeddings, unless a request says otherwise
+    text_end: tuple[int, ...] = ()  # tokens that the tokenizer puts after a text
 
 
 class EngineStatus(msgspec.Struct, frozen=True):

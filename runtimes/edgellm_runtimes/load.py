@@ -170,6 +170,8 @@ def open_plain(request: LoadRequest, settings: BackendSettings) -> Backend:
     shared_cells, _spare = loader.rooms(settings.sequences)
     fixed: dict[str, Any] = loader.fixed()
     settings = msgspec.structs.replace(settings, shared_cells=shared_cells, **fixed)
+    if loader.shape().is_encoder:
+        settings = _for_whole_texts(settings)
     return loader.open(settings, SilentProgress(), None)
 
 
@@ -225,8 +227,16 @@ def plan_settings(
         mmap=bool(choose("mmap")),
         repack=bool(choose("repack")),
     )
+    if shape.is_encoder:
+        settings = _for_whole_texts(settings)
     loader.check(settings)
     return settings
+
+
+def _for_whole_texts(settings: BackendSettings) -> BackendSettings:
+    """An encoder takes a text at once, and as many as fit beside it."""
+    batch = max(settings.ubatch, settings.context)
+    return msgspec.structs.replace(settings, batch=batch, ubatch=batch)
 
 
 def _at_least_one(name: str, value: int | None) -> int | None:
@@ -239,7 +249,9 @@ def _context(request: LoadRequest, shape: ModelShape) -> int:
     asked = _at_least_one("context", request.context)
     trained = shape.context_length
     if asked is None:
-        return request.plan.context if request.plan is not None else min(trained or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
+        if request.plan is not None:
+            return request.plan.context
+        return min(shape.usual_context or trained or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
     if trained and asked > trained and not request.force:
         raise UsageError(
             f"a context of {asked} is more than the model was trained for ({trained})",

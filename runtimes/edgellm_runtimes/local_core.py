@@ -19,11 +19,13 @@ from edgellm_runtimes.engine_info import EngineFacts, EngineInfo, EngineStatus
 from edgellm_runtimes.generation import Request
 
 if TYPE_CHECKING:
-    from edgellm_runtimes.backend import Backend
+    from edgellm_runtimes.backend import Backend, Vocabulary
     from edgellm_runtimes.load import LoadRequest
     from edgellm_runtimes.scheduler import SchedulerStatistics
 
 __all__ = ["LocalCore"]
+
+_PROBE = "a"
 
 
 class LocalCore:
@@ -63,6 +65,7 @@ class LocalCore:
             capabilities=backend.capabilities,
             n_embd=backend.facts.n_embd,
             pooling=backend.facts.pooling or "mean",
+            text_end=_text_end(vocabulary),
         )
         self._scheduler = Scheduler(backend, deliver, lease=lease, **scheduling)
 
@@ -165,6 +168,14 @@ class LocalCore:
     def _check_open(self) -> None:
         if self._closed:
             raise BackendError("the model is closed")
+
+
+def _text_end(vocabulary: Vocabulary) -> tuple[int, ...]:
+    """What the tokenizer puts after a text: a text that is cut keeps it."""
+    plain = vocabulary.tokenize(_PROBE, add_special=False, parse_special=False)
+    whole = vocabulary.tokenize(_PROBE, add_special=True, parse_special=False)
+    start = next((n for n in range(len(whole)) if whole[n : n + len(plain)] == plain), len(whole))
+    return tuple(whole[start + len(plain) :])
 
 
 def _lease(progress: Progress | None) -> ComputeLease | None:

@@ -17,20 +17,24 @@ from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.child import answer_error, begin_child, run_child
 
 if TYPE_CHECKING:
+    from edgellm_runtimes.backend import Backend
     from edgellm_runtimes.load import LoadRequest
 
 __all__ = ["SmokeResult", "run_smoke"]
+
+_SENTENCE = "The quick brown fox jumps over the lazy dog."
 
 
 class SmokeResult(msgspec.Struct, frozen=True):
     """What the child saw on this machine."""
 
-    text: str  # the greedy continuation
+    text: str  # the greedy continuation; empty of an encoder
     generated_tokens: int
-    tokens_per_s: float  # decode; without the repacked weights, so a lower bound
+    tokens_per_s: float  # decode, or of the text that was embedded; without the repacked weights, so a lower bound
     load_s: float
     peak_rss_bytes: int
     threads: int
+    dimensions: int = 0  # of the vector that an encoder gave
 
 
 def run_smoke(
@@ -48,6 +52,7 @@ def run_smoke(
     cancel: CancelToken | None = None,
 ) -> SmokeResult:
     """Load ``path`` in a child process and generate ``tokens`` greedy tokens, every logit finite; so with ``adapters``.
+    An encoder embeds a sentence instead.
 
     ``files`` are those of a model of several files, by their names in its bundle.
     The weights are memory-mapped and not repacked, so the cost is about one read of the file and ``tokens`` steps.
@@ -76,10 +81,8 @@ def run_smoke(
     )
 
 
-def generate_greedily(request: LoadRequest, settings: BackendSettings, n_tokens: int) -> SmokeResult:
+def try_model(request: LoadRequest, settings: BackendSettings, n_tokens: int) -> SmokeResult:
     """The test itself, in this process."""
-    import resource
-
     import numpy as np
 
     from edgellm_runtimes.backend import TokenSlice
@@ -92,6 +95,8 @@ def generate_greedily(request: LoadRequest, settings: BackendSettings, n_tokens:
     backend = open_plain(request, settings)
     try:
         load_s = time.monotonic() - started
+        if "generation" not in backend.capabilities:
+            return _embed_sentence(backend, load_s)
         vocabulary, detokenizer = backend.vocabulary, IncrementalDetokenizer()
         tokens = prompt = vocabulary.tokenize("Hello, my name is", add_special=True, parse_special=False)[-32:] or [0]
         text, times, governor = "", [], ThreadGovernor(backend)
@@ -112,18 +117,51 @@ def generate_greedily(request: LoadRequest, settings: BackendSettings, n_tokens:
                 raise BackendError(
                     f"with the adapter {name} the logits are not finite", hint="it is damaged, or its training diverged"
                 )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         decode_s = times[-1] - times[0]
         return SmokeResult(
             text=text + detokenizer.finish(),
             generated_tokens=n_tokens,
             tokens_per_s=(n_tokens - 1) / decode_s if decode_s > 0 else 0.0,
             load_s=load_s,
-            peak_rss_bytes=peak,
+            peak_rss_bytes=_peak_rss_bytes(),
             threads=settings.threads,
         )
     finally:
         backend.close()
+
+
+def _embed_sentence(backend: Backend, load_s: float) -> SmokeResult:
+    """Hidden states of a sentence, and its vector where the model pools by itself, every number finite."""
+    import numpy as np
+
+    from edgellm_runtimes.backend import TokenSlice
+
+    tokens = backend.vocabulary.tokenize(_SENTENCE, add_special=True, parse_special=False)[: backend.limits.n_context]
+    times = []
+    for _ in range(2):  # the first call prepares what the later ones use
+        began = time.monotonic()
+        numbers = backend.hidden_states([TokenSlice(0, tokens)])
+        times.append(time.monotonic() - began)
+    pooled = backend.text_vectors([TokenSlice(0, tokens)]) if "pooling" in backend.capabilities else numbers
+    if not np.isfinite(numbers).all() or not np.isfinite(pooled).all():
+        raise BackendError(
+            f"{backend.path}: the vectors are not finite", hint="the weights hold NaN or inf: check the checkpoint"
+        )
+    return SmokeResult(
+        text="",
+        generated_tokens=0,
+        tokens_per_s=len(tokens) / max(min(times), 1e-9),
+        load_s=load_s,
+        peak_rss_bytes=_peak_rss_bytes(),
+        threads=backend.settings.threads,
+        dimensions=numbers.shape[1],
+    )
+
+
+def _peak_rss_bytes() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -166,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
             flash_attention=not options.no_flash_attention,
             repack=False,
         )
-        result = generate_greedily(request, settings, max(2, options.tokens))
+        result = try_model(request, settings, max(2, options.tokens))
     except EdgeLLMError as error:
         return answer_error(error)
     sys.stdout.write((msgspec.json.encode(result).decode() if options.json else result.text) + "\n")

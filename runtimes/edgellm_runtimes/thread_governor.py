@@ -22,7 +22,7 @@ __all__ = ["ThreadGovernor"]
 _WINDOW_S = 0.05  # of computing, before a verdict
 _LEAST_SHARE = 0.85  # of the time that the threads should have had
 _IDLE_CORES = 0.6  # so much is free for another thread
-_FIRST_TRIAL_S, _LAST_TRIAL_S = 1.0, 30.0  # until one more is tried, and after many that were in vain
+_FIRST_TRIAL_S, _LAST_TRIAL_S = 0.5, 30.0  # until one more is tried, and after many that were in vain
 _TRIAL_S = 2.0  # after so long one was not in vain
 
 
@@ -53,6 +53,7 @@ class ThreadGovernor:
         self._fewer = 0
         self._wait_s = _FIRST_TRIAL_S
         self._tried = self._next_trial = -math.inf
+        self._was_hindered = False  # in the window before
         self._computed_s = self._due_s = self._got_s = self._ended = self._window_began = 0.0
         self._idle_before: float | None = None
         self._begin_window(self._idle() if self._is_on else None)
@@ -92,9 +93,11 @@ class ThreadGovernor:
     def _judge(self, idle: float | None) -> None:
         now = self._ended
         hindered = self._got_s < _LEAST_SHARE * self._due_s
+        lasts, self._was_hindered = hindered and self._was_hindered, hindered
         free = self._free_cores(idle, now)
-        if hindered and max(self.threads) > 1 and (free is None or free < _IDLE_CORES):
-            in_vain = now < self._tried + _TRIAL_S
+        in_vain = now < self._tried + _TRIAL_S
+        # once is nothing: whoever takes a processor for a moment costs less than a thread that is missing afterwards
+        if (lasts or (hindered and in_vain)) and max(self.threads) > 1 and (free is None or free < _IDLE_CORES):
             self._wait_s = min(_LAST_TRIAL_S, 2 * self._wait_s) if in_vain else _FIRST_TRIAL_S
             self._next_trial = now + self._wait_s
             self._set(self._fewer + 1)

@@ -15,6 +15,7 @@
     │   ├── BundleError                              a bundle that is torn, lying or hostile
     │   └── ProfileError                             a device profile that is not valid
     ├── UnsupportedError        exit 1    HTTP 501   well-formed, but not something we can do
+    │   └── MissingAbilityError           HTTP 400   not something that this model can do
     ├── NoSpaceError            exit 1    HTTP 507   the disk is full
     ├── AccessError             exit 1    HTTP 403   the operating system, a model hub or our own rules said no
     │   └── KeyRequiredError              HTTP 401   no API key came, or one that is not known
@@ -39,6 +40,7 @@ __all__ = [
     "IntegrityError",
     "Interrupted",
     "KeyRequiredError",
+    "MissingAbilityError",
     "ModelFileError",
     "NetworkError",
     "NoSpaceError",
@@ -147,6 +149,12 @@ class UnsupportedError(EdgeLLMError):
     """Well-formed, but not something that this version can do."""
 
     http_status = 501
+
+
+class MissingAbilityError(UnsupportedError):
+    """The model that a request names was not made for what is asked of it: an encoder generates no text."""
+
+    http_status = 400
 
 
 class NoSpaceError(EdgeLLMError):

@@ -48,7 +48,7 @@ def load_for_machine(
     if here is None:
         return load_profile(reference or LOCAL, memory)
     if reference == LOCAL or (reference is None and here.match is None):
-        return loaded_profile(here.local, memory, _calibration(settings, progress))
+        return _marked(loaded_profile(here.local, memory, _calibration(settings, progress)))
     if reference is not None:
         named = load_profile(reference, memory)
         if here.match is None or named.profile.id != here.match.id:
@@ -59,7 +59,11 @@ def load_for_machine(
     if memory is not None:  # another board of the same kind: the rule for its size, not this machine's remainder
         profile = msgspec.structs.replace(profile, memory=load_profile(profile.id).profile.memory)
         said = f"{here.board.model}: planned as {profile.id}"
-    return loaded_profile(profile, memory, _calibration(settings, progress), said)
+    return _marked(loaded_profile(profile, memory, _calibration(settings, progress), said))
+
+
+def _marked(loaded: LoadedProfile) -> LoadedProfile:
+    return msgspec.structs.replace(loaded, is_here=True)
 
 
 def _calibration(settings: SettingsWithOrigin, progress: Progress | None) -> Calibration | None:

@@ -53,6 +53,11 @@ class Paths:
         return self.cache / "prefixes"
 
     @property
+    def conversations(self) -> Path:
+        """The folder of the conversations of `chat`."""
+        return self.state / "conversations"
+
+    @property
     def prepared(self) -> Path:
         """The folder of ONNX weights in this processor's layout: a cache likewise."""
         return self.cache / "prepared"

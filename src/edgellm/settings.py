@@ -93,6 +93,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate of `serve` and its chain.")] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the key of that certificate.")] = None
+    chat_history: Annotated[
+        bool, Meta(description="Whether `chat` and the terminal interface keep conversations on the disk.")
+    ] = True
+    theme: Annotated[
+        Literal["auto", "dark", "light", "ansi", "ansi-light"],
+        Meta(description="Colours of the terminal program; ansi ones are the terminal's own, for consoles with few."),
+    ] = "auto"
     drain_s: Annotated[
         float, Meta(ge=0, le=86400, description="Seconds that answers may take to finish once `serve` is told to stop.")
     ] = 60.0

@@ -113,6 +113,31 @@ def test_a_wrong_grammar_is_refused_and_nobody_else_notices(tiny_model: Path, gr
     assert free[-1].finish_reason is not None
 
 
+def test_a_grammar_that_reaches_a_limit_in_the_middle_fails_its_own_answer_alone(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgellm_runtimes.structured.constraint._FREE_S", 0.0)
+    monkeypatch.setattr("edgellm_runtimes.structured.constraint._PER_TOKEN_S", 1e-7)
+
+    async def use(engine: Engine) -> list[str]:
+        free, constrained, other = await asyncio.gather(
+            collect(engine, None, 3), collect(engine, JSON, 4), collect(engine, None, 5), return_exceptions=True
+        )
+        assert isinstance(constrained, UsageError)
+        assert "tokens" in constrained.message
+        assert constrained.hint == "shorten its texts and its repetitions"
+        assert (await engine.statistics()).running == 0
+        after = await collect(engine, None, 3)
+        assert not isinstance(free, BaseException)
+        assert not isinstance(other, BaseException)
+        return [text_of(free), text_of(other), text_of(after)]
+
+    free, other, after = with_engine(tiny_model, use)
+    assert len(free) > 20
+    assert len(other) > 20
+    assert after[:40] == free[:40]
+
+
 def test_a_request_that_is_cancelled_while_its_grammar_is_compiled_never_runs(tiny_model: Path) -> None:
     async def use(engine: Engine) -> tuple[int, int]:
         task = asyncio.create_task(collect(engine, JSON))

@@ -165,8 +165,10 @@ def test_what_cannot_be_embedded_is_refused(tiny_model: Path) -> None:
         ):
             with pytest.raises(UsageError, match=message):
                 await engine.embed(given)
-        with pytest.raises(UsageError, match="mean or last"):
-            await engine.embed(["a"], pooling="cls")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="mean, cls or last"):
+            await engine.embed(["a"], pooling="max")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="knows nothing of what follows"):
+            await engine.embed(["a"], pooling="cls")
         with pytest.raises(NotFoundError, match="no adapter"):
             await engine.embed(["a"], adapters=[AdapterUse("missing")])
         assert len((await engine.embed([[5] * CONTEXT])).vectors) == 1

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from native_build import SANITIZE, digests_by_tier, require_compiler, require_sanitizers, run
-from sampling_build import Builds, module_sources
+from native_build import HERE, SANITIZE, WARNINGS, digests_by_tier, require_compiler, require_sanitizers, run
+from sampling_build import SAMPLING, Builds, module_sources
 
 # Seed, cases for each group, longest row: every vocabulary of the driver at least once in each group. A larger second
 # number is a longer run of the same kind.
@@ -94,6 +94,17 @@ def test_made_up_inputs_give_the_same_bits_on_arm(builds: Builds) -> None:
     native = builds.fuzzer(require_compiler("g++"), (), MAKES_UP_INPUTS)
     emulated = builds.fuzzer(compiler, CROSS_FLAGS, MAKES_UP_INPUTS)
     assert run([machine, emulated, "1", FUZZ_INPUTS]) == run([native, "1", FUZZ_INPUTS])
+
+
+@pytest.mark.parametrize("flags", [[], ["-mavx2", "-mfma"]], ids=["baseline", "fused"])
+def test_a_fused_sum_is_rounded_once(flags: list[str], tmp_path: Path) -> None:
+    compiler, program = require_compiler("g++"), tmp_path / "lanes"
+    features = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    if flags and "fma" not in features:
+        pytest.skip("needs a processor with FMA")
+    source = HERE / "lanes_driver.cpp"
+    run([compiler, "-std=c++17", "-O2", "-ffp-contract=off", *WARNINGS, *flags, f"-I{SAMPLING}", source, "-o", program])
+    assert int(run([program])) >= 2_000_000
 
 
 def test_valgrind_finds_no_error(builds: Builds) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from convert_cases import make_checkpoint
 
-from backends import open_backend
 from edgellm.bundle.opened import open_bundle
+from edgellm.devices.load import profiles_folder
 from edgellm_runtimes.backend import BackendSettings, TokenSlice
+from edgellm_runtimes.onnx.model import OnnxBackend
 from onnx_models import TINY_LLM
 
 pytestmark = pytest.mark.oracle
@@ -38,10 +39,10 @@ print(*generator.get_sequence(0)[len(prompt):])
 """
 
 
-def pack_and_lay_out(checkpoint: Path, recipe: str, folder: Path) -> Path:
+def pack_and_lay_out(checkpoint: Path, recipe: str, folder: Path, device: str | Path = "raspberrypi5") -> Path:
     """Pack, and give the files of the bundle their names: what any other program would load."""
     environment = {**os.environ, "EDGELLM_HOME": str(folder / "home")}
-    command = [sys.executable, "-m", "edgellm.cli.main", "pack", str(checkpoint), "-d", "raspberrypi5", "--quiet"]
+    command = [sys.executable, "-m", "edgellm.cli.main", "pack", str(checkpoint), "-d", str(device), "--quiet"]
     command += ["--format", "onnx", "--quant", recipe, "-o", str(folder / "bundle")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -59,8 +60,9 @@ def genai_tokens(model: Path, prompt: list[int], n_tokens: int) -> list[int]:
     return [int(token) for token in done.stdout.split()]
 
 
-def our_tokens(model: Path, prompt: list[int], n_tokens: int, end: int) -> list[int]:
-    backend = open_backend(model / "model.onnx", BackendSettings(context=256))
+def our_tokens(model: Path, prompt: list[int], n_tokens: int, end: int, kv_type: str = "f32") -> list[int]:
+    settings = BackendSettings(context=256, kv_type_k=kv_type, kv_type_v=kv_type, shared_cells=False)
+    backend = OnnxBackend(model / "model.onnx", settings)
     try:
         tokens: list[int] = []
         fed = prompt
@@ -90,6 +92,21 @@ def test_every_family_gives_the_same_greedy_tokens(case: str, recipe: str, tmp_p
     with torch.no_grad():
         logits = model(torch.tensor([prompt + found])).logits[0]
     assert found == logits.argmax(-1)[N_PROMPT - 1 : -1].tolist(), "each is the one that transformers would add"
+
+
+@pytest.mark.parametrize("case", ["llama-tied", "mistral-short-window", "qwen3"])
+def test_an_int8_cache_gives_the_same_greedy_tokens(case: str, tmp_path: Path) -> None:
+    model = make_checkpoint(case, tmp_path / case, seed=7)
+    profile = tmp_path / "asking.toml"
+    asked = '[policy]\nkv_type_k = "q8_0"\nkv_type_v = "q8_0"\n'
+    profile.write_text((profiles_folder() / "raspberrypi5.toml").read_text().replace("[policy]\n", asked))
+    folder = pack_and_lay_out(tmp_path / case, "FP32", tmp_path, profile)
+    prompt = np.random.default_rng(3).integers(3, 8192, N_PROMPT).tolist()
+    end = model.config.eos_token_id
+    found = genai_tokens(folder, prompt, N_TOKENS)
+    ours = our_tokens(folder, prompt, N_TOKENS, end, "int8")
+    assert found == [token for token in ours if token != end], "its sequence does not hold the end"
+    assert len(found) > 16
 
 
 def test_its_tokenizer_and_template_are_the_models_own(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from bundle_parts import make_plan, write_bundle
+from edgellm.api.models import ModelStatus
 from edgellm.bundle.plan import Plan, RuntimeNeeds, SamplingDefaults
 from edgellm.server.config import ServerConfig
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.manager import ModelManager
-from edgellm.server.models.status import ModelStatus
 from edgellm.settings import load_settings
 from edgellm.store.store import Store
 from edgellm_runtimes.generation import GenerationOptions

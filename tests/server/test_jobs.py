@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ def act(server: RunningServer, job: dict[str, Any], what: str, status: int = 202
     assert answer.status_code == status, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+def events(lines: Iterator[str]) -> Iterator[Any]:
+    for line in lines:
+        if line:
+            yield json.loads(line.removeprefix("data: "))
 
 
 def until(server: RunningServer, job: dict[str, Any], phase: str) -> None:
@@ -117,6 +124,48 @@ def test_one_job_runs_at_a_time_humbly_and_the_next_waits(hub_root: Path, tmp_pa
             assert end(server, first)["state"] == "cancelled"
             assert not child.is_running()
             act(server, first, "cancel", status=400)
+
+
+def test_all_jobs_are_watched_in_one_stream(own_server: RunningServer) -> None:
+    old = end(own_server, start(own_server, kind="verify", name="tiny-llm"))
+    with own_server.client() as client, client.stream("GET", f"{JOBS}/stream") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        changes = events(answer.iter_lines())
+        first = next(changes)
+        assert first["is_whole"]
+        assert first["jobs"] == [old]
+        new = start(own_server, kind="verify")
+        seen = [job for change in until_ended(changes, new["id"]) for job in change["jobs"]]
+        assert {job["id"] for job in seen} == {new["id"]}
+        assert seen[-1]["state"] == "done"
+        with own_server.client() as other:
+            assert other.delete(f"{JOBS}/{old['id']}").status_code == 200
+        assert next(changes)["removed"] == [old["id"]]
+
+
+def until_ended(changes: Iterator[Any], job_id: str) -> Iterator[Any]:
+    for change in changes:
+        yield change
+        if any(job["id"] == job_id and job["ended"] is not None for job in change["jobs"]):
+            return
+
+
+def test_another_server_of_the_user_sees_in_its_stream_what_the_first_one_runs(own_home: Path, tmp_path: Path) -> None:
+    with running_server(own_home, tmp_path / "log") as first, running_server(own_home, tmp_path / "log2") as second:
+        old = end(first, start(first, kind="verify"))
+        with second.client() as client, client.stream("GET", f"{JOBS}/stream") as answer:
+            changes = events(answer.iter_lines())
+            assert next(changes)["jobs"] == [old]
+            new = start(first, kind="verify")
+            assert list(until_ended(changes, new["id"]))
+
+
+def test_the_phases_of_a_job_are_kept_with_their_times(own_server: RunningServer) -> None:
+    job = end(own_server, start(own_server, kind="verify", name="tiny-llm"))
+    [phase] = job["phases"]
+    assert (phase["name"], phase["done_bytes"]) == ("verify", job["total_bytes"])
+    assert job["started"] <= phase["started"] <= phase["ended"] <= job["ended"]
+    assert job["phase_started"] is None
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

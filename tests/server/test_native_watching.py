@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 
-from server_process import RunningServer
+from server_process import RunningServer, running_server
 
 
 def events(lines: Iterator[str]) -> Iterator[Any]:
@@ -45,6 +46,17 @@ def test_settings_with_their_origin_are_those_of_the_command(server: RunningServ
         settings = client.get("/api/edgellm/settings").json()
     assert settings["keep_alive"] == {"value": "5m", "origin": "default"}
     assert settings["store"]["origin"] == "EDGELLM_HOME"
+
+
+def test_what_a_flag_says_has_the_flag_as_its_origin(packed_home: Path, tmp_path: Path) -> None:
+    flags = ("--keep-alive", "90s", "--memory-budget", "2GiB", "--drain", "3", "--no-socket")
+    with running_server(packed_home, tmp_path / "log", *flags) as server, server.client() as client:
+        settings = client.get("/api/edgellm/settings").json()
+    assert settings["keep_alive"] == {"value": "90s", "origin": "--keep-alive"}
+    assert settings["memory_budget"] == {"value": "2.0 GiB", "origin": "--memory-budget"}
+    assert settings["drain_s"] == {"value": 3.0, "origin": "--drain"}
+    assert settings["socket"] == {"value": "", "origin": "--no-socket"}
+    assert settings["threads"] == {"value": 0, "origin": "default"}
 
 
 def test_statistics_count_what_was_generated(server: RunningServer) -> None:
@@ -103,9 +115,7 @@ def test_the_log_can_be_read_and_followed(server: RunningServer) -> None:
 
 
 def test_a_server_ends_while_somebody_watches(packed_home: Any, tmp_path: Any) -> None:
-    from server_process import running_server
-
     with running_server(packed_home, tmp_path / "log") as server, server.client() as client:
-        for path in ("statistics/stream", "log/stream"):
+        for path in ("statistics/stream", "log/stream", "jobs/stream"):
             stream = client.stream("GET", f"/api/edgellm/{path}?lines=1000")
             stream.__enter__()  # still open when the server is told to stop, and it stops

@@ -13,7 +13,7 @@ from edgellm_converters.arch.hyper import Hyper
 from edgellm_converters.arch.metadata import MetadataEntry, decoder_metadata
 from edgellm_converters.arch.plan import HasShape, TensorPlan, match_tensors
 
-__all__ = ["Family"]
+__all__ = ["Family", "HasTensors"]
 
 
 class HasTensors(Protocol):

@@ -10,7 +10,7 @@ from edgellm.errors import CheckpointError
 
 __all__ = ["TensorPlan", "is_ignored", "layer_order", "match_tensors"]
 
-_IGNORED = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
+_IGNORED = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq", "embeddings.position_ids")
 _SHOWN = 4
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from edgellm.errors import CheckpointError, UnsupportedError
 from edgellm.files import os_errors
 from edgellm.sources.repository_files import CHECKPOINT_FILES
 from edgellm_converters.checkpoint.files import read_json
+from edgellm_converters.checkpoint.sentence import SentenceConfig, read_sentence_config
 from edgellm_converters.checkpoint.tensors import TensorRef, find_tensors
 from edgellm_converters.pread import read_at
 
@@ -43,11 +45,20 @@ class Checkpoint:
         self._descriptors: dict[Path, int] = {}
         self._lock = threading.Lock()
 
-    def files(self) -> list[Path]:
-        """The files that the result depends on: configuration, tokenizer and weights, sorted by name."""
-        weights = {tensor.path for tensor in self.tensors.values()}
-        others = {self.path / name for name in CHECKPOINT_FILES if (self.path / name).is_file()}
-        return sorted(weights | others)
+    @cached_property
+    def sentence(self) -> SentenceConfig:
+        """How sentence-transformers makes a vector of a text. Raises CheckpointError, UnsupportedError."""
+        return read_sentence_config(self.path)
+
+    def files(self) -> dict[str, Path]:
+        """The files that the result depends on, by their names in the folder: configuration, tokenizer and weights."""
+        paths = {tensor.path for tensor in self.tensors.values()}
+        paths |= {self.path / name for name in CHECKPOINT_FILES if (self.path / name).is_file()}
+        from edgellm_converters.arch import is_encoder
+
+        if is_encoder(self.config):
+            paths |= set(self.sentence.files)
+        return {path.relative_to(self.path).as_posix(): path for path in sorted(paths)}
 
     def read_into(self, tensor: TensorRef, offset_bytes: int, buffer: memoryview) -> None:
         """Fill ``buffer`` with the tensor's bytes from ``offset_bytes`` on. Raises CheckpointError if they are gone."""

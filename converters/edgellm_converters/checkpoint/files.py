@@ -33,7 +33,8 @@ def inside(folder: Path, name: str) -> Path:
         if path.is_symlink():
             target = Path(os.path.realpath(path))  # unlike resolve() it raises nothing for a loop
             root = folder.resolve()
-            cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+            above = next((parent for parent in root.parents[:2] if parent.name == "snapshots"), None)
+            cache = root if above is None else above.parent / "blobs"
             if not (target.is_relative_to(root) or target.is_relative_to(cache)):
                 raise CheckpointError(
                     f"{path} is a link that leaves the folder", hint="put the file itself into the folder"

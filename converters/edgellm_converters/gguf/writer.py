@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from edgellm.devices.model import TensorShape
 from edgellm.errors import CheckpointError
 from edgellm.progress import CancelToken, Progress
-from edgellm_converters.arch import get_family
+from edgellm_converters.arch import read_model
 from edgellm_converters.arch.metadata import MetadataEntry
 from edgellm_converters.arch.plan import TensorPlan
 from edgellm_converters.checkpoint import Checkpoint
+from edgellm_converters.gguf.architecture import gguf_metadata
 from edgellm_converters.gguf.encode import Layout, encode_entry, make_layout, padding
 from edgellm_converters.gguf.general import GeneralMetadata, general_metadata
 from edgellm_converters.gguf.to_type import to_type
@@ -146,19 +147,18 @@ def write_layouts(
 def _layout(
     checkpoint: Checkpoint, vocabulary: VocabularyEntries, recipe: Recipe, general: GeneralMetadata
 ) -> tuple[list[TensorPlan], Layout]:
-    family = get_family(checkpoint.config)
-    hyper = family.parse(checkpoint.config)
+    hyper, plans = read_model(checkpoint)
     if vocabulary.n_tokens != hyper.n_vocab:
         raise CheckpointError(
             f"the tokenizer has {vocabulary.n_tokens} tokens, the model {hyper.n_vocab}",
             hint="the tokenizer files and the weights must belong to the same model",
         )
-    plans, types = plan_types(checkpoint, recipe)
+    types = plan_types(checkpoint, recipe)[1]
     n_parameters = sum(plan.n_elements for plan in plans)
     entries: list[MetadataEntry] = [
         ("general.architecture", hyper.architecture, "str"),
         *general_metadata(checkpoint.path, general, checkpoint.generation_config, n_parameters),
-        *family.gguf_metadata(hyper),
+        *gguf_metadata(checkpoint, hyper),
         ("general.file_type", recipe.ftype, "u32"),
         ("general.quantization_version", _QUANTIZATION_VERSION, "u32"),
         *vocabulary.metadata,

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from edgellm.errors import UnsupportedError
 from edgellm.formats.gguf import GGUFHeader
-from edgellm_converters.arch import Family, get_family
+from edgellm_converters.arch import Family, get_decoder
 from edgellm_converters.arch.config import Config
 from edgellm_converters.arch.decoder import MATRICES
 from edgellm_converters.arch.plan import TensorPlan, layer_order
@@ -36,7 +36,7 @@ class AdapterBase:
 
 def base_of_checkpoint(checkpoint: Checkpoint) -> AdapterBase:
     """The base model in a checkpoint. Raises CheckpointError, UnsupportedError."""
-    family = get_family(checkpoint.config)
+    family = get_decoder(checkpoint.config)
     hyper = family.parse(checkpoint.config)
     plans = family.tensors(hyper, checkpoint)
     matrices = {plan.source.removesuffix(".weight"): plan for plan in plans if plan.source and len(plan.shape) == 2}

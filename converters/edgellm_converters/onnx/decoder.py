@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgellm_converters.arch.hyper import Hyper
@@ -38,6 +38,7 @@ class DecoderGraph:
     encodings: Mapping[str, Encoding]
     context_length: int  # positions of the rotary tables
     accuracy: int  # of MatMulNBits
+    kv_ranges: Sequence[Sequence[float]] | None = None  # see attention; keys of layer 0, its values, keys of layer 1
 
     def vector(self, *names: str) -> Weight | None:
         """The vectors of GGUF ``names`` end to end; None where the model has none."""
@@ -126,7 +127,8 @@ def _layer(
     norms = None
     if f"{block}.attn_q_norm.weight" in parts.plans:
         norms = parts.norm(f"{block}.attn_q_norm.weight"), parts.norm(f"{block}.attn_k_norm.weight")
-    attended = attention(graph, parts.hyper, layer, packed, rows, norms)
+    ranges = parts.kv_ranges[2 * layer : 2 * layer + 2] if parts.kv_ranges is not None else None
+    attended = attention(graph, parts.hyper, layer, packed, rows, norms, ranges)
     if wanted:
         attended = _only(graph, attended, wanted)
         residual = _only(graph, residual, wanted)

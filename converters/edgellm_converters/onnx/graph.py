@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgellm_converters.onnx.element_types import INT64
+from edgellm_converters.onnx.element_types import FLOAT, INT64
 from edgellm_converters.onnx.weights import DATA_NAME, Placed, Weight, place
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 __all__ = ["CONTRIB", "Graph"]
@@ -68,6 +70,22 @@ class Graph:
         if name not in self._constants:
             dims = [] if scalar else [len(values)]
             self._constants[name] = helper.make_tensor(name, INT64, dims, list(values))
+        return name
+
+    def floats(self, name: str, values: NDArray[np.float32]) -> str:
+        """A constant of float32 in the graph itself: for what is small and known only when the weights are written."""
+        from onnx import numpy_helper
+
+        self._constants[name] = numpy_helper.from_array(values, name)
+        return name
+
+    def shared_floats(self, values: Sequence[float]) -> str:
+        """A constant of float32, 1-D; equal ones are one."""
+        from onnx import helper
+
+        name = "const.float." + "_".join(map(repr, values))
+        if name not in self._constants:
+            self._constants[name] = helper.make_tensor(name, FLOAT, [len(values)], list(values))
         return name
 
     def weight(self, weight: Weight) -> tuple[str, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edgellm_converters.arch import get_family
+from edgellm.errors import UnsupportedError
+from edgellm_converters.arch import EncoderHyper, read_model
 from edgellm_converters.onnx.decoder import QKV, DecoderGraph, build_decoder
+from edgellm_converters.onnx.encoder import EncoderGraph, build_encoder
+from edgellm_converters.onnx.encoder_facts import ENCODER_FACTS, encoder_facts
 from edgellm_converters.onnx.linear import ACCURACY_INT8
 from edgellm_converters.onnx.recipes import OnnxRecipe, matrix_encodings
 
@@ -28,10 +32,11 @@ class OnnxModel:
 
     recipe: OnnxRecipe
     graph: Graph
-    hyper: Hyper
+    hyper: Hyper | EncoderHyper
     model_type: str  # of Hugging Face
     context_length: int
     n_parameters: int
+    facts: Mapping[str, str] = field(default_factory=dict)  # further metadata of the graph
 
     @property
     def data_bytes(self) -> int:
@@ -51,25 +56,46 @@ class OnnxModel:
             "edgellm.data_size": str(self.data_bytes),
             "edgellm.parameters": str(self.n_parameters),
             "edgellm.recipe": self.recipe.name,
+            **self.facts,
         }
         data: bytes = self.graph.model(metadata).SerializeToString(deterministic=True)
         return data
 
 
 def open_model(
-    checkpoint: Checkpoint, recipe: OnnxRecipe, context_length: int, *, accuracy: int = ACCURACY_INT8
+    checkpoint: Checkpoint,
+    recipe: OnnxRecipe,
+    context_length: int,
+    *,
+    accuracy: int = ACCURACY_INT8,
+    kv_ranges: Sequence[Sequence[float]] | None = None,
 ) -> OnnxModel:
-    """The model of ``checkpoint``, whose positions end at ``context_length``. No tensor data is read.
+    """The model of ``checkpoint``, whose positions end at ``context_length``; those of an encoder where it was trained
+    to. No tensor data is read.
+
+    ``kv_ranges``: see DecoderGraph; with them its KV cache is int8, and its data file the same as without.
 
     Raises CheckpointError, UnsupportedError.
     """
-    family = get_family(checkpoint.config)
-    hyper = family.parse(checkpoint.config)
-    plans = {plan.name: plan for plan in family.tensors(hyper, checkpoint)}
+    hyper, ordered = read_model(checkpoint)
+    plans = {plan.name: plan for plan in ordered}
     encodings = matrix_encodings(recipe, _row_lengths(plans), hyper.n_layers)
-    parts = DecoderGraph(hyper, plans, encodings, min(context_length, hyper.context_length), accuracy)
-    n_parameters = sum(plan.n_elements for plan in plans.values() if plan.source)
-    return OnnxModel(recipe, build_decoder(parts), hyper, family.model_type, parts.context_length, n_parameters)
+    n_parameters = sum(plan.n_elements for plan in ordered if plan.source)
+    model_type = str(checkpoint.config["model_type"])
+    if isinstance(hyper, EncoderHyper):
+        sentence = checkpoint.sentence
+        pooling = sentence.pooling or "mean"
+        encoder = EncoderGraph(hyper, plans, encodings, accuracy, pooling, sentence.normalise)
+        facts = {ENCODER_FACTS: encoder_facts(hyper, pooling, normalised=sentence.normalise)}
+        graph = build_encoder(encoder)
+        return OnnxModel(recipe, graph, hyper, model_type, hyper.n_positions, n_parameters, facts)
+    if not hyper.is_causal:
+        raise UnsupportedError(
+            "the attention of this decoder looks ahead (is_causal in config.json), which the ONNX graph does not",
+            hint="take --format gguf",
+        )
+    parts = DecoderGraph(hyper, plans, encodings, min(context_length, hyper.context_length), accuracy, kv_ranges)
+    return OnnxModel(recipe, build_decoder(parts), hyper, model_type, parts.context_length, n_parameters)
 
 
 def _row_lengths(plans: dict[str, TensorPlan]) -> dict[str, int]:

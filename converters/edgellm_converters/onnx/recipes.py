@@ -65,6 +65,8 @@ def matrix_encodings(recipe: OnnxRecipe, row_lengths: Mapping[str, int], n_layer
 def _encoding(recipe: OnnxRecipe, name: str, n_layers: int) -> Encoding:
     if name in _HEAD:
         return recipe.head
+    if not name.startswith("blk."):  # positions and types of an encoder: small, and added to everything
+        return FLOAT32
     _, layer, role, _ = name.split(".")
     return recipe.sensitive if _is_sensitive(role, int(layer), n_layers) else recipe.layers
 

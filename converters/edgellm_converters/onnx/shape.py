@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgellm.devices.model import ModelShape, TensorShape
+from edgellm_converters.arch import EncoderHyper
 from edgellm_converters.onnx.encoding import Encoding, Form
-from edgellm_converters.shape import decoder_shape
+from edgellm_converters.shape import decoder_shape, encoder_shape
 
 if TYPE_CHECKING:
     from edgellm_converters.onnx.model import OnnxModel
@@ -17,10 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["shape_of_onnx"]
 
 
-def shape_of_onnx(model: OnnxModel) -> ModelShape:
-    """Tensors as they will stand in the data file. Windows are honoured, but the cache keeps the whole context."""
+def shape_of_onnx(model: OnnxModel, max_tokens: int | None = None) -> ModelShape:
+    """Tensors as they will stand in the data file. Windows are honoured, but the cache keeps the whole context.
+
+    ``max_tokens``: where the makers of an encoder cut texts.
+    """
     tensors = [_tensor(weight) for weight in model.graph.weights if weight.sources]
-    shape = decoder_shape(model.hyper, tensors, model.recipe.name, model.hyper.context_length)
+    if isinstance(model.hyper, EncoderHyper):
+        shape = encoder_shape(model.hyper, tensors, model.recipe.name, max_tokens)
+    else:
+        shape = decoder_shape(model.hyper, tensors, model.recipe.name, model.hyper.context_length)
     return msgspec.structs.replace(shape, file_bytes=model.data_bytes, format="onnx")
 
 

@@ -85,7 +85,8 @@ class PackedAdapters:
         digests: dict[str, dict[str, str]] = {}
         documents: list[FileLayer] = []
         for adapter, file in fitted:
-            with naming(adapter.name), SourceDigests(adapter.files, cancel) as source:
+            files = {path.name: path for path in adapter.files}
+            with naming(adapter.name), SourceDigests(files, cancel) as source:
                 with writer.blob(file.size_bytes) as blob:
                     file.write(blob, threads=threads, progress=progress, cancel=cancel)
                 blobs[adapter.name] = blob.descriptor

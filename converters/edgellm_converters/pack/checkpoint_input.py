@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+from edgellm.bundle.plan import PlannedEncoder
 from edgellm.devices.model import ModelShape
-from edgellm.errors import UsageError
+from edgellm.errors import UnsupportedError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
 from edgellm.sources.origin import Origin
-from edgellm_converters.arch import get_family
+from edgellm_converters.arch import EncoderHyper, Hyper, get_family
 from edgellm_converters.checkpoint import open_checkpoint
+from edgellm_converters.checkpoint.sentence import SentenceConfig
 from edgellm_converters.gguf.general import GeneralMetadata
 from edgellm_converters.lora import AdapterBase, base_of_checkpoint
 from edgellm_converters.model_card import front_matter
@@ -27,6 +29,19 @@ __all__ = ["CheckpointInput"]
 _CARD = "README.md"
 
 
+def encoder_notes(sentence: SentenceConfig) -> tuple[str, ...]:
+    """What the user should know of an encoder."""
+    notes = []
+    if sentence.pooling is None:
+        notes.append("no modules.json says how the model was trained to pool: its vectors are the mean of all tokens")
+    if sentence.prompt:
+        notes.append(
+            f"sentence-transformers puts {sentence.prompt[:200]!r} before every text for this model; here a text is "
+            "taken as it is: put it there yourself"
+        )
+    return tuple(notes)
+
+
 class CheckpointInput(StandsAlone):
     """See ModelInput."""
 
@@ -38,13 +53,30 @@ class CheckpointInput(StandsAlone):
         self._license_id = license_id
         self._revision = revision
         self._checkpoint = open_checkpoint(source.path)
-        self._hyper = get_family(self._checkpoint.config).parse(self._checkpoint.config)
+        self._hyper: Hyper | EncoderHyper = get_family(self._checkpoint.config).parse(self._checkpoint.config)
         self._general = GeneralMetadata(name=origin.bundle_name if origin else source.name)
         self._sizes: dict[str, int] = {}
 
     def close(self) -> None:
         """Close the checkpoint's files."""
         self._checkpoint.close()
+
+    @property
+    def sentence(self) -> SentenceConfig:
+        """What an encoder makes of a text; of other models nothing is known."""
+        return self._checkpoint.sentence if self._encodes else SentenceConfig()
+
+    @property
+    def _encodes(self) -> bool:
+        """Also a decoder that was trained to look ahead."""
+        return isinstance(self._hyper, EncoderHyper) or not self._hyper.is_causal
+
+    @property
+    def encoder(self) -> PlannedEncoder | None:
+        """How an encoder makes a vector; None for a model that generates text."""
+        if not self._encodes:
+            return None
+        return PlannedEncoder(self._hyper.n_embd, self.sentence.pooling or "mean", self.sentence.normalise)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -64,10 +96,11 @@ class CheckpointInput(StandsAlone):
             architecture=self._hyper.architecture,
             licenses=license_ids(fields) or given,
             documents=documents,
-            files=tuple(self._checkpoint.files()),
+            files=self._checkpoint.files(),
             sampling=sampling_defaults(self._checkpoint.generation_config),
             chat_template=self.vocabulary.chat_template,
-            eos_token_ids=self.vocabulary.eos_token_ids,
+            eos_token_ids=() if self.encoder is not None else self.vocabulary.eos_token_ids,
+            encoder=self.encoder,
             text_normalization=self.vocabulary.normalization or "",
             text_space_prefix=self.vocabulary.space_prefix == "start only",
             notes=self._notes(),
@@ -76,6 +109,8 @@ class CheckpointInput(StandsAlone):
         )
 
     def _notes(self) -> tuple[str, ...]:
+        if isinstance(self._hyper, EncoderHyper):
+            return (*self.vocabulary.notes, *encoder_notes(self.sentence))
         window = self._hyper.sliding_window
         if window is None or window >= self._hyper.context_length:
             return self.vocabulary.notes
@@ -95,6 +130,10 @@ class CheckpointInput(StandsAlone):
 
     def adapter_base(self) -> AdapterBase:
         """See ModelInput."""
+        if self.encoder is not None:
+            raise UnsupportedError(
+                "an encoder cannot bring LoRA adapters along", hint="merge the adapter into the checkpoint first"
+            )
         return base_of_checkpoint(self._checkpoint)
 
     def prove_tokenizer(self, progress: Progress, cancel: CancelToken) -> None:

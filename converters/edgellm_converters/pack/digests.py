@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +18,15 @@ _READ_BYTES = 4 << 20
 
 
 class SourceDigests:
-    """Hashes files in one background thread; hashlib lets go of the interpreter lock meanwhile."""
+    """Hashes files, given by name, in one background thread; hashlib lets go of the interpreter lock meanwhile."""
 
-    def __init__(self, files: Sequence[Path], cancel: CancelToken) -> None:
+    def __init__(self, files: Mapping[str, Path], cancel: CancelToken) -> None:
         self._cancel = cancel
         self._pool = ThreadPoolExecutor(1, "source-digests")
         self._stop = False
-        self._futures: dict[str, Future[str]] = {path.name: self._pool.submit(self._digest, path) for path in files}
+        self._futures: dict[str, Future[str]] = {
+            name: self._pool.submit(self._digest, path) for name, path in files.items()
+        }
 
     def __enter__(self) -> SourceDigests:
         return self

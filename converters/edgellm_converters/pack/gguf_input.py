@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgellm.bundle.plan import SamplingDefaults
+from edgellm.bundle.plan import PlannedEncoder, SamplingDefaults
 from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.model import ModelShape
-from edgellm.errors import CheckpointError, ModelFileError
+from edgellm.errors import CheckpointError, ModelFileError, UnsupportedError
 from edgellm.files import os_errors
+from edgellm.formats.encoders import RANKING, has_dense_layers, is_encoder, pooling_of
 from edgellm.formats.gguf_split import read_model
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
@@ -57,9 +58,10 @@ class GGUFInput(StandsAlone):
             architecture=self._header.architecture,
             licenses=tuple(dict.fromkeys(stated)) or (license_ids({"license": license_id}) if license_id else ()),
             documents=documents,
-            files=source.parts,
+            files={path.name: path for path in source.parts},
             sampling=self._sampling(),
             chat_template=template if isinstance(template, str) else None,
+            encoder=self._encoder(),
             revision=origin.revision if origin else revision,
             url=origin.url if origin else _text(metadata, "general.source.url"),
         )
@@ -128,6 +130,23 @@ class GGUFInput(StandsAlone):
                             f"the tensor {tensor.name} of {path} holds values that are NaN or infinite",
                             hint="the file is damaged or its training diverged; fetch or convert it again",
                         )
+
+    def _encoder(self) -> PlannedEncoder | None:
+        """How the file's model makes a vector, where it generates no text. Raises UnsupportedError for a reranker."""
+        header = self._header
+        architecture, metadata = header.architecture, header.metadata
+        if not is_encoder(architecture, metadata):
+            return None
+        if metadata.get(f"{architecture}.pooling_type") == RANKING:
+            raise UnsupportedError(
+                "the file is a reranker: it scores pairs of texts and gives no vectors", hint="take an embedding model"
+            )
+        if has_dense_layers(tensor.name for tensor in header.tensors):
+            raise UnsupportedError(
+                "the vectors of this model pass through layers behind the pooling (dense_2), which is not supported",
+                hint="take an embedding model without them",
+            )
+        return PlannedEncoder(shape_from_gguf(header).n_embd, pooling_of(architecture, metadata) or "mean")
 
     def _sampling(self) -> SamplingDefaults:
         metadata = self._header.metadata

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgellm.bundle.writer import BundleWriter
     from edgellm.progress import CancelToken, Progress
     from edgellm_converters.pack.model_input import ModelInput
+    from edgellm_converters.pack.request import KvRanges
 
 __all__ = ["ModelFiles", "SmallFileWriter", "write_large_files"]
 
@@ -51,9 +52,11 @@ class SmallFileWriter:
         self._writer = writer
         self._blobs: dict[bytes, Descriptor] = {}
 
-    def complete(self, model: ModelInput, recipe: str, weights: Descriptor, context: int) -> ModelFiles:
-        """The model of a bundle for ``context`` tokens, whose large file was written."""
-        small = model.small_files(recipe, weights.digest, context)
+    def complete(
+        self, model: ModelInput, recipe: str, weights: Descriptor, context: int, kv_ranges: KvRanges | None = None
+    ) -> ModelFiles:
+        """The model of a bundle for ``context`` tokens, whose large file was written; see ModelInput.small_files."""
+        small = model.small_files(recipe, weights.digest, context, kv_ranges)
         large = FileLayer(model.weights_path, weights)
         return ModelFiles((*self._layers(small.graph), large), self._layers(small.configs))
 

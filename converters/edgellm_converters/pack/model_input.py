@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edgellm.bundle.plan import SamplingDefaults
+from edgellm.bundle.plan import PlannedEncoder, SamplingDefaults
 from edgellm.devices.model import ModelShape
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.lora import AdapterBase
 from edgellm_converters.source_docs import SourceDocument
+
+if TYPE_CHECKING:
+    from edgellm_converters.pack.request import KvRanges
 
 __all__ = ["ModelInput", "Sink", "SmallFiles", "SourceFacts", "StandsAlone"]
 
@@ -32,7 +35,7 @@ class SourceFacts:
     architecture: str
     licenses: tuple[str, ...]
     documents: tuple[SourceDocument, ...]
-    files: tuple[Path, ...]  # whose digests go into the plan
+    files: Mapping[str, Path]  # whose digests go into the plan, by name
     sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
     chat_template: str | None = None
     eos_token_ids: tuple[int, ...] = ()
@@ -42,6 +45,7 @@ class SourceFacts:
     revision: str = ""
     url: str = ""
     format: str = "gguf"  # what it is packed as; or "onnx"
+    encoder: PlannedEncoder | None = None  # of a model that turns texts into vectors
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,15 @@ class StandsAlone:
     def plan_contexts(self, longest: int) -> None:
         """See ModelInput. Nothing of the file depends on it."""
 
-    def small_files(self, recipe: str, weights_digest: str, context: int) -> SmallFiles:
+    def small_files(
+        self, recipe: str, weights_digest: str, context: int, kv_ranges: KvRanges | None = None
+    ) -> SmallFiles:
         """See ModelInput."""
         return SmallFiles()
+
+    def sample_tokens(self) -> list[int]:
+        """See ModelInput. Nothing is measured."""
+        return []
 
 
 class ModelInput(Protocol):
@@ -103,5 +113,13 @@ class ModelInput(Protocol):
     def write(self, sinks: Mapping[str, Sink], *, threads: int, progress: Progress, cancel: CancelToken) -> None:
         """Read the weights once and write one large file for each recipe of ``sinks``."""
 
-    def small_files(self, recipe: str, weights_digest: str, context: int) -> SmallFiles:
-        """The other files of a bundle for ``context`` tokens whose large file has this digest."""
+    def small_files(
+        self, recipe: str, weights_digest: str, context: int, kv_ranges: KvRanges | None = None
+    ) -> SmallFiles:
+        """The other files of a bundle for ``context`` tokens whose large file has this digest.
+
+        With ``kv_ranges`` its KV cache is int8, with scales for numbers of this size.
+        """
+
+    def sample_tokens(self) -> list[int]:
+        """Text of many kinds, for measurements."""

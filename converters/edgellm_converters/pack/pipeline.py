@@ -13,6 +13,7 @@ from edgellm.bundle.plan_codec import encode_plan
 from edgellm.bundle.terms import license_note
 from edgellm.errors import BundleError, CheckpointError, UsageError
 from edgellm.progress import CancelToken, Progress
+from edgellm_converters.onnx.tokenizer_files import TOKENIZER_NAME
 from edgellm_converters.pack.adapters import (
     Fitted,
     PackedAdapters,
@@ -23,11 +24,13 @@ from edgellm_converters.pack.adapters import (
 )
 from edgellm_converters.pack.choose import Target, choose_targets
 from edgellm_converters.pack.digests import SourceDigests
+from edgellm_converters.pack.formats import settle_format
+from edgellm_converters.pack.kv_scales import INT8_KV, measure_kv_ranges
 from edgellm_converters.pack.model_files import ModelFiles, SmallFileWriter, write_large_files
 from edgellm_converters.pack.open_input import open_input
 from edgellm_converters.pack.plan_builder import build_about, build_facts, build_plan
 from edgellm_converters.pack.prompt import bake_prompt, prompt_outline
-from edgellm_converters.pack.request import PackedBundle, PackRequest, ReadPrompt, SmokeTest
+from edgellm_converters.pack.request import KvRanges, MeasureKv, PackedBundle, PackRequest, ReadPrompt, SmokeTest
 
 if TYPE_CHECKING:
     from edgellm.bundle.manifest import Descriptor
@@ -45,21 +48,26 @@ def pack(
     progress: Progress,
     cancel: CancelToken,
     read_prompt: ReadPrompt | None = None,
+    measure_kv: MeasureKv | None = None,
 ) -> list[PackedBundle]:
     """Make one bundle for each device of ``request``; ``committed`` hears of each as soon as it is visible.
 
     The weights are read once, whatever the number of devices; bundles with the same recipe share their model file.
     Raises errors of our tree; what was not committed by then leaves nothing.
     """
+
+    def open_as(to_format: str) -> contextlib.AbstractContextManager[ModelInput]:
+        return open_input(request.source, request.license, request.revision, request.origin, to_format)
+
+    has_tokenizer_json = (request.source.path / TOKENIZER_NAME).is_file()
+    request = settle_format(request, open_as, has_tokenizer_json=has_tokenizer_json)
     with contextlib.ExitStack() as stack:
-        model = stack.enter_context(
-            open_input(request.source, request.license, request.revision, request.origin, request.format)
-        )
+        model = stack.enter_context(open_as(request.format))
         targets = request.targets or choose_targets(request, model)
         names = _names(request, targets)
         fitted = fit_adapters(request.adapters, model)
         _check_texts(request, model.facts, targets, fitted)
-        _announce(model.facts, targets, progress)
+        _announce(model.facts, targets, request.notes, progress)
         announce_adapters(fitted, progress)
         cancel.check()
         model.plan_contexts(max(target.choice.settings.context for target in targets))
@@ -71,11 +79,13 @@ def pack(
         writer.require_space(adapters_bytes + sum(model.file_bytes(recipe) for recipe in written))
         model.prove_tokenizer(progress, cancel)
         known = request.origin.digests if request.origin else {}
-        unknown = [path for path in model.facts.files if path.name not in known]
+        unknown = {name: path for name, path in model.facts.files.items() if name not in known}
         digests = stack.enter_context(SourceDigests(unknown, cancel))
         threads = request.threads or _usable_cores()
         weights = taken | write_large_files(model, writer, written, threads, progress, cancel)
-        files = _complete(model, targets, weights, writer)
+        small = SmallFileWriter(writer)
+        ranges = measure_kv_ranges(model, targets, weights, small, writer, measure_kv, progress, cancel)
+        files = _complete(model, targets, weights, small, ranges)
         adapters = PackedAdapters.write(fitted, writer, threads, progress, cancel)
         _check_arrival(request, digests.result())
         smoke = _smoke_results(targets, files, adapters, writer, smoke_test, progress, cancel)
@@ -106,25 +116,29 @@ def pack(
 
 
 def _complete(
-    model: ModelInput, targets: Sequence[Target], weights: Mapping[str, Descriptor], writer: BundleWriter
+    model: ModelInput,
+    targets: Sequence[Target],
+    weights: Mapping[str, Descriptor],
+    small: SmallFileWriter,
+    ranges: Mapping[str, KvRanges],
 ) -> list[ModelFiles]:
     """The files of the model for each target."""
-    small = SmallFileWriter(writer)
-    return [
-        small.complete(model, recipe, weights[recipe], target.choice.settings.context)
-        for target in targets
-        for recipe in (target.choice.recipe,)
-    ]
+    files = []
+    for target in targets:
+        recipe, settings = target.choice.recipe, target.choice.settings
+        kv = ranges[recipe] if settings.kv_type_k == INT8_KV else None
+        files.append(small.complete(model, recipe, weights[recipe], settings.context, kv))
+    return files
 
 
 def _of_files(facts: SourceFacts, known: Mapping[str, str]) -> dict[str, str]:
-    return {path.name: known[path.name] for path in facts.files if path.name in known}
+    return {name: known[name] for name in facts.files if name in known}
 
 
 def _check_texts(request: PackRequest, facts: SourceFacts, targets: Sequence[Target], fitted: Fitted) -> None:
     """Refuse, before any work, texts that no reader of the plan would accept."""
     prompt = prompt_outline(request, facts)
-    nothing = {path.name: f"sha256:{'0' * 64}" for path in facts.files}
+    nothing = dict.fromkeys(facts.files, f"sha256:{'0' * 64}")
     for target in targets:
         try:
             encode_plan(build_plan(target.device, target.choice, facts, nothing, planned_adapters(fitted), prompt))
@@ -135,8 +149,8 @@ def _check_texts(request: PackRequest, facts: SourceFacts, targets: Sequence[Tar
             ) from error
 
 
-def _announce(facts: SourceFacts, targets: Sequence[Target], progress: Progress) -> None:
-    for note in facts.notes:
+def _announce(facts: SourceFacts, targets: Sequence[Target], notes: Sequence[str], progress: Progress) -> None:
+    for note in (*facts.notes, *notes):
         progress.message(f"note: {note}")
     terms = license_note(facts.licenses)
     if terms is not None:

@@ -81,6 +81,7 @@ def build_plan(
         text_space_prefix=facts.text_space_prefix,
         adapters=tuple(adapters),
         system_prompt=prompt,
+        encoder=facts.encoder,
     )
 
 
@@ -103,5 +104,5 @@ def build_facts(shape: ModelShape, recipe: str) -> ModelFacts:
         param_size=format_count(shape.n_parameters),
         precision=_FLOAT_TYPES.get(recipe, ""),
         quantization="" if recipe in _FLOAT_TYPES else recipe,
-        capabilities=Capabilities(input_types=["text"], output_types=["text"]),
+        capabilities=Capabilities(input_types=["text"], output_types=["embedding" if shape.is_encoder else "text"]),
     )

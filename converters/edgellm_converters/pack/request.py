@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +12,7 @@ from edgellm.progress import CancelToken
 
 if TYPE_CHECKING:
     from edgellm.bundle.names import BundleName
+    from edgellm.devices.benched import BenchedModel
     from edgellm.devices.fit import Choice, RunSettings
     from edgellm.devices.load import LoadedProfile
     from edgellm.sources.local import LocalSource
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from edgellm_converters.pack.adapter_input import AdapterInput
     from edgellm_converters.pack.choose import Target
 
-__all__ = ["FoundTokens", "PackRequest", "PackedBundle", "ReadPrompt", "SmokeTest"]
+__all__ = ["FoundTokens", "KvRanges", "MeasureKv", "PackRequest", "PackedBundle", "ReadPrompt", "SmokeTest"]
 
 SmokeTest = Callable[[Path, "RunSettings", CancelToken, Mapping[str, Path], Mapping[str, Path]], Mapping[str, Any]]
 """Loads the model file under the plan's settings and generates, in a child process, also with each of the adapters (the
@@ -47,6 +48,12 @@ ReadPrompt = Callable[[Path, Plan, str, CancelToken, Mapping[str, Path]], FoundT
 Raises errors of our tree.
 """
 
+KvRanges = Sequence[Sequence[float]]
+"""For the keys of layer 0, its values, the keys of layer 1, ...: the largest magnitude of each head's channels."""
+
+MeasureKv = Callable[[Path, Mapping[str, Path], Sequence[int], CancelToken], KvRanges]
+"""Runs tokens through a model (the file to load, all its files) and looks at its cache. Raises errors of our tree."""
+
 
 @dataclass(frozen=True)
 class PackRequest:
@@ -55,7 +62,7 @@ class PackRequest:
     source: LocalSource
     devices: tuple[LoadedProfile, ...]
     recipe: str = "auto"
-    format: str = "gguf"  # or "onnx"
+    format: str = "gguf"  # or "onnx", or "auto"
     context: int | None = None
     sequences: int | None = None
     min_speed: float = 5.0  # tokens/s
@@ -69,6 +76,8 @@ class PackRequest:
     adapters: tuple[AdapterInput, ...] = ()  # by name; opened, and closed by whoever opened them
     system_prompt: str = ""  # a text that every chat begins with
     targets: tuple[Target, ...] = ()  # one for each device, chosen before the source was fetched; empty: choose now
+    benched: tuple[BenchedModel, ...] = ()  # what `edgellm bench` found on this machine: decides on the format "auto"
+    notes: tuple[str, ...] = ()  # to say before anything is done
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ _AROUND = 3
 _SHOWN_CHARACTERS = 120
 
 
-def describe_difference(text: Text, tokens: list[str], expected: list[int], found: list[int]) -> str:
+def describe_difference(
+    text: Text, tokens: list[str], expected: list[int], found: list[int], reader: str = "llama.cpp"
+) -> str:
     """Text, place, and the ids and tokens around the first differing place, on four lines."""
     place = next(
         (place for place, (left, right) in enumerate(zip(expected, found, strict=False)) if left != right),
@@ -21,7 +23,7 @@ def describe_difference(text: Text, tokens: list[str], expected: list[int], foun
         f"  text ({text.kind}): {shown!r}\n"
         f"  first difference at token {place}\n"
         f"  the model's own: {_window(tokens, expected, place)}\n"
-        f"  llama.cpp:       {_window(tokens, found, place)}"
+        f"  {reader + ':':<17}{_window(tokens, found, place)}"
     )
 
 

@@ -136,7 +136,8 @@ def _no_vocabulary(folder: Path) -> CheckpointError | UnsupportedError:
         "vocab.json": "save it once with transformers' fast tokenizer: AutoTokenizer.from_pretrained(...)."
         "save_pretrained(...) writes tokenizer.json",
         "tekken.json": "use the variant of the checkpoint that has tokenizer.json",
-        "vocab.txt": "WordPiece vocabularies belong to encoders, which edgellm does not pack",
+        "vocab.txt": "save it once with transformers' fast tokenizer: AutoTokenizer.from_pretrained(...)."
+        "save_pretrained(...) writes tokenizer.json",
     }.items():
         if (folder / other).is_file():
             return UnsupportedError(f"{folder} has its vocabulary in {other}; edgellm reads {looked_for}", hint=how)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgellm.errors import EdgeLLMError, UnsupportedError
+from edgellm_converters.arch import is_encoder
+from edgellm_converters.checkpoint.sentence import read_sentence_config
 from edgellm_converters.tokenizer.byte_fallback import byte_fallback_table, space_prefix_of
 from edgellm_converters.tokenizer.byte_level import byte_level_table
 from edgellm_converters.tokenizer.chat_template import chat_templates
@@ -18,6 +20,7 @@ from edgellm_converters.tokenizer.special import special_tokens
 from edgellm_converters.tokenizer.spm import added_tokens_of, require_supported, spm_normalization, spm_table
 from edgellm_converters.tokenizer.tokenizer_json import AddedToken, TokenizerJson, parse_tokenizer_json
 from edgellm_converters.tokenizer.vocabulary import Normalization, SpacePrefix, TokenTable, Vocabulary
+from edgellm_converters.tokenizer.word_piece import is_word_piece, word_piece_vocabulary
 
 __all__ = ["load_vocabulary"]
 
@@ -42,6 +45,13 @@ def load_vocabulary(folder: Path, config: dict[str, object]) -> Vocabulary:
     follow. That the vocabulary gives the right token ids is proved by ``prove``.
     """
     files = open_tokenizer_files(folder)
+    if is_encoder(config):
+        if not is_word_piece(files):
+            raise UnsupportedError(
+                f"the tokenizer of this {config['model_type']!s} model is none of WordPiece",
+                hint="supported: encoders whose tokenizer.json has a WordPiece model",
+            )
+        return word_piece_vocabulary(files, config, lowercase_before=read_sentence_config(folder).lowercase)
     tokenizer = _tokenizer_json(files)
     piece_model = _piece_model(files, tokenizer)
     if piece_model is not None:

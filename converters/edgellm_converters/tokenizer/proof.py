@@ -19,6 +19,7 @@ from edgellm_converters.tokenizer.llama_vocab import LlamaVocab
 from edgellm_converters.tokenizer.reference import Reference, open_reference
 from edgellm_converters.tokenizer.vocab_gguf import write_vocab_gguf
 from edgellm_converters.tokenizer.vocabulary import TokenType, Vocabulary
+from edgellm_converters.tokenizer.word_piece_proof import prove_word_piece
 
 __all__ = ["ProofResult", "prove"]
 
@@ -66,6 +67,9 @@ def _temporary_file() -> Iterator[Path]:
 
 
 def _prove(vocabulary: Vocabulary, reference: Reference, path: Path) -> ProofResult:
+    if vocabulary.word_piece is not None:
+        n_texts, n_tokens, limitations = prove_word_piece(vocabulary, reference, _texts(vocabulary, reference), path)
+        return ProofResult(reference.name, n_texts, n_tokens, limitations)
     with LlamaVocab(path) as llama:
         if llama.n_tokens != vocabulary.n_tokens:
             raise UnsupportedError(
@@ -98,7 +102,7 @@ def _token_texts(vocabulary: Vocabulary) -> Iterator[Text]:
     step = 1 if vocabulary.check_all_tokens else max(1, len(normal) // _SAMPLED_TOKENS)
     for token_id in normal[::step]:
         token = table.tokens[token_id]
-        if table.model == "llama":
+        if table.model in ("llama", "bert"):
             yield Text("token", token.replace("\u2581", " "))
             continue
         raw = token_bytes(token)

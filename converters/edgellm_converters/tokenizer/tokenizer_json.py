@@ -9,7 +9,7 @@ from edgellm.errors import CheckpointError, UnsupportedError
 from edgellm_converters.tokenizer.files import take
 from edgellm_converters.tokenizer.vocabulary import TOKENS_LIMIT
 
-__all__ = ["AddedToken", "BPEModel", "TokenizerJson", "parse_tokenizer_json"]
+__all__ = ["AddedToken", "BPEModel", "TokenizerJson", "parse_added", "parse_tokenizer_json", "parse_vocab"]
 
 _WHERE = "tokenizer.json"
 _DAMAGED = "the file is damaged: fetch it again"
@@ -23,6 +23,7 @@ class AddedToken:
     content: str
     special: bool
     strips: bool  # swallows spaces beside it, or stands only between words
+    single_word: bool = False  # stands only between words
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def parse_tokenizer_json(raw: dict[str, Any]) -> TokenizerJson:
     kind = model.get("type", "BPE" if "merges" in model else None)
     if kind != "BPE":
         raise UnsupportedError(
-            f"the tokenizer is a {kind} model; edgellm packs BPE (byte-level, or with byte fallback) and SentencePiece "
-            "BPE vocabularies",
-            hint="Unigram and WordPiece vocabularies belong to model families that edgellm does not pack",
+            f"the tokenizer is a {kind} model; edgellm packs BPE (byte-level, or with byte fallback), SentencePiece "
+            "BPE and, of encoders, WordPiece vocabularies",
+            hint="Unigram vocabularies belong to model families that edgellm does not pack",
         )
     for name in ("continuing_subword_prefix", "end_of_word_suffix", "dropout"):
         if model.get(name):
@@ -67,8 +68,8 @@ def parse_tokenizer_json(raw: dict[str, Any]) -> TokenizerJson:
                 f"the tokenizer sets {name} to {model[name]!r}, which llama.cpp has no counterpart for",
                 hint="train or fetch the tokenizer without it",
             )
-    vocab = _vocab(take(model, "vocab", dict, _WHERE))
-    added = _added(take(raw, "added_tokens", list, _WHERE, []), vocab)
+    vocab = parse_vocab(take(model, "vocab", dict, _WHERE))
+    added = parse_added(take(raw, "added_tokens", list, _WHERE, []), vocab)
     return TokenizerJson(
         model=BPEModel(
             vocab=vocab,
@@ -84,7 +85,8 @@ def parse_tokenizer_json(raw: dict[str, Any]) -> TokenizerJson:
     )
 
 
-def _vocab(raw: dict[str, Any]) -> dict[str, int]:
+def parse_vocab(raw: dict[str, Any]) -> dict[str, int]:
+    """Token text -> id. Raises CheckpointError for ids that are none, or that two tokens have."""
     if not raw:
         raise CheckpointError("the vocabulary of tokenizer.json is empty", hint=_DAMAGED)
     for token, token_id in raw.items():
@@ -136,7 +138,8 @@ def _merges(raw: list[Any], vocab: dict[str, int]) -> list[tuple[str, str]]:
     return merges
 
 
-def _added(raw: list[Any], vocab: dict[str, int]) -> tuple[AddedToken, ...]:
+def parse_added(raw: list[Any], vocab: dict[str, int]) -> tuple[AddedToken, ...]:
+    """The added tokens by id. Raises CheckpointError for entries that lie, or contradict ``vocab``."""
     text_of = {token_id: token for token, token_id in vocab.items()}
     added: dict[int, AddedToken] = {}
     for entry in raw:
@@ -156,5 +159,6 @@ def _added(raw: list[Any], vocab: dict[str, int]) -> tuple[AddedToken, ...]:
             content,
             special=take(entry, "special", bool, "added_tokens", False),
             strips=any(take(entry, flag, bool, "added_tokens", False) for flag in ("lstrip", "rstrip", "single_word")),
+            single_word=take(entry, "single_word", bool, "added_tokens", False),
         )
     return tuple(added[token_id] for token_id in sorted(added))

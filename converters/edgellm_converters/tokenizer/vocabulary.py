@@ -20,6 +20,7 @@ __all__ = [
     "TokenTable",
     "TokenType",
     "Vocabulary",
+    "WordPieceRules",
 ]
 
 TOKENS_LIMIT = 1 << 21  # eight times the largest vocabulary in use
@@ -49,7 +50,7 @@ class TokenType(IntEnum):
 class TokenTable:
     """One row per token id. ``scores`` is there for SentencePiece, ``merges`` for byte-level BPE."""
 
-    model: Literal["gpt2", "llama"]  # tokenizer.ggml.model
+    model: Literal["bert", "gpt2", "llama"]  # tokenizer.ggml.model
     pre: str  # tokenizer.ggml.pre
     tokens: list[str]
     types: list[int]
@@ -91,6 +92,15 @@ class SpecialTokens:
 
 
 @dataclass(frozen=True)
+class WordPieceRules:
+    """What a WordPiece tokenizer does to text before it looks for pieces; see ``edgellm.formats.wordpiece``."""
+
+    lowercase: bool
+    strip_accents: bool
+    strip_accents_given: bool = False  # the file says so, and does not leave it to ``lowercase``
+
+
+@dataclass(frozen=True)
 class ChatTemplates:
     """The chat template and the named ones beside it (for tools, for retrieval)."""
 
@@ -111,6 +121,7 @@ class Vocabulary:
     ``strips_spaces``: ids of added tokens that swallow spaces beside them; llama.cpp leaves those spaces alone.
     ``notes``: sentences about what differs from the checkpoint, for the user.
     ``sources``: the files that were read.
+    ``word_piece``: of a WordPiece vocabulary.
     """
 
     table: TokenTable
@@ -123,6 +134,7 @@ class Vocabulary:
     strips_spaces: frozenset[int]
     notes: tuple[str, ...]
     sources: tuple[Path, ...]
+    word_piece: WordPieceRules | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -131,7 +143,7 @@ class Vocabulary:
 
     @property
     def kind(self) -> str:
-        """``tokenizer.ggml.model``: "gpt2" (byte-level BPE) or "llama" (SentencePiece)."""
+        """``tokenizer.ggml.model``: "gpt2" (byte-level BPE), "llama" (SentencePiece) or "bert" (WordPiece)."""
         return self.table.model
 
     @property

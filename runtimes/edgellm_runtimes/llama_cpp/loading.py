@@ -21,6 +21,7 @@ __all__ = [
     "KV_TYPES",
     "check_settings",
     "create_context",
+    "create_encoder_context",
     "hidden_rows",
     "load_model",
     "pool_tokens",
@@ -113,7 +114,7 @@ def _refuse_unusable(lib: Any, model: Any, path: Path) -> None:
     if lib.llama_vocab_type(lib.llama_model_get_vocab(model)) == _NO_VOCABULARY:
         raise ModelFileError(f"{path} has no tokenizer inside", hint="convert the model again with its tokenizer")
     if lib.llama_model_has_encoder(model) or not lib.llama_model_has_decoder(model):
-        raise UnsupportedError(f"{path} is an encoder model: only decoder-only models generate text here")
+        raise UnsupportedError(f"{path} has an encoder and a decoder: models of one of them alone are supported")
     if lib.llama_model_is_diffusion(model):
         raise UnsupportedError(f"{path} is a diffusion model: only models that decode left to right are supported")
 
@@ -127,11 +128,29 @@ def create_context(
     """
     n_pool = pool_tokens(settings)
     n_batch = min(settings.batch, n_pool)
-    n_outputs = max(logits_rows(settings), n_hidden)
-    params = lib.llama_context_default_params()
+    params = _params(lib, settings, abort_flag, n_outputs=max(logits_rows(settings), n_hidden))
     params.n_ctx = n_pool
     params.n_batch = n_batch
     params.n_ubatch = min(settings.ubatch, n_batch)
+    params.kv_unified = settings.shared_cells
+    params.cb_eval = ctypes.cast(stop.callback, lib.ggml_backend_sched_eval_callback)
+    params.cb_eval_user_data = stop.data
+    return _context(lib, model, params)
+
+
+def create_encoder_context(lib: Any, model: Any, settings: BackendSettings, abort_flag: AbortFlag) -> Any:
+    """A context that takes whole texts, ``settings.batch`` tokens of them at once. Raises BackendError."""
+    n_batch = max(settings.batch, settings.context)
+    params = _params(lib, settings, abort_flag, n_outputs=n_batch)
+    params.n_ctx = n_batch  # of what would be kept: nothing is
+    params.n_batch = params.n_ubatch = n_batch
+    params.kv_unified = True
+    params.embeddings = True
+    return _context(lib, model, params)
+
+
+def _params(lib: Any, settings: BackendSettings, abort_flag: AbortFlag, *, n_outputs: int) -> Any:
+    params = lib.llama_context_default_params()
     params.n_seq_max = settings.sequences + settings.spare_sequences
     params.n_outputs_max = n_outputs  # unset, logits room for a whole batch is reserved: hundreds of MB
     params.n_outputs_max_per_seq = n_outputs
@@ -143,18 +162,20 @@ def create_context(
         lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if settings.flash_attention else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
     params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE  # its pooling forgets all but the last part of a text
-    params.kv_unified = settings.shared_cells
     params.swa_full = False
     params.no_perf = True
     params.abort_callback = ctypes.cast(abort_flag.callback, lib.ggml_abort_callback)
     params.abort_callback_data = abort_flag.data
-    params.cb_eval = ctypes.cast(stop.callback, lib.ggml_backend_sched_eval_callback)
-    params.cb_eval_user_data = stop.data
+    return params
+
+
+def _context(lib: Any, model: Any, params: Any) -> Any:
     mark = log_position()
     context = lib.llama_init_from_model(model, params)
     if not context:
         raise BackendError(
-            f"llama.cpp could not make room for a context of {n_pool} tokens: {log_since(mark) or 'no reason given'}",
+            f"llama.cpp could not make room for a context of {params.n_ctx} tokens: "
+            f"{log_since(mark) or 'no reason given'}",
             hint="try a smaller --context, or another KV type",
         )
     return context

@@ -20,8 +20,6 @@ from edgellm_runtimes.backend import (
     CacheFullError,
     Capability,
     DecodeAbortedError,
-    ModelFacts,
-    Pooling,
     TokenSlice,
     Vocabulary,
 )
@@ -37,6 +35,7 @@ from edgellm_runtimes.checks import (
 )
 from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
+from edgellm_runtimes.llama_cpp.facts import model_facts
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
 from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, hidden_rows, load_model
 from edgellm_runtimes.llama_cpp.state import read_state, state_bytes, state_traits, write_state
@@ -47,10 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LlamaBackend"]
 
+_CAPABILITIES: frozenset[Capability] = frozenset(("adapters", "embeddings", "generation", "save", "shift", "threads"))
 _NO_SLOT, _ABORTED = 1, 2  # return values of llama_decode
 _HIDDEN_STATES = "result_embd_pooled"  # what llama.cpp calls the output of the last norm while embeddings are on
-_LOOK_AHEAD = frozenset({"gemma-embedding"})  # though their files need not say so
-_POOLINGS: dict[str, Pooling] = {"1": "mean", "3": "last"}  # enum llama_pooling_type
 
 
 class LlamaBackend:
@@ -91,9 +89,9 @@ class LlamaBackend:
         except BaseException:
             self.close()
             raise
-        self.capabilities = _capabilities(lib, self._model)
+        self.capabilities: frozenset[Capability] = _CAPABILITIES
         self.settings = settings
-        self.facts = _facts(lib, self._model)
+        self.facts = model_facts(lib, self._model)
         self.adapters: tuple[str, ...] = self._adapters.names
         self.limits = BackendLimits(
             n_batch=int(lib.llama_n_batch(self._context)),
@@ -127,7 +125,7 @@ class LlamaBackend:
         The graph ends before the output matrix, which would be up to half of the work of a small model.
         """
         if "embeddings" not in self.capabilities:
-            raise UnsupportedError("this model gives no embeddings here: its attention looks ahead")
+            raise UnsupportedError("this model gives no embeddings here")
         context = self._open_context()
         whole = [TokenSlice(slice_.sequence, slice_.tokens, len(slice_.tokens)) for slice_ in slices]
         n_rows = check_batch(whole, self._lengths, self.limits, self.limits.n_hidden)
@@ -140,6 +138,10 @@ class LlamaBackend:
             self._lib.llama_set_embeddings(context, False)
         pointer = self._lib.llama_get_embeddings(context)
         return np.ctypeslib.as_array(pointer, shape=(n_rows, self.facts.n_embd))
+
+    def text_vectors(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
+        """UnsupportedError: texts are pooled by whoever asks for their hidden states."""
+        raise UnsupportedError("llama.cpp's pooling is not used here")
 
     def _compute(self, slices: Sequence[TokenSlice]) -> None:
         """One call of llama.cpp for ``slices``, which are checked already."""
@@ -314,36 +316,3 @@ def _address(function: Any) -> int:
     address = ctypes.cast(function, ctypes.c_void_p).value
     assert address is not None
     return address
-
-
-def _metadata(lib: Any, model: Any, key: str) -> str:
-    """A value of the file's metadata as text; empty where there is none."""
-    buffer = ctypes.create_string_buffer(256)
-    length = lib.llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
-    return buffer.value.decode("utf-8", "replace") if length >= 0 else ""
-
-
-def _capabilities(lib: Any, model: Any) -> frozenset[Capability]:
-    """Where attention looks ahead, a text cannot be computed in parts: no embeddings."""
-    architecture = _metadata(lib, model, "general.architecture")
-    found: set[Capability] = {"adapters", "save", "shift", "threads"}
-    if architecture not in _LOOK_AHEAD and _metadata(lib, model, f"{architecture}.attention.causal") != "false":
-        found.add("embeddings")
-    return frozenset(found)
-
-
-def _facts(lib: Any, model: Any) -> ModelFacts:
-    buffer = ctypes.create_string_buffer(256)
-    length = lib.llama_model_desc(model, buffer, len(buffer))
-    architecture = _metadata(lib, model, "general.architecture")
-    template = lib.llama_model_chat_template(model, None)
-    return ModelFacts(
-        architecture=architecture,
-        description=buffer.value.decode("utf-8", "replace") if length >= 0 else "",
-        n_parameters=int(lib.llama_model_n_params(model)),
-        size_bytes=int(lib.llama_model_size(model)),
-        trained_context=int(lib.llama_model_n_ctx_train(model)),
-        chat_template=template.decode("utf-8", "replace") if template else None,
-        n_embd=int(lib.llama_model_n_embd_out(model)),
-        pooling=_POOLINGS.get(_metadata(lib, model, f"{architecture}.pooling_type")),
-    )

@@ -10,16 +10,19 @@ import msgspec
 
 from edgellm.errors import ModelFileError, UnsupportedError
 from edgellm.files import os_errors, read_small_file
+from edgellm.formats.encoders import Pooling
 from edgellm.formats.onnx_graph import OnnxGraph, check_data, read_graph
 
 __all__ = [
     "CONFIG",
     "DATA",
+    "ENCODER_FACTS",
     "GRAPH",
     "OPTIONAL_INPUTS",
     "TOKENIZER",
     "TOKENIZER_CONFIG",
     "Decoder",
+    "EncoderTraits",
     "ModelConfig",
     "OnnxFiles",
     "is_onnx",
@@ -30,6 +33,9 @@ DATA = "model.onnx.data"
 CONFIG = "genai_config.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
+
+ENCODER_FACTS = "edgellm.encoder"
+"""The key of a graph's metadata under which an encoder says what it is, as JSON."""
 
 OPTIONAL_INPUTS = ("query_lens", "logits_indices", "logits_count")
 """Inputs with defaults, for other programs: what has a default cannot be bound to our memory."""
@@ -42,7 +48,7 @@ _BLOBS = "sha256"  # the folder of files that are called by their digest
 
 
 class Decoder(msgspec.Struct, frozen=True):
-    """The shape of the decoder; other entries are for onnxruntime-genai."""
+    """The shape of the layers; other entries are for onnxruntime-genai."""
 
     head_size: int
     hidden_size: int
@@ -51,8 +57,15 @@ class Decoder(msgspec.Struct, frozen=True):
     num_hidden_layers: int
 
 
+class EncoderTraits(msgspec.Struct, frozen=True):
+    """How the graph of an encoder makes one vector of a text."""
+
+    pooling: Pooling
+    normalised: bool  # to a length of 1
+
+
 class ModelConfig(msgspec.Struct, frozen=True):
-    """The part ``model`` of genai_config.json that concerns us."""
+    """The part ``model`` of genai_config.json that concerns us; of an encoder the same from its graph."""
 
     type: str
     context_length: int
@@ -81,16 +94,21 @@ class OnnxFiles:
     """The files of one model: ``path`` is its graph, ``files`` has the others by their names in the bundle.
 
     Without ``files`` they lie in the folder of ``path``. Raises ModelFileError for files that are missing, damaged or
-    do not belong together, UnsupportedError for an ONNX model that is no decoder of ours.
+    do not belong together, UnsupportedError for an ONNX model that is none of ours.
     """
 
     def __init__(self, path: Path, files: Mapping[str, Path] | None = None) -> None:
         self.path = path
         self._files = files or {name: path.parent / name for name in (CONFIG, TOKENIZER, TOKENIZER_CONFIG)}
         self.graph_bytes, self.graph = read_graph(path)
-        self.config = self._read_config()
+        self.encoder: EncoderTraits | None = None
+        if ENCODER_FACTS in self.graph.metadata:
+            self.config, self.encoder = read_encoder(self.graph, path)
+        else:
+            self.config = self._read_config()
         self.data = self._find_data(path, files)
-        _check_graph(self.graph, self.config, path)
+        if self.encoder is None:
+            _check_graph(self.graph, self.config, path)
 
     def text(self, name: str, limit_bytes: int = _JSON_LIMIT_BYTES) -> bytes:
         """The bytes of a small file. Raises ModelFileError."""
@@ -118,9 +136,7 @@ class OnnxFiles:
             config = msgspec.json.decode(self.text(CONFIG), type=_GenaiConfig).model
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ModelFileError(f"{self.path}: {CONFIG} is not valid: {error}", hint=_AGAIN) from error
-        numbers = [config.context_length, config.vocab_size, *msgspec.structs.astuple(config.decoder)]
-        if not all(0 < number < _LARGEST for number in numbers):
-            raise ModelFileError(f"{self.path}: {CONFIG} states impossible numbers", hint=_AGAIN)
+        _check_numbers(config, f"{self.path}: {CONFIG}")
         return config
 
     def _find_data(self, path: Path, files: Mapping[str, Path] | None) -> Path | None:
@@ -148,6 +164,59 @@ class OnnxFiles:
         return found
 
 
+def read_encoder(graph: OnnxGraph, path: Path) -> tuple[ModelConfig, EncoderTraits]:
+    """What the graph of an encoder says about itself. Raises ModelFileError, UnsupportedError."""
+    try:
+        facts = msgspec.json.decode(graph.metadata[ENCODER_FACTS].encode(), type=_EncoderFacts)
+    except msgspec.MsgspecError as error:
+        raise ModelFileError(f"{path}: its facts are not valid: {error}", hint=_AGAIN) from error
+    heads = facts.n_heads
+    decoder = Decoder(facts.n_embd // max(1, heads), facts.n_embd, heads, heads, facts.n_layers)
+    config = ModelConfig(facts.architecture, facts.n_positions, facts.n_vocab, decoder)
+    _check_numbers(config, str(path))
+    wanted = {"input_ids": (None, None), "attention_mask": (None, None)}
+    given = {"token_embeddings": (None, None, facts.n_embd), "sentence_embedding": (None, facts.n_embd)}
+    for values, shapes in ((graph.inputs, wanted), (graph.outputs, given)):
+        for name, shape in shapes.items():
+            if name not in values:
+                raise UnsupportedError(
+                    f"{path} has no {name}: only encoders that edgellm packed can be run here",
+                    hint="pack the checkpoint: edgellm pack CHECKPOINT --device local --format onnx",
+                )
+            if not _fits(values[name].shape, shape):
+                raise ModelFileError(
+                    f"{path}: {name} has the shape {list(values[name].shape)} instead of {list(shape)}", hint=_AGAIN
+                )
+    return config, EncoderTraits(facts.pooling, facts.normalised)
+
+
+class _EncoderFacts(msgspec.Struct, frozen=True):
+    """The metadata ``ENCODER_FACTS`` of a graph."""
+
+    architecture: str
+    n_vocab: int
+    n_embd: int
+    n_heads: int
+    n_layers: int
+    n_positions: int
+    pooling: Pooling
+    normalised: bool
+
+
+def _check_numbers(config: ModelConfig, what: str) -> None:
+    numbers = [config.context_length, config.vocab_size, *msgspec.structs.astuple(config.decoder)]
+    if not all(0 < number < _LARGEST for number in numbers):
+        raise ModelFileError(f"{what} states impossible numbers", hint=_AGAIN)
+
+
+def _fits(found: tuple[int | str, ...], shape: tuple[int | None, ...]) -> bool:
+    """Whether an input or output has the lengths of ``shape``; None is any."""
+    return len(found) == len(shape) and not any(
+        isinstance(there, int) and length is not None and there != length
+        for there, length in zip(found, shape, strict=True)
+    )
+
+
 def _check_graph(graph: OnnxGraph, config: ModelConfig, path: Path) -> None:
     """Refuse a graph that our sessions could not be fed with."""
     wanted: dict[str, tuple[Any, ...]] = {"input_ids": (None, None), "attention_mask": (None, None)}
@@ -164,10 +233,7 @@ def _check_graph(graph: OnnxGraph, config: ModelConfig, path: Path) -> None:
         )
     for name, shape in wanted.items():
         found = graph.inputs[name].shape
-        if len(found) != len(shape) or any(
-            isinstance(there, int) and length is not None and there != length
-            for there, length in zip(found, shape, strict=True)
-        ):
+        if not _fits(found, shape):
             raise ModelFileError(
                 f"{path}: {name} has the shape {list(found)}, {CONFIG} says {list(shape)}: they do not belong together",
                 hint=_AGAIN,

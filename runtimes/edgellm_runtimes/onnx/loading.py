@@ -15,6 +15,7 @@ from edgellm_runtimes.onnx.template import chat_template
 
 __all__ = [
     "KV_TYPES",
+    "check_encoder_settings",
     "check_settings",
     "kv_dtype",
     "kv_type",
@@ -39,6 +40,11 @@ def check_settings(settings: BackendSettings, config: ModelConfig, graph: OnnxGr
                 f"{name} is {asked!r}; the cache of this ONNX model is {kv_type(graph)}",
                 hint="that is decided when a model is packed",
             )
+
+
+def check_encoder_settings(settings: BackendSettings, config: ModelConfig) -> None:
+    """Raise UsageError for settings that this encoder cannot be run with."""
+    check_ranges(settings, config.context_length, f"the model knows {config.context_length} positions")
 
 
 def positions(graph: OnnxGraph, config: ModelConfig) -> int:
@@ -72,7 +78,8 @@ def model_facts(files: OnnxFiles) -> ModelFacts:
         trained_context=config.context_length,
         chat_template=chat_template(files),
         n_embd=config.decoder.hidden_size,
-        pooling=None,
+        pooling=files.encoder.pooling if files.encoder is not None else None,
+        normalised=files.encoder is not None and files.encoder.normalised,
     )
 
 

@@ -14,6 +14,7 @@ from edgellm.formats.byte_level import byte_of_character
 __all__ = ["piece_bytes"]
 
 _SPACE = "\u2581"  # SentencePiece's sign for a space
+_INSIDE = "##"  # of a piece that does not begin a word
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -38,6 +39,8 @@ def piece_bytes(data: bytes) -> Callable[[str], bytes]:
         return _byte_level
     if kinds & {"Metaspace", "Replace", "ByteFallback", "Fuse", "Strip"} or file.model.byte_fallback:
         return _sentencepiece
+    if "WordPiece" in kinds:
+        return _word_piece
     raise UnsupportedError(f"tokenizer.json decodes tokens by {', '.join(sorted(kinds)) or 'nothing'}, unknown here")
 
 
@@ -51,6 +54,10 @@ def _kinds(decoder: dict[str, Any] | None) -> list[str]:
 def _sentencepiece(text: str) -> bytes:
     byte = _BYTE.fullmatch(text)
     return bytes([int(byte[1], 16)]) if byte else text.replace(_SPACE, " ").encode("utf-8")
+
+
+def _word_piece(text: str) -> bytes:
+    return (text[2:] if text.startswith(_INSIDE) else f" {text}").encode("utf-8")
 
 
 def _byte_level(text: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
-from edgellm_runtimes.embedding import EmbedRequest
+from edgellm_runtimes.embedding import EmbedOptions, EmbedRequest
 from edgellm_runtimes.scheduler.running import RunningAnswers
 from edgellm_runtimes.scheduler.slots import Slots, adapter_uses
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
@@ -57,6 +57,7 @@ class Embedder:
         self._begun_tokens = 0
         self._is_full = False  # in this step
         self._spare = backend.limits.n_sequences - backend.settings.sequences
+        self._is_encoder = "generation" not in backend.capabilities
 
     def __len__(self) -> int:
         """Number of requests that have begun."""
@@ -107,7 +108,7 @@ class Embedder:
             most = min(most, self._pace.tokens)
         for key in dict.fromkeys(live.key for live in self._requests):
             alike = [live for live in self._requests if live.key == key]
-            shares = plan_texts(alike, most, self._begin)
+            shares = plan_texts(alike, most, self._begin, whole=self._is_encoder)
             if not shares:
                 continue
             if shares[0].text.request is first.request:
@@ -146,6 +147,7 @@ class Embedder:
         return True
 
     def _compute(self, shares: Sequence[TextShare]) -> bool:
+        pools = all(self._pools(text.request.options) for text, _ in shares)
         slices, tokens = list[TokenSlice](), dict[int, int]()
         for text, n_tokens in shares:
             slices.append(TokenSlice(text.sequence, text.tokens[text.computed : text.computed + n_tokens]))
@@ -153,8 +155,8 @@ class Embedder:
 
         def call() -> npt.NDArray[np.float32]:
             begun = time.monotonic()
-            rows = self._backend.hidden_states(slices)
-            self._pace.learn(len(rows), time.monotonic() - begun)
+            rows = self._backend.text_vectors(slices) if pools else self._backend.hidden_states(slices)
+            self._pace.learn(sum(tokens.values()), time.monotonic() - begun)
             return rows
 
         try:
@@ -168,14 +170,24 @@ class Embedder:
         if rows is None:
             return True
         first = 0
-        for text, n_tokens in shares:
-            text.add(rows[first : first + n_tokens])
+        for place, (text, n_tokens) in enumerate(shares):
+            if pools:
+                text.take(rows[place])
+            else:
+                text.add(rows[first : first + n_tokens])
             first += n_tokens
         self._statistics.embedded_tokens += first
         for text, _ in shares:
             if text.pending == 0:
                 self._finish(text)
         return True
+
+    def _pools(self, options: EmbedOptions) -> bool:
+        """Whether the model's own pooling gives what is asked for."""
+        facts = self._backend.facts
+        if "pooling" not in self._backend.capabilities or options.pooling != facts.pooling:
+            return False
+        return options.normalise or not facts.normalised
 
     def _make_room(self, kept: LiveText) -> bool:
         """The cache is full though no prefix is left in it: all texts but one begin again later."""

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgellm.errors import BackendError, EdgeLLMError, UnsupportedError, UsageError
+from edgellm.errors import BackendError, EdgeLLMError, MissingAbilityError, UsageError
 from edgellm_runtimes.backend import Backend
 from edgellm_runtimes.core import Deliver
 from edgellm_runtimes.dry import DryBreakers
 from edgellm_runtimes.embedding import EmbedRequest
+from edgellm_runtimes.encoder import no_generation
 from edgellm_runtimes.generation import Request
 from edgellm_runtimes.sampler import create_sampler
 from edgellm_runtimes.scheduler.disk import DiskPrefixes
@@ -106,7 +107,9 @@ class Scheduler:
 
     def submit(self, request: Request) -> None:
         """Queue ``request``. Raises UsageError for a prompt that does not fit, BusyError when the queue is full,
-        BackendError after ``close``."""
+        BackendError after ``close``, MissingAbilityError where the model generates nothing."""
+        if "generation" not in self._backend.capabilities:
+            raise no_generation()
         options, params = request.options, request.options.sampling
         tokens, dropped = fit_prompt(request.prompt, options, self._backend.limits.n_context)
         key = CacheKey.of(options.scope, options.adapters)
@@ -146,7 +149,7 @@ class Scheduler:
         """Queue texts to embed. Raises UnsupportedError where the model gives no embeddings, UsageError for a text that
         is empty or does not fit, BusyError when the queue is full, BackendError after ``close``."""
         if "embeddings" not in self._backend.capabilities:
-            raise UnsupportedError("this model gives no embeddings")
+            raise MissingAbilityError("this model gives no embeddings")
         n_context = self._backend.limits.n_context
         for index, text in enumerate(request.texts):
             if not 0 < len(text) <= n_context:

@@ -27,7 +27,7 @@ class LiveText:
         self.computed = 0
         self.sequence = -1  # of the backend, while it is computed
         self._sum: npt.NDArray[np.float64] | None = None
-        self._last: npt.NDArray[np.float64] | None = None
+        self._one: npt.NDArray[np.float64] | None = None  # the state that counts alone, or a vector made elsewhere
 
     @property
     def pending(self) -> int:
@@ -38,25 +38,34 @@ class LiveText:
         """What was computed is lost."""
         self.computed = 0
         self.sequence = -1
-        self._sum = self._last = None
+        self._sum = self._one = None
 
     def add(self, rows: npt.NDArray[np.float32]) -> None:
         """Take the hidden states of the next tokens, float32 [tokens, n_embd]."""
         import numpy as np
 
+        is_first, pooling = self.computed == 0, self.request.options.pooling
         self.computed += len(rows)
-        if self.request.options.pooling == "last":
-            self._last = rows[-1].astype(np.float64)
+        if pooling == "last" or (pooling == "cls" and is_first):
+            self._one = rows[-1 if pooling == "last" else 0].astype(np.float64)
+        if pooling != "mean":
             return
         part = rows.sum(axis=0, dtype=np.float64)  # so that it does not matter in how many parts a text comes
         self._sum = part if self._sum is None else self._sum + part
+
+    def take(self, vector: npt.NDArray[np.float32]) -> None:
+        """The vector of the whole text, pooled by the model."""
+        import numpy as np
+
+        self.computed = len(self.tokens)
+        self._one = vector.astype(np.float64)
 
     def finish(self) -> Embedding:
         """The vector of the whole text. Raises BackendError where the model gave no finite one."""
         import numpy as np
 
         assert self.pending == 0
-        vector = self._last if self._sum is None else self._sum / len(self.tokens)
+        vector = self._one if self._sum is None else self._sum / len(self.tokens)
         assert vector is not None
         if not np.isfinite(vector).all():
             raise BackendError(
@@ -91,20 +100,29 @@ class TextShare(NamedTuple):
     n_tokens: int
 
 
-def plan_texts(requests: Sequence[LiveTexts], n_tokens: int, begin: Callable[[LiveText], bool]) -> list[TextShare]:
+def plan_texts(
+    requests: Sequence[LiveTexts], n_tokens: int, begin: Callable[[LiveText], bool], *, whole: bool = False
+) -> list[TextShare]:
     """Shares of one step of at most ``n_tokens`` tokens, for requests of the same adapters.
 
     The requests give one text each in turn, what is begun before what waits. ``begin`` finds a sequence for a text;
-    False means that no more can be begun now.
+    False means that no more can be begun now. With ``whole`` no text is taken in parts: every one fits into a step.
     """
     shares: list[TextShare] = []
-    sources = deque(_texts(live, begin) for live in requests)
-    while sources and n_tokens > 0:
+    room = n_tokens
+
+    def fits(text: LiveText) -> bool:
+        return (not whole or len(text.tokens) <= room) and begin(text)
+
+    sources = deque(_texts(live, fits) for live in requests)
+    while sources and room > 0:
         source = sources.popleft()
         text = next(source, None)
+        if text is not None and whole and text.pending > room:
+            continue  # one that has to be computed again: it begins the next step
         if text is not None:
-            shares.append(TextShare(text, min(text.pending, n_tokens)))
-            n_tokens -= shares[-1].n_tokens
+            shares.append(TextShare(text, min(text.pending, room)))
+            room -= shares[-1].n_tokens
             sources.append(source)
     return shares
 

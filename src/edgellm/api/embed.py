@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from edgellm.formats.encoders import Pooling
 from edgellm_runtimes.engine_info import EngineInfo
 from edgellm_runtimes.generation import AdapterUse
 
@@ -18,8 +19,9 @@ class EmbedOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     texts: Annotated[list[str], Meta(min_length=1, max_length=2048)]
-    pooling: Literal["mean", "last"] | None = None
+    pooling: Pooling | None = None
     normalise: bool = True
+    truncate: bool = False  # texts that are too long are cut, not refused
     adapters: tuple[AdapterUse, ...] = ()
     context: Annotated[int, Meta(ge=1)] | None = None  # most tokens of one text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -11,12 +11,14 @@ __all__ = [
     "CopyRequest",
     "FitOrder",
     "LoadOrder",
-    "LoadedStatus",
+    "LoadStatus",
     "ModelRequest",
+    "ModelStatus",
     "PinAnswer",
     "PinRequest",
     "RemovedAnswer",
     "RenameRequest",
+    "Room",
     "ShowRequest",
     "StopAnswer",
     "StopRequest",
@@ -24,19 +26,46 @@ __all__ = [
 ]
 
 
-class LoadedStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that is in memory, on its way there, or on its way out."""
+class LoadStatus(msgspec.Struct, frozen=True):
+    """Progress of one load at one moment."""
 
-    name: str
+    phase: str  # "waiting" for other loads or for memory, then what the loading itself says
+    done_bytes: int
+    total_bytes: int | None  # of the phase
+    elapsed_s: float
+
+
+class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one moment."""
+
+    name: str  # that it was loaded under
+    names: tuple[str, ...]  # all that it serves
     digest: str
-    state: str  # loading, ready, draining, unloading, restarting
-    pinned: bool = False
-    requests: int = 0  # that use it, or wait for it
+    state: Literal["loading", "ready", "draining", "unloading", "restarting"]
+    pinned: bool
+    requests: int  # that use it, or wait for it
+    weights_bytes: int | None = None
     needed_bytes: int | None = None  # when all that it reserves is in use
     used_bytes: int | None = None  # now; None where it shares the server's process
-    context: int | None = None  # tokens of one conversation
+    context: int | None = None
+    sequences: int | None = None
+    keep_alive_s: float | None = None
     expires_in_s: float | None = None  # None while it is in use, or stays for ever
-    pid: int | None = None  # of its process
+    idle_s: float | None = None
+    load_s: float | None = None
+    isolation: str | None = None
+    pid: int | None = None
+    starts: int | None = None  # how often it was loaded: more than once after its worker died
+    last_error: str | None = None  # what its worker ended with
+    progress: LoadStatus | None = None
+
+
+class Room(msgspec.Struct, frozen=True):
+    """Memory at one moment. ``models_bytes`` is what all models may take together."""
+
+    models_bytes: int
+    left_bytes: int  # for another model; below 0 where those that are there take too much
+    server_bytes: int  # kept for the server itself
 
 
 class StopRequest(msgspec.Struct, frozen=True):
@@ -110,9 +139,11 @@ class RemovedAnswer(msgspec.Struct, frozen=True):
 
 
 class FitOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What should fit where: a bundle of the store or OWNER/MODEL[:QUANT] of a hub; device None is this machine."""
+    """What should fit where: a bundle of the store, OWNER/MODEL[:QUANT] of a hub, or files that were uploaded (file
+    name -> digest); device None is this machine."""
 
-    model: str
+    model: str = ""
+    files: dict[str, str] = {}
     device: str | None = None
     memory: str | None = None  # like 4GiB
     context: Annotated[int, Meta(ge=16)] | None = None

@@ -9,6 +9,7 @@ import msgspec
 
 from edgellm.bundle.system_prompt import SystemPrompt
 from edgellm.devices.prediction import PredictedMemory, SpeedRange
+from edgellm.formats.encoders import Pooling
 
 __all__ = [
     "PLAN_FORMAT_VERSION",
@@ -17,6 +18,7 @@ __all__ = [
     "ModelSource",
     "Plan",
     "PlannedAdapter",
+    "PlannedEncoder",
     "PlannedMessage",
     "RuntimeNeeds",
     "SamplingDefaults",
@@ -89,6 +91,14 @@ class PlannedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     licenses: tuple[str, ...] = ()  # its own, SPDX ids or LicenseRef-...
 
 
+class PlannedEncoder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a model that generates nothing makes a vector of a text."""
+
+    dimensions: int  # numbers of a vector
+    pooling: Pooling = "mean"
+    normalised: bool = False  # the model itself gives vectors a length of 1
+
+
 class PlannedMessage(msgspec.Struct, frozen=True):
     """A message that chats begin with."""
 
@@ -137,3 +147,4 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     adapters: tuple[PlannedAdapter, ...] = ()  # by name
     system_prompt: SystemPrompt | None = None  # that the bundle was packed with
     chat: ChatDefaults | None = None
+    encoder: PlannedEncoder | None = None  # of a model that turns texts into vectors

@@ -18,6 +18,7 @@ __all__ = ["decode_plan", "encode_plan"]
 _COUNT_LIMITS = {"context": 2**27, "sequences": 256, "ubatch": 2**16, "threads": 1024, "batch_threads": 1024}
 _RANK_LIMIT = 1 << 20
 _TOKEN_LIMIT = 2**31
+_DIMENSIONS_LIMIT = 1 << 20
 _MESSAGES_LIMIT = 1024
 _STOPS_LIMIT = 64
 _ROLES = ("system", "user", "assistant")
@@ -61,6 +62,8 @@ def decode_plan(data: bytes, what: str) -> Plan:
     _check_adapters(plan, what)
     if plan.system_prompt is not None:
         _check_system_prompt(plan.system_prompt, plan.context, what)
+    if plan.encoder is not None and not 1 <= plan.encoder.dimensions <= _DIMENSIONS_LIMIT:
+        raise BundleError(f"{what} has vectors of {plan.encoder.dimensions} numbers, which is out of range")
     if plan.chat is not None:
         _check_chat(plan.chat, {adapter.name for adapter in plan.adapters}, what)
     _refuse_control_characters(msgspec.to_builtins(plan), what)

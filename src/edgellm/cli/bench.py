@@ -32,6 +32,7 @@ def command(names: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
 
     A NAME without a tag stands for all its bundles: the formats and recipes of one model. They are measured in turn,
     each in a process of its own, and the median counts. Weights that a format prepares once are prepared before.
+    The result is kept: `fit` shows it, and `pack` chooses the format by it.
     """
     from edgellm.cli.bench_command import BenchOptions, bench
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgellm.cli.console import print_json, print_table, printable
+from edgellm.cli.console import print_json, print_message, print_table, printable
 from edgellm.cli.context import open_store, user_settings
 from edgellm.cli.progress import cancel_on_interrupt, make_progress
 from edgellm.errors import NotFoundError
@@ -54,13 +55,37 @@ class _Measured:
     def median(self, field: str) -> float:
         return statistics.median(getattr(run, field) or 0 for run in self.runs)
 
+    def medians(self) -> BenchResult:
+        """Each field by itself; None where the system does not tell."""
+        import msgspec
+
+        first = self.runs[0]
+        changes = {
+            field: type(value)(self.median(field))
+            for field, value in msgspec.structs.asdict(first).items()
+            if value is not None
+        }
+        return msgspec.structs.replace(first, **changes)
+
+    def request_s(self) -> float:
+        """Seconds for the request by which a format is chosen."""
+        from edgellm.devices.format_choice import ANSWER_TOKENS, PROMPT_TOKENS
+
+        return PROMPT_TOKENS / self.median(_SPEEDS[0]) + ANSWER_TOKENS / self.median(_SPEEDS[1])
+
 
 def bench(options: BenchOptions) -> None:
-    """Measure and print. Raises NotFoundError and the errors of loading."""
+    """Measure and print. Raises NotFoundError, MissingAbilityError for an encoder, and the errors of loading."""
+    from edgellm.cli.bench_record import keep_results
     from edgellm_runtimes.bench import BenchWork, bench_model
+    from edgellm_runtimes.encoder import no_generation
 
     settings = user_settings()
+    run = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     bundles = _bundles(options.names, open_store(settings), settings)
+    encoder = next((bundle for bundle in bundles if bundle.plan.encoder is not None), None)
+    if encoder is not None:
+        raise no_generation(encoder.name)
     work = BenchWork(options.prompt_tokens, options.decode_tokens, options.streams)
     runs: list[list[BenchResult]] = [[] for _ in bundles]
     with contextlib.ExitStack() as stack:
@@ -76,11 +101,20 @@ def bench(options: BenchOptions) -> None:
             for request, found in zip(requests, runs, strict=True):
                 progress.phase(f"{request.name}, {number + 1} of {options.rounds}")
                 found.append(bench_model(request, work, cancel=cancel))
-    measured = [_Measured(*each) for each in zip(bundles, first, runs, strict=True)]
+        measured = [_Measured(*each) for each in zip(bundles, first, runs, strict=True)]
+        medians = [(one.bundle, one.medians()) for one in measured]
+        kept = keep_results(settings.paths.state, run, work, medians, progress, cancel)
     if options.as_json:
         print_json(_record(measured, work))
-    else:
-        _print(measured, work)
+        return
+    _print(measured, work)
+    if kept and not options.quiet:
+        from edgellm.devices.benched import benched_path
+
+        print_message(
+            f"kept in {benched_path(settings.paths.state)}: `edgellm fit` shows it, and where it compares the "
+            "formats of a model, `edgellm pack` chooses by it"
+        )
 
 
 def _bundles(names: Sequence[str], store: Store, settings: SettingsWithOrigin) -> list[OpenBundle]:
@@ -146,6 +180,18 @@ def _print(measured: Sequence[_Measured], work: BenchWork) -> None:
             first, second = sorted(measured, key=lambda one: -one.median(field))[:2]
             ratio = first.median(field) / second.median(field)
             sys.stdout.write(f"{what}: {printable(first.bundle.name)} is {ratio:.2f} times as fast as the next\n")
+        _print_request(measured)
+
+
+def _print_request(measured: Sequence[_Measured]) -> None:
+    from edgellm.devices.format_choice import ANSWER_TOKENS, PROMPT_TOKENS
+
+    first, second = sorted(measured, key=_Measured.request_s)[:2]
+    ratio = second.request_s() / first.request_s()
+    sys.stdout.write(
+        f"{PROMPT_TOKENS} tokens of prompt and {ANSWER_TOKENS} of answer: {printable(first.bundle.name)} is "
+        f"{ratio:.2f} times as fast as the next\n"
+    )
 
 
 def _memory(one: _Measured, field: str) -> str:

@@ -29,14 +29,15 @@ def print_record(record: dict[str, Any]) -> None:
         ("digest", record["digest"]),
         ("size", f"{format_bytes(record['size_bytes'])}, {record['parameters']} parameters, {plan['recipe']}"),
         ("device", f"{plan['target']['name']} with {format_bytes(plan['target']['memory_bytes'])}"),
-        ("context", f"{plan['context']} tokens, {plan['sequences']} at a time, KV cache {plan['kv_type_k']}"),
+        ("context", _context(plan)),
+        ("vectors", _vectors(plan.get("encoder"))),
         (
             "memory",
             f"{format_bytes(memory['total_bytes'])} predicted: weights {format_bytes(memory['weights_bytes'])}, "
             f"repacked copy {format_bytes(memory['repack_bytes'])}, KV {format_bytes(memory['kv_bytes'])}, compute "
             f"{format_bytes(memory['compute_bytes'])}, {adapters}rest {format_bytes(memory['overhead_bytes'])}",
         ),
-        ("decode", _speed(plan.get("predicted_decode"))),
+        ("decode", "" if plan.get("encoder") else _speed(plan.get("predicted_decode"))),
         ("prefill", _speed(plan.get("predicted_prefill"))),
         ("source", f"{source['kind']} {source['name']}{revision} ({source['architecture']})"),
         ("adapters", _adapters(record)),
@@ -60,6 +61,21 @@ def print_record(record: dict[str, Any]) -> None:
             continue
         lines = textwrap.wrap(printable(text), 100, break_long_words=False, break_on_hyphens=False)
         sys.stdout.write(f"{label:<11}" + f"\n{'':<11}".join(lines) + "\n")
+
+
+def _context(plan: dict[str, Any]) -> str:
+    if plan.get("encoder"):
+        return f"texts of up to {plan['context']} tokens"
+    return f"{plan['context']} tokens, {plan['sequences']} at a time, KV cache {plan['kv_type_k']}"
+
+
+def _vectors(encoder: dict[str, Any] | None) -> str:
+    """What an encoder makes of a text."""
+    if not encoder:
+        return ""
+    pooled = {"cls": "the state of the first token", "last": "the state of the last token"}
+    how = pooled.get(encoder.get("pooling", ""), "the mean of all tokens")
+    return f"{encoder['dimensions']} numbers, {how}{', at a length of 1' if encoder.get('normalised') else ''}"
 
 
 def _adapters(record: dict[str, Any]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 from edgellm.cli.event_lines import emit, events_wanted
+from edgellm.printable import printable
 
 __all__ = [
     "print_error",
@@ -74,11 +74,6 @@ def _stderr(text: str) -> None:
 
 
 _write: Callable[[str], object] | None = None
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters but line ends and tabs: what others wrote must not steer a terminal."""
-    return "".join(letter for letter in text if letter in "\n\t" or not unicodedata.category(letter).startswith("Cc"))
 
 
 def print_json(value: Any) -> None:

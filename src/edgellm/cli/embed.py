@@ -16,10 +16,12 @@ __all__ = ["command"]
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @click.option(
     "--pooling",
-    type=click.Choice(["mean", "last"]),
-    help="The mean of all tokens, or the last one; default: what the model was trained with, else mean.",
+    type=click.Choice(["mean", "cls", "last"]),
+    help="The mean of all tokens, the first one (of an encoder), or the last; default: what the model was trained "
+    "with, else mean.",
 )
 @click.option("--no-normalise", is_flag=True, help="Leave the vectors as long as they are.")
+@click.option("--truncate", is_flag=True, help="Cut texts that are too long, instead of refusing them.")
 @click.option("--context", type=int, help="Most tokens of one text; default: the plan's.")
 @click.option("--threads", type=int, help="Threads; default: the plan's, adjusted to this machine.")
 @click.option(

@@ -26,6 +26,7 @@ class EmbedCommand:
     texts: tuple[str, ...]
     pooling: Pooling | None
     no_normalise: bool
+    truncate: bool
     context: int | None
     threads: int | None
     adapters: tuple[str, ...]
@@ -42,7 +43,8 @@ def embed_session(options: EmbedCommand) -> None:
     texts = list(options.texts) or _lines()
     adapters = adapter_uses(options.adapters)
     with open_model(options) as (runner, model):
-        found = runner.run(model.embed(texts, options.pooling, not options.no_normalise, adapters))
+        normalise = not options.no_normalise
+        found = runner.run(model.embed(texts, options.pooling, normalise, options.truncate, adapters))
         if options.as_json:
             _print_object(model.info, options, found)
         else:

@@ -35,6 +35,8 @@ class HubOrder:
     targets: tuple[Target, ...]  # one for each device
     licenses: tuple[str, ...]  # as the model card and the headers state them
     gguf: GGUFFile | None = None
+    format: str = "gguf"  # of the bundles
+    notes: tuple[str, ...] = ()  # of the choice
 
     @property
     def size_bytes(self) -> int:
@@ -100,19 +102,37 @@ def mirrored_checkpoint(client: HubClient, model: HubModel, mirror: HeaderMirror
 
 def _checkpoint_order(client: HubClient, model: HubModel, request: PackRequest, mirror: HeaderMirror) -> HubOrder:
     from edgellm.sources.hub_model import checkpoint_files
+    from edgellm_converters.onnx.tokenizer_files import TOKENIZER_NAME
     from edgellm_converters.pack.choose import choose_targets
+    from edgellm_converters.pack.formats import settle_format
     from edgellm_converters.pack.open_input import open_input
     from edgellm_converters.recipes import get_recipe
 
     if request.recipe == "auto" and model.recipe is not None:
-        request = replace(request, recipe=get_recipe(model.recipe).name)
+        request = replace(request, recipe=get_recipe(model.recipe).name, format="gguf")
     elif model.recipe is not None and get_recipe(model.recipe).name != request.recipe:
         raise UsageError(f"{model.reference} asks for another recipe than --quant {request.recipe}")
     files = checkpoint_files(client, model.repository)
-    with open_input(mirror.checkpoint(model.repository, files), to_format=request.format) as opened:
-        targets = tuple(choose_targets(request, opened))
+    source = mirror.checkpoint(model.repository, files)
+    request = settle_format(
+        request,
+        lambda to_format: open_input(source, to_format=to_format),
+        has_tokenizer_json=any(file.path == TOKENIZER_NAME for file in files),
+    )
+    targets = request.targets
+    if not targets:
+        with open_input(source, to_format=request.format) as opened:
+            targets = tuple(choose_targets(request, opened))
     expected = {file.path: f"sha256:{file.sha256}" for file in files if file.sha256}
-    return HubOrder(model, replace(_origin(model), expected=expected), tuple(files), targets, _card_licenses(model))
+    return HubOrder(
+        model,
+        replace(_origin(model), expected=expected),
+        tuple(files),
+        targets,
+        _card_licenses(model),
+        format=request.format,
+        notes=request.notes,
+    )
 
 
 def _as_asked(model: HubModel, request: PackRequest) -> tuple[HubModel, PackRequest]:

@@ -205,6 +205,7 @@ def _pack(
     job: HubJob, order: HubOrder, source: LocalSource, progress: Progress, cancel: CancelToken
 ) -> list[PackedBundle]:
     from edgellm_converters.pack import pack
+    from edgellm_runtimes.onnx.kv_range import measure_kv_ranges
     from edgellm_runtimes.system_prompt import read_system_prompt
 
     request = replace(
@@ -212,10 +213,12 @@ def _pack(
         source=source,
         origin=order.origin,
         targets=order.targets,
+        format=order.format,
+        notes=order.notes,
         devices=tuple(target.device for target in order.targets),
         revision=order.origin.revision,
     )
-    return pack(request, job.open_writer, smoke, job.committed, progress, cancel, read_system_prompt)
+    return pack(request, job.open_writer, smoke, job.committed, progress, cancel, read_system_prompt, measure_kv_ranges)
 
 
 def _named(order: HubOrder, paths: list[Path], mirror: HeaderMirror) -> LocalSource:

@@ -25,7 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pack": ("edgellm.cli.pack", "Turn a checkpoint or GGUF into a bundle made for one device."),
     "pull": ("edgellm.cli.pull", "Fetch a model from a hub and make it ready for this machine."),
     "run": ("edgellm.cli.run", "Answer a prompt with a packed model, or talk to it."),
+    "chat": ("edgellm.cli.chat", "Talk to a packed model."),
+    "chats": ("edgellm.cli.chats", "List, search, show, export and delete the conversations of `chat`."),
     "serve": ("edgellm.cli.serve", "Answer requests of apps over HTTP, as OpenAI, Ollama and Anthropic do."),
+    "tui": ("edgellm.cli.tui", "Manage models, jobs and chats of this machine in the terminal."),
     "ps": ("edgellm.cli.ps", "Show the servers that run, and the models that they have loaded."),
     "stop": ("edgellm.cli.stop", "Unload a model from the servers that run, or end the servers."),
     "key": ("edgellm.cli.key", "Make, list and revoke the API keys of `serve`."),
@@ -89,6 +92,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Settings: flag, then EDGELLM_* variable, then --config, ~/.config/edgellm, /etc/edgellm. "
     "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 does not fit, 5 integrity, 130 interrupted.",
@@ -99,6 +103,18 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, config_file: str | None) -> None:
     """Pack language models for small devices and run them there."""
     ctx.obj = {"config_file": config_file}
+    if ctx.invoked_subcommand is None:
+        if not on_terminal():
+            raise click.exceptions.NoArgsIsHelpError(ctx)
+        from edgellm.cli.tui import command
+
+        ctx.invoke(command)
+
+
+def on_terminal() -> bool:
+    """True where a person sits before a terminal that can show a screen."""
+    streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)  # Textual draws on stderr
+    return os.environ.get("TERM", "dumb") != "dumb" and all(each is not None and each.isatty() for each in streams)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

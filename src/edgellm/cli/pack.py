@@ -19,7 +19,7 @@ __all__ = ["command"]
     "--format",
     "format_",
     type=click.Choice(["gguf", "onnx"]),
-    help="Of the model file.  [default: that of the recipe, else gguf]",
+    help="Of the model file.  [default: that of the recipe; else gguf, or onnx where measured faster]",
 )
 @click.option("--context", type=click.IntRange(min=16), help="Tokens of one conversation.")
 @click.option("--sequences", type=click.IntRange(1, 255), help="Conversations at the same time.")

@@ -65,6 +65,7 @@ def _pack(
     options: PackOptions, request: PackRequest, reference: HubReference | None, settings: SettingsWithOrigin
 ) -> None:
     from edgellm_converters.pack import pack as run_pipeline
+    from edgellm_runtimes.onnx.kv_range import measure_kv_ranges
     from edgellm_runtimes.system_prompt import read_system_prompt
 
     store = open_store(settings)
@@ -95,7 +96,9 @@ def _pack(
             print_json([pack_record(bundle, options.output) for bundle in packed])
         return
     with make_progress(options.quiet) as progress, cancel_on_interrupt() as cancel:
-        packed = run_pipeline(request, open_writer, smoke, committed, progress, cancel, read_system_prompt)
+        packed = run_pipeline(
+            request, open_writer, smoke, committed, progress, cancel, read_system_prompt, measure_kv_ranges
+        )
     if options.as_json:
         print_json([pack_record(bundle, options.output) for bundle in packed])
 
@@ -131,6 +134,7 @@ def _request(
     from edgellm.cli.adapter_options import open_adapters
     from edgellm.cli.hub_order import placeholder
     from edgellm.cli.target import hub_reference
+    from edgellm.devices.benched import read_benched
     from edgellm.sources.local import open_source
     from edgellm_converters.pack import PackRequest
     from edgellm_runtimes.accelerators import installed_accelerators
@@ -172,6 +176,7 @@ def _request(
         threads=options.threads or 0,
         force=options.force,
         adapters=open_adapters(options.adapters, stack),
+        benched=read_benched(settings.paths.state) if to_format == "auto" else (),
         system_prompt=_system_prompt(options.system) if options.system is not None else "",
     )
     return request, reference
@@ -193,7 +198,8 @@ def _system_prompt(file: str) -> str:
 
 
 def recipe_and_format(recipe: str, to_format: str | None, reference: HubReference | None) -> tuple[str, str]:
-    """A recipe of ours and the format that it belongs to; for a hub's model also what its publisher calls a file.
+    """A recipe of ours and the format that it belongs to ("auto": to be chosen); for a hub's model also what its
+    publisher calls a file.
 
     Raises UsageError for a recipe that is none, or none of the format that was asked for.
     """
@@ -201,7 +207,7 @@ def recipe_and_format(recipe: str, to_format: str | None, reference: HubReferenc
     from edgellm_converters.recipes import get_recipe
 
     if recipe.lower() == "auto":
-        return "auto", to_format or "gguf"
+        return "auto", to_format or "auto"
     if to_format == "onnx" or (to_format is None and recipe.upper() in ONNX_RECIPES):
         return get_onnx_recipe(recipe).name, "onnx"
     try:
@@ -281,5 +287,8 @@ def say_packed(bundle: PackedBundle, output: str | None = None) -> None:
         print_message(f"  next: edgellm import {shlex.quote(where)}, here or where it is copied to")
     else:
         folder = where if output is None or where.startswith(("/", ".", "~")) else f"./{where}"
+        if bundle.plan.encoder is not None:
+            print_message(f'  try it: edgellm embed {folder} "The cat sat on the mat."')
+            return
         raw = "" if bundle.plan.chat_template_digest else ' --raw "Once upon a time"'
         print_message(f"  try it: edgellm run {folder}{raw}")

@@ -9,7 +9,7 @@ import click
 from edgellm.cli.context import json_option
 
 if TYPE_CHECKING:
-    from edgellm.api.models import LoadedStatus
+    from edgellm.api.models import ModelStatus
     from edgellm.running import RunningServer
 
 __all__ = ["command"]
@@ -35,7 +35,7 @@ def command(as_json: bool) -> None:
     _print(answers)
 
 
-def _print(answers: list[tuple[RunningServer, list[LoadedStatus]]]) -> None:
+def _print(answers: list[tuple[RunningServer, list[ModelStatus]]]) -> None:
     from edgellm.cli.console import print_message, print_table, printable
 
     for server, models in answers:
@@ -57,14 +57,14 @@ def _print(answers: list[tuple[RunningServer, list[LoadedStatus]]]) -> None:
         print_table(["NAME", "STATE", "MEMORY", "CONTEXT", "REQUESTS", "UNLOADED IN"], rows, right=(2, 3, 4))
 
 
-def _memory(model: LoadedStatus) -> str:
+def _memory(model: ModelStatus) -> str:
     from edgellm.units import format_bytes
 
     size_bytes = model.used_bytes or model.needed_bytes
     return "-" if size_bytes is None else format_bytes(size_bytes)
 
 
-def _ends(model: LoadedStatus) -> str:
+def _ends(model: ModelStatus) -> str:
     from edgellm.units import format_duration
 
     if model.pinned:

@@ -80,6 +80,7 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
     from edgellm.cli.hub_order import placeholder
     from edgellm.cli.hub_pack import HubJob
     from edgellm.cli.pack_command import recipe_and_format, say_packed
+    from edgellm.devices.benched import read_benched
     from edgellm_converters.pack import PackRequest
     from edgellm_runtimes.accelerators import installed_accelerators
 
@@ -107,6 +108,7 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
         name=options.name,
         accelerators=installed_accelerators(),
         force=options.force,
+        benched=read_benched(settings.paths.state) if to_format == "auto" else (),
     )
     return HubJob(
         reference,

@@ -60,7 +60,12 @@ class RunModel(Protocol):
         ...
 
     async def embed(
-        self, texts: Sequence[str], pooling: Pooling | None, normalise: bool, adapters: tuple[AdapterUse, ...]
+        self,
+        texts: Sequence[str],
+        pooling: Pooling | None,
+        normalise: bool,
+        truncate: bool,
+        adapters: tuple[AdapterUse, ...],
     ) -> Embedded:
         """The vectors of ``texts``; see ``Engine.embed``."""
         ...
@@ -78,10 +83,14 @@ class Embedded(NamedTuple):
 def open_model(options: RunOptions) -> Iterator[tuple[asyncio.Runner, RunModel]]:
     """The model and the event loop that it belongs to, until the block ends.
 
-    Raises the errors of loading, and BusyError for a model that a server has loaded already and that would be loaded
-    once more.
+    Raises the errors of loading, MissingAbilityError for an encoder, and BusyError for a model that a server has loaded
+    already and that would be loaded once more.
     """
+    from edgellm_runtimes.encoder import no_generation
+
     found = find_model(options)
+    if found.bundle is not None and found.bundle.plan.encoder is not None:
+        raise no_generation(found.bundle.name)
     server = _server_of(found)
     if server is not None and found.bundle is not None:
         reason = _own_process(options)
@@ -92,6 +101,7 @@ def open_model(options: RunOptions) -> Iterator[tuple[asyncio.Runner, RunModel]]
         if not options.force:
             _refuse_second_copy(server, found.bundle, reason)
     with open_engine(options, found) as (runner, engine):
+        engine.check_generates()
         yield runner, _LocalModel(engine, None if found.bundle is None else found.bundle.plan)
 
 
@@ -150,9 +160,16 @@ class _LocalModel:
         return self._engine.chat(said, options=options)
 
     async def embed(
-        self, texts: Sequence[str], pooling: Pooling | None, normalise: bool, adapters: tuple[AdapterUse, ...]
+        self,
+        texts: Sequence[str],
+        pooling: Pooling | None,
+        normalise: bool,
+        truncate: bool,
+        adapters: tuple[AdapterUse, ...],
     ) -> Embedded:
-        found = await self._engine.embed(texts, pooling=pooling, normalise=normalise, adapters=adapters)
+        found = await self._engine.embed(
+            texts, pooling=pooling, normalise=normalise, truncate=truncate, adapters=adapters
+        )
         vectors = [vector.tolist() for vector in found.vectors]
         return Embedded(vectors, list(found.n_tokens), pooling or self._engine.facts.pooling)
 
@@ -232,7 +249,12 @@ class _ServedModel:
         return self._texts[token]
 
     async def embed(
-        self, texts: Sequence[str], pooling: Pooling | None, normalise: bool, adapters: tuple[AdapterUse, ...]
+        self,
+        texts: Sequence[str],
+        pooling: Pooling | None,
+        normalise: bool,
+        truncate: bool,
+        adapters: tuple[AdapterUse, ...],
     ) -> Embedded:
         from edgellm.api.embed import EmbedAnswer, EmbedOrder
 
@@ -243,6 +265,7 @@ class _ServedModel:
                 texts=part,
                 pooling=pooling,
                 normalise=normalise,
+                truncate=truncate,
                 adapters=adapters,
                 context=self._context,
             )

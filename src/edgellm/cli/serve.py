@@ -31,6 +31,13 @@ __all__ = ["command"]
     help="How long answers may take to finish once the server is told to stop.  [default: 60]",
 )
 @click.option(
+    "--until-idle",
+    "until_idle_s",
+    type=click.FloatRange(1, 86400),
+    metavar="SECONDS",
+    help="End once no client is connected and no job runs for so long.",
+)
+@click.option(
     "--print-unit",
     is_flag=False,
     flag_value="service",

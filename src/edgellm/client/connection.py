@@ -19,6 +19,7 @@ __all__ = ["Client"]
 
 Answer = TypeVar("Answer")
 _CONNECT_S = 10.0
+_EVENT = b"data: "
 
 
 class Client:
@@ -53,14 +54,53 @@ class Client:
         """The answer to POST ``path`` with ``body`` as JSON."""
         return await self._exchange("POST", path, body, kind)
 
+    async def delete(self, path: str, kind: type[Answer]) -> Answer:
+        """The answer to DELETE ``path``."""
+        return await self._exchange("DELETE", path, None, kind)
+
     async def lines(self, path: str, body: Any, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
-        """POST ``body`` and read one JSON object a line. Closing the generator ends the request over there."""
+        """POST ``body``, or GET without one, and read one JSON object a line. Closing the generator ends the request
+        over there."""
+        async with self._stream("GET" if body is None else "POST", path, body) as response:
+            async for line in _lines_of(response):
+                yield self._decode(line, decoder)
+
+    async def events(self, path: str, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
+        """GET ``path`` and read server-sent events, each one JSON object. Closing the generator ends the request."""
+        async with self._stream("GET", path, None) as response:
+            async for line in _lines_of(response):
+                if line.startswith(_EVENT):
+                    yield self._decode(line[len(_EVENT) :], decoder)
+
+    async def download(self, path: str) -> AsyncGenerator[bytes, None]:
+        """GET ``path``, which is no JSON, in parts."""
+        async with self._stream("GET", path, None) as response:
+            async for part in response.aiter_raw():
+                yield part
+
+    async def upload(self, path: str, parts: AsyncIterator[bytes], size_bytes: int) -> None:
+        """POST bytes to ``path``."""
+        headers = {"content-type": "application/octet-stream", "content-length": str(size_bytes)}
         with self._told():
-            async with self._http.stream("POST", path, **_content(body)) as response:
+            response = await self._http.request("POST", path, content=parts, headers=headers)
+        if response.status_code >= 400:
+            raise _error_of(response.status_code, response.content)
+
+    async def has(self, path: str) -> bool:
+        """True when HEAD ``path`` finds something."""
+        with self._told():
+            response = await self._http.request("HEAD", path)
+        if response.status_code not in (200, 404):
+            raise _error_of(response.status_code, response.content)
+        return response.status_code == 200
+
+    @contextlib.asynccontextmanager
+    async def _stream(self, method: str, path: str, body: Any) -> AsyncGenerator[httpx.Response, None]:
+        with self._told():
+            async with self._http.stream(method, path, **_content(body)) as response:
                 if response.status_code >= 400:
                     raise _error_of(response.status_code, await response.aread())
-                async for line in _lines_of(response):
-                    yield self._decode(line, decoder)
+                yield response
 
     async def _exchange(self, method: str, path: str, body: Any, kind: type[Answer]) -> Answer:
         with self._told():

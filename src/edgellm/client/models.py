@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from edgellm.api.models import LoadedStatus, StopAnswer, StopRequest
+from edgellm.api.models import ModelStatus, StopAnswer, StopRequest
 from edgellm.client.connection import Client
 
 __all__ = ["loaded_models", "unload_model"]
 
 
-async def loaded_models(client: Client) -> list[LoadedStatus]:
+async def loaded_models(client: Client) -> list[ModelStatus]:
     """What the server has in memory, or is about to."""
-    return await client.get("/api/edgellm/ps", list[LoadedStatus])
+    return await client.get("/api/edgellm/ps", list[ModelStatus])
 
 
 async def unload_model(client: Client, name: str) -> bool:

@@ -8,6 +8,7 @@ The rules, in this order:
 3. Among those that fit, the recipes that the profile prefers, if any of them fits; avoided ones last.
 4. The best quality whose decode speed, the middle of the predicted range, reaches the minimum. If none does, the
    fastest; among recipes within a tenth of it, the best quality.
+   An encoder, which is small and generates nothing, gets the best quality of those that fit.
 5. The rest of the memory goes to context, up to the profile's cap, and then, as long as half of it stays free, to four
    sequences.
 
@@ -25,6 +26,7 @@ from edgellm.devices.estimate import Estimate, estimate
 from edgellm.devices.explain import explain_choice, explain_misfit
 from edgellm.devices.model import ModelShape
 from edgellm.devices.onnx_recipes import onnx_preferred
+from edgellm.devices.policy import FLOAT_KV
 from edgellm.devices.profile import Profile
 from edgellm.devices.quality import FOUR_BIT_LOSS, best_first, is_sensible, quality_loss
 from edgellm.devices.settings import RunSettings
@@ -72,7 +74,9 @@ class _Planner:
     def __init__(self, candidates: Mapping[str, ModelShape], profile: Profile, request: FitRequest) -> None:
         self.candidates, self.profile, self.request = candidates, profile, request
         trained = max((shape.context_length for shape in candidates.values()), default=0)
-        self.limit = max(1, min(trained or _WANTED_CONTEXT, profile.policy.context_cap))
+        usual = max((shape.usual_context for shape in candidates.values()), default=0)
+        self.limit = max(1, min(usual or trained or _WANTED_CONTEXT, profile.policy.context_cap))
+        self.encoder = any(shape.is_encoder for shape in candidates.values())
         self.onnx = any(shape.format == "onnx" for shape in candidates.values())
 
     def pick(self) -> FitRow | None:
@@ -95,7 +99,7 @@ class _Planner:
                 if wider.verdict == "fits":
                     best = wider
                     break
-        if self.request.sequences is None:
+        if self.request.sequences is None and not self.encoder:  # texts share its steps as they are
             more = self._row(row.recipe, msgspec.structs.replace(self._base(best.settings), sequences=_SEQUENCES))
             if 2 * more.memory_bytes <= more.estimate.memory_available_bytes:
                 best = more
@@ -116,13 +120,15 @@ class _Planner:
     def settings(self, context: int) -> RunSettings:
         """The profile's way to run, at ``context``."""
         policy = self.profile.policy
-        if self.onnx:  # its cache is float32, its attention keeps scores, and it always rearranges the weights
+        if self.onnx:  # its attention keeps scores, and it always rearranges the weights
+            kv_types = {policy.kv_type_k, policy.kv_type_v}  # keys and values have one type here
+            kv_type = "int8" if kv_types.isdisjoint(FLOAT_KV) else "f32"
             return RunSettings(
                 context=context,
                 sequences=self.request.sequences or 1,
                 ubatch=policy.ubatch,
-                kv_type_k="f32",
-                kv_type_v="f32",
+                kv_type_k=kv_type,
+                kv_type_v=kv_type,
                 flash_attention=False,
                 repack=False,
                 own_cells=True,
@@ -177,6 +183,7 @@ class _Planner:
             settings=way,
             estimate=found,
             quality_loss=quality_loss(recipe),
+            format=shape.format,
             note="; ".join([*self._policy_note(recipe), *_way_note(settings, way, found), *found.notes]),
         )
 
@@ -192,6 +199,8 @@ class _Planner:
 
     def _best(self, rows: list[FitRow]) -> FitRow:
         rows = [row for row in rows if row.recipe not in self.profile.policy.avoided] or rows
+        if self.encoder:  # small, and read once for each text: quality is what it is for
+            return min(rows, key=lambda row: row.quality_loss)
         preferred = self._preferred()
         rows = [row for row in rows if row.recipe in preferred] or rows
         if any(row.decode is None for row in rows):  # no speed to choose by: the common compromise, or the next best

@@ -28,6 +28,7 @@ __all__ = [
     "Measured",
     "apply_calibration",
     "calibration_path",
+    "machine_mismatch",
     "read_calibration",
     "this_machine",
     "write_calibration",
@@ -61,14 +62,14 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     measured: Measured
 
 
-def this_machine(root: Path = Path("/")) -> Machine:
-    """The identity of the machine whose /proc and /sys lie below ``root``, with the installed runtime."""
+def this_machine(root: Path = Path("/"), package: str = _RUNTIME_PACKAGE) -> Machine:
+    """The identity of the machine whose /proc and /sys lie below ``root``, with the installed runtime ``package``."""
     features = " ".join(cpu_features(root))
     return Machine(
         cpu=cpu_name(root),
         features_digest="sha256:" + hashlib.sha256(features.encode()).hexdigest(),
         threads=decode_threads(root),
-        runtime=f"{_RUNTIME_PACKAGE} {_runtime_version()}",
+        runtime=f"{package} {_version(package)}",
     )
 
 
@@ -125,7 +126,11 @@ def _mismatch(calibration: Calibration, machine: Machine) -> str:
     """Why ``calibration`` says nothing about ``machine``; empty when it does."""
     if calibration.version != _VERSION:
         return f"it has version {calibration.version}, this edgellm writes {_VERSION}"
-    made, here = calibration.machine, machine
+    return machine_mismatch(calibration.machine, machine)
+
+
+def machine_mismatch(made: Machine, here: Machine) -> str:
+    """Why what was measured on ``made`` does not hold for ``here``; empty when it does."""
     if made.cpu != here.cpu:
         return f"it was made on {made.cpu or 'another processor'}, this is {here.cpu or 'an unknown processor'}"
     if made.features_digest != here.features_digest:
@@ -137,8 +142,8 @@ def _mismatch(calibration: Calibration, machine: Machine) -> str:
     return ""
 
 
-def _runtime_version() -> str:
+def _version(package: str) -> str:
     try:
-        return version(_RUNTIME_PACKAGE)
+        return version(package)
     except PackageNotFoundError:
         return "none"

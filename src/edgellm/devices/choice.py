@@ -34,6 +34,7 @@ class FitRow(msgspec.Struct, frozen=True, omit_defaults=True):
     quality_loss: float  # rise in perplexity, see edgellm.devices.quality
     note: str = ""
     chosen: bool = False
+    format: str = "gguf"
 
     @property
     def memory_bytes(self) -> int:

@@ -29,6 +29,7 @@ class Estimate(msgspec.Struct, frozen=True, omit_defaults=True):
     decode_per_user: SpeedRange | None  # of each, when all sequences decode together
     prefill: SpeedRange | None
     notes: tuple[str, ...] = ()
+    is_encoder: bool = False  # decodes nothing
 
 
 def estimate(
@@ -47,7 +48,10 @@ def estimate(
     if settings.sequences > 1:
         per_user = predict_decode(shape, settings, profile, users=settings.sequences, accelerator=accelerator)
     prefill = predict_prefill(shape, settings, profile, accelerator=accelerator)
-    if decode is None:
+    if shape.is_encoder:
+        if prefill is None:
+            notes.append(f"no published speed for {profile.name}: speed unknown")
+    elif decode is None:
         where = f" with {accelerator.name}" if accelerator is not None else ""
         notes.append(f"no published speed for {profile.name}{where}: speed unknown")
     elif settings.context > 2 * SHORT_TOKENS:
@@ -62,6 +66,7 @@ def estimate(
         decode_per_user=per_user,
         prefill=prefill,
         notes=tuple(notes),
+        is_encoder=shape.is_encoder,
     )
 
 

@@ -30,13 +30,21 @@ def explain_choice(shape: ModelShape, profile: Profile, row: FitRow, request: Fi
     memory, settings, given = row.estimate.memory, row.settings, request.recipe is not None
     size = format_bytes(profile.memory.size_bytes)
     parts = [f"{row.recipe} {'as asked' if given else 'chosen'} for {profile.name} ({size}):"]
+    room = f"{settings.context} tokens of context for {_sequences(settings.sequences)}"
+    if shape.is_encoder:
+        room = f"texts of up to {settings.context} tokens"
     parts.append(
-        f"{format_count(shape.n_parameters)} weights take {format_bytes(memory.total_bytes)} with "
-        f"{settings.context} tokens of context for {_sequences(settings.sequences)}, of "
+        f"{format_count(shape.n_parameters)} weights take {format_bytes(memory.total_bytes)} with {room}, of "
         f"{format_bytes(row.estimate.memory_available_bytes)} that the system leaves"
         + (" (tight)." if row.verdict == "tight" else ".")
     )
-    if not given:
+    if shape.is_encoder:
+        parts.append("It is an encoder: it turns texts into vectors.")
+        if row.estimate.prefill is not None:
+            parts.append(f"Expected speed: {format_speed(row.estimate.prefill)} of texts.")
+        if not given:
+            parts.append("It is the best quality of the quantized recipes that fit.")
+    elif not given:
         parts.append(_speed_reason(profile, row, request))
     elif row.decode is not None:
         parts.append(f"Expected decode: {format_speed(row.decode)}.")
@@ -45,6 +53,11 @@ def explain_choice(shape: ModelShape, profile: Profile, row: FitRow, request: Fi
             f"ONNX Runtime keeps a rearranged copy of the weights ({format_bytes(memory.repack_bytes)} more) for its "
             "kernels."
         )
+        if settings.kv_type_k == "int8":
+            parts.append(
+                "The KV cache is int8, as the profile asks: a quarter of the memory, but long prompts are read more "
+                "slowly."
+            )
     elif memory.repack_bytes:
         kept = "a second, rearranged copy" if settings.mmap else "only the rearranged form"
         parts.append(f"llama.cpp keeps {kept} of the weights ({format_bytes(memory.repack_bytes)}) for faster prompts.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgellm.devices.model import AttentionLayer, ModelShape, TensorShape
 from edgellm.devices.windows import sliding_layers
 from edgellm.errors import ModelFileError
+from edgellm.formats.encoders import is_encoder, keeps_cache
 from edgellm.formats.gguf import ArraySummary, GGUFHeader
 
 __all__ = ["shape_from_gguf"]
@@ -37,7 +38,10 @@ def shape_from_gguf(header: GGUFHeader) -> ModelShape:
     kv_heads = keys.per_layer("attention.head_count_kv", n_layers, None, heads)
     n_heads = max(heads)
     head_dim = n_embd // n_heads if n_heads else 0
+    encodes = is_encoder(keys.architecture, header.metadata)
     layers, notes = _layers(keys, kv_heads, head_dim)
+    if encodes and not keeps_cache(keys.architecture):
+        layers = ()
     state_bytes, state_notes = _recurrent(keys, kv_heads)
     file_type = header.metadata.get("general.file_type")
     return ModelShape(
@@ -54,6 +58,7 @@ def shape_from_gguf(header: GGUFHeader) -> ModelShape:
         state_bytes=state_bytes,
         notes=(*notes, *state_notes),
         file_bytes=header.file_bytes,
+        is_encoder=encodes,
     )
 
 

@@ -41,6 +41,7 @@ class LoadedProfile(msgspec.Struct, frozen=True):
     profile: Profile
     digest: str  # sha256:... of the canonical JSON of ``profile``, memory override included
     assumption: str | None = None  # what an alias or an odd memory size takes for granted: show it
+    is_here: bool = False  # it is the machine that this program runs on
 
 
 def load_profile(reference: str, memory: int | None = None, calibration: Calibration | None = None) -> LoadedProfile:

@@ -39,6 +39,7 @@ _KV_BYTES = {
     "q4_1": 20 / 32,
     "q4_0": 18 / 32,
     "iq4_nl": 18 / 32,
+    "int8": 1.0,  # of ONNX models; the scales belong to the graph
 }
 # Measured here: Python with numpy, llama.cpp's libraries and our runtime loaded, no model; and what the vocabulary adds
 # per token (text, score, hash tables, merges: 150 bytes with few merges, 250 with as many as tokens).
@@ -103,6 +104,8 @@ def compute_bytes(shape: ModelShape, settings: RunSettings) -> int:
     The largest of three stages counts, each in F32 rows of one prompt step: the feed-forward (gate, up, their product
     and four hidden rows), attention (without flash attention its scores over the whole cache), and the logits.
     """
+    if shape.is_encoder:
+        return _encoder_compute_bytes(shape, settings)
     step, cells = _step(settings), _padded(settings.context)  # each token looks at its own sequence
     widths = _widths(shape)
     mask = cells * (2 if settings.flash_attention else 4)
@@ -113,6 +116,16 @@ def compute_bytes(shape: ModelShape, settings: RunSettings) -> int:
     logits = 4 * rows * (shape.n_vocab + shape.n_embd) + step * (4 * shape.n_embd + mask)
     kept_rows = 4 * shape.n_vocab * max(settings.rooms, rows)
     return max(step * max(feed_forward, attention), logits) + kept_rows
+
+
+def _encoder_compute_bytes(shape: ModelShape, settings: RunSettings) -> int:
+    """Of an encoder: texts are computed at once, in a step that holds the longest. Feed-forward and attention take what
+    they take in a decoder, but for the gate; there are no logits, and every token gives a hidden state."""
+    step = max(settings.ubatch, settings.context)
+    scores = 0 if settings.flash_attention else 4 * step * shape.n_heads
+    feed_forward = 4 * (2 * _widths(shape).feed_forward // 3 + 4 * shape.n_embd)
+    attention = 4 * 7 * shape.n_embd + scores + 2 * step
+    return step * (max(feed_forward, attention) + 4 * shape.n_embd)
 
 
 def process_overhead_bytes(shape: ModelShape, settings: RunSettings) -> int:

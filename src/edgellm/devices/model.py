@@ -50,6 +50,8 @@ class ModelShape(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()  # what could not be read from the header and was assumed
     file_bytes: int = 0  # the model file with its header; 0 where it has yet to be converted
     format: str = "gguf"  # or "onnx"
+    is_encoder: bool = False  # turns whole texts into vectors: no KV cache, no output matrix, nothing is generated
+    usual_context: int = 0  # where the makers of an encoder cut texts; 0 where they say nothing
 
     @property
     def n_parameters(self) -> int:
@@ -59,7 +61,7 @@ class ModelShape(msgspec.Struct, frozen=True):
     @property
     def is_tied(self) -> bool:
         """True when the embedding table also serves as the output matrix."""
-        return all(tensor.name != "output.weight" for tensor in self.tensors)
+        return not self.is_encoder and all(tensor.name != "output.weight" for tensor in self.tensors)
 
     @property
     def weights_bytes(self) -> int:

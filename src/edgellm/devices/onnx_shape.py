@@ -22,20 +22,22 @@ def shape_from_onnx(
     kv_heads: int,
     head_size: int,
     n_layers: int,
+    is_encoder: bool = False,
     file_bytes: int = 0,
 ) -> ModelShape:
-    """The shape of a decoder: its numbers as genai_config.json states them, its tensors as ``graph`` has them."""
+    """The shape of a model: its numbers as its configuration states them, its tensors as ``graph`` has them."""
     return ModelShape(
         architecture=architecture,
         n_embd=n_embd,
         n_vocab=n_vocab,
         n_heads=n_heads,
         context_length=context_length,
-        layers=(AttentionLayer(kv_heads, head_size, head_size),) * n_layers,
+        layers=() if is_encoder else (AttentionLayer(kv_heads, head_size, head_size),) * n_layers,
         tensors=tuple(_shape(graph, tensor) for tensor in graph.tensors.values() if _is_weight(tensor)),
         recipe=graph.metadata.get(_RECIPE, ""),
         format="onnx",
         file_bytes=file_bytes,
+        is_encoder=is_encoder,
     )
 
 

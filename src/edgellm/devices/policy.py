@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-__all__ = ["KVType", "Policy"]
+__all__ = ["FLOAT_KV", "KVType", "Policy"]
 
 Recipe = Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]{1,15}$")]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 KVType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+
+FLOAT_KV = ("f32", "f16", "bf16")
+"""Those that round nothing to blocks."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

@@ -22,6 +22,7 @@ __all__ = [
     "Figure",
     "Match",
     "Memory",
+    "OnnxSpeed",
     "Performance",
     "Power",
     "Profile",
@@ -162,6 +163,14 @@ class Thermal(_Strict, frozen=True):
     note: str = ""
 
 
+class OnnxSpeed(_Strict, frozen=True):
+    """ONNX Runtime against llama.cpp on this device, for the same model at about equal bits; above 1 it is faster."""
+
+    prefill: Figure  # its prompt tokens per second / llama.cpp's
+    decode: Figure  # its tokens per second of one answer / llama.cpp's
+    largest_model: Annotated[int, msgspec.Meta(ge=1, le=1 << 44)]  # weights of the largest model that was compared
+
+
 class Performance(_Strict, frozen=True):
     """What the speed model needs; see edgellm.devices.speed."""
 
@@ -170,6 +179,7 @@ class Performance(_Strict, frozen=True):
     decode_gops: Figure | None = None  # compute limit of decode: 2 x weights per second, all performance cores
     prefill_gops: Figure | None = None  # 2 x weights x prompt tokens per second, without repacked weights
     prefill_gops_repacked: Figure | None = None  # the same with them
+    onnx: OnnxSpeed | None = None  # decides the format of a pack without --format
     measured: Measured | None = None  # by a calibration of this very machine: replaces all of the above
 
 

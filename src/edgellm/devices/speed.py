@@ -46,10 +46,13 @@ def predict_decode(
     filled: int = SHORT_TOKENS,
     accelerator: Accelerator | None = None,
 ) -> SpeedRange | None:
-    """Tokens per second of each of ``users`` that decode together, with ``filled`` tokens in each one's cache.
+    """Tokens per second of each of ``users`` that decode together, with ``filled`` tokens in each one's cache; None for
+    an encoder, and where nothing is known.
 
     Weights are read once per step for all of them; arithmetic and KV reads grow with their number.
     """
+    if shape.is_encoder:
+        return None  # nothing is decoded
     measured = profile.perf.measured
     if measured is not None and accelerator is None:
         return measured_decode(shape, settings, profile.cpu.features, measured, users=users, filled=filled)

@@ -27,6 +27,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: str | None = None  # PEM file with the certificate and its chain, for TCP
     tls_key: str | None = None
     drain_s: float = 60.0  # how long answers may take to finish once the server is told to stop
+    until_idle_s: float | None = None  # without a client and a job for so long it ends by itself
     access: AccessConfig = AccessConfig()
     limits: Limits = Limits()
     log_format: Literal["text", "json"] = "text"

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ from edgellm.errors import (
     NotFoundError,
     UsageError,
 )
+from edgellm.server.jobs.commands import linked_model
+from edgellm.server.jobs.orders import check_files
 from edgellm.server.state import ServerState
 from edgellm.sources.hub.reference import parse_hub_reference
 
@@ -34,11 +37,15 @@ _one_at_a_time = asyncio.Semaphore(1)  # each is a process with the memory of on
 
 async def run_fit(state: ServerState, order: FitOrder) -> Any:
     """The object that the command prints. Raises what it ends with, BusyError after too long."""
-    arguments = [*await _arguments(state, order)]
+    options = _options(order)
+    model = "" if order.files else await _model(state, order)
     async with _one_at_a_time:
-        with tempfile.TemporaryDirectory(prefix="edgellm-fit-") as nowhere:  # no word names a file there
+        with tempfile.TemporaryDirectory(prefix="edgellm-fit-") as nowhere:  # no word of a client's names a file there
+            if order.files:
+                found = await asyncio.to_thread(linked_model, order.files, Path(nowhere), state.uploads.find)
+                model = str(found)
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "edgellm.cli.main", *arguments),
+                *(sys.executable, "-P", "-m", "edgellm.cli.main", *options, "--", model),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -48,7 +55,7 @@ async def run_fit(state: ServerState, order: FitOrder) -> Any:
             try:
                 output, said = await asyncio.wait_for(process.communicate(), _TIMEOUT_S)
             except TimeoutError:
-                raise BusyError(f"reading {order.model} took longer than {_TIMEOUT_S:.0f} s") from None
+                raise BusyError(f"reading {order.model or 'the files'} took longer than {_TIMEOUT_S:.0f} s") from None
             finally:
                 if process.returncode is None:
                     with contextlib.suppress(ProcessLookupError):
@@ -59,17 +66,13 @@ async def run_fit(state: ServerState, order: FitOrder) -> Any:
     raise _error(process.returncode or 0, said.decode("utf-8", "replace"))
 
 
-async def _arguments(state: ServerState, order: FitOrder) -> list[str]:
-    """Raises UsageError, NotFoundError: what reaches the command is a name of the store or of a hub, never a path."""
+def _options(order: FitOrder) -> list[str]:
+    """Raises UsageError for what might be read as a path or an option."""
+    if bool(order.model) == bool(order.files):
+        raise UsageError("either a model or files can fit", hint='give "model" or "files"')
+    check_files(order.files)
     if order.device is not None and not _DEVICE.fullmatch(order.device):
         raise UsageError(f"{order.device[:80]!r} is no device profile", hint="`edgellm devices list` shows them")
-    try:
-        model = (await state.models.resolve(order.model)).name
-    except (NotFoundError, UsageError) as error:
-        try:
-            model = str(parse_hub_reference(order.model))
-        except UsageError:
-            raise error from None
     options = {
         "device": order.device,
         "memory": order.memory,
@@ -78,7 +81,18 @@ async def _arguments(state: ServerState, order: FitOrder) -> list[str]:
         "min-speed": order.min_speed,
     }
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    return ["fit", "--json", *given, "--", model]
+    return ["fit", "--json", *given]
+
+
+async def _model(state: ServerState, order: FitOrder) -> str:
+    """Raises UsageError, NotFoundError: what reaches the command is a name of the store or of a hub, never a path."""
+    try:
+        return (await state.models.resolve(order.model)).name
+    except (NotFoundError, UsageError) as error:
+        try:
+            return str(parse_hub_reference(order.model))
+        except UsageError:
+            raise error from None
 
 
 def _environment(state: ServerState) -> dict[str, str]:

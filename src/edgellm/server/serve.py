@@ -76,7 +76,7 @@ async def serve(
                 if ready is not None:
                     ready(running)
                 notifier.ready(f"serving on {running.address}")
-                with _watchdog(notifier):
+                with _watchdog(notifier), _idle_end(state, server, stop):
                     await server.run_until(stop.told)
                     runtime_file.remove()
                     listeners.withdraw()
@@ -129,6 +129,20 @@ def _watchdog(notifier: Notifier) -> Iterator[None]:
         yield
     finally:
         telling.cancel()
+
+
+@contextlib.contextmanager
+def _idle_end(state: ServerState, server: HttpServer, stop: StopRequest) -> Iterator[None]:
+    """Stop once nobody is connected, and no job runs or waits, where that was asked for."""
+
+    def is_needed() -> bool:
+        return bool(server.server_state.connections) or state.jobs.is_working
+
+    watching = asyncio.ensure_future(state.idle_end.watch(is_needed, stop.told.set))
+    try:
+        yield
+    finally:
+        watching.cancel()
 
 
 async def _finish(state: ServerState, server: HttpServer, stop: StopRequest, notifier: Notifier) -> None:

@@ -14,6 +14,7 @@ from edgellm.running import RunningServer
 from edgellm.server.config import ServerConfig
 from edgellm.server.http.budget import BodyBudget
 from edgellm.server.http.concealing import Concealer
+from edgellm.server.lifecycle.idle import IdleEnd
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.security.key_file import KeyFile
 from edgellm.server.security.policy import AccessPolicy, make_policy
@@ -54,6 +55,7 @@ class ServerState:
         self.telemetry = Telemetry(self.config.limits, self.health)
         self.log = LogTail()
         self._begun = time.monotonic()
+        self.idle_end = IdleEnd(self.config.until_idle_s)
         self._pinned: asyncio.Task[None] | None = None
 
     @property

@@ -18,7 +18,14 @@ from edgellm.sources.gguf_files import GGUFFile, find_gguf_files, main_model, se
 from edgellm.sources.hub.client import HubClient
 from edgellm.sources.hub.reference import HubReference
 from edgellm.sources.hub.repository import HubFile, HubRepository
-from edgellm.sources.repository_files import CHECKPOINT_FILES, INDEX_NAME, SHARD, SINGLE_NAME, is_document
+from edgellm.sources.repository_files import (
+    CHECKPOINT_FILES,
+    INDEX_NAME,
+    SHARD,
+    SINGLE_NAME,
+    is_document,
+    is_sentence_file,
+)
 
 __all__ = ["HubModel", "checkpoint_files", "documents", "find_model"]
 
@@ -77,7 +84,7 @@ def find_model(client: HubClient, reference: HubReference) -> HubModel:
 def checkpoint_files(client: HubClient, repository: HubRepository) -> list[HubFile]:
     """The files that a checkpoint is read from, its papers included; the index says which shards belong to it."""
     by_path = {file.path: file for file in repository.files}
-    names = {name for name in CHECKPOINT_FILES if name in by_path}
+    names = {name for name in by_path if name in CHECKPOINT_FILES or is_sentence_file(name)}
     if INDEX_NAME in by_path:
         names |= _shards_of_index(client, by_path[INDEX_NAME], repository)
     elif SINGLE_NAME in by_path:

@@ -22,7 +22,7 @@ from edgellm.sources.hub.client import HubClient
 from edgellm.sources.hub.repository import HubFile, HubRepository
 from edgellm.sources.hub_model import documents
 from edgellm.sources.local import LocalSource, open_source
-from edgellm.sources.repository_files import DOCUMENT_LIMIT_BYTES, INDEX_NAME
+from edgellm.sources.repository_files import DOCUMENT_LIMIT_BYTES, INDEX_NAME, is_sentence_file
 
 __all__ = ["HeaderMirror"]
 
@@ -57,10 +57,12 @@ class HeaderMirror:
         """The configuration and the weights' headers of a checkpoint. Tokenizer files are not fetched."""
         folder = self.path / "checkpoint"
         folder.mkdir(exist_ok=True)
-        whole = [file for file in files if file.path in _WHOLE]
+        whole = [file for file in files if file.path in _WHOLE or is_sentence_file(file.path)]
+        for file in whole:
+            (folder / file.path).parent.mkdir(exist_ok=True)
         weights = [file for file in files if file.path.endswith(".safetensors")]
         with ThreadPoolExecutor(_CONNECTIONS, "headers") as pool:
-            done = [pool.submit(self._fetch_whole, file, folder / file.name, _JSON_LIMIT_BYTES) for file in whole]
+            done = [pool.submit(self._fetch_whole, file, folder / file.path, _JSON_LIMIT_BYTES) for file in whole]
             done += [pool.submit(self._fetch_safetensors, file, folder / file.name) for file in weights]
             try:
                 for future in done:

@@ -106,5 +106,10 @@ def test_bytes_of_sentencepiece_tokens() -> None:
 
 
 def test_an_unknown_way_to_write_tokens_is_named() -> None:
-    with pytest.raises(UnsupportedError, match="WordPiece"):
-        piece_bytes(b'{"model": {"type": "WordPiece"}, "decoder": {"type": "WordPiece"}}')
+    with pytest.raises(UnsupportedError, match="CTC"):
+        piece_bytes(b'{"model": {"type": "BPE"}, "decoder": {"type": "CTC"}}')
+
+
+def test_bytes_of_word_pieces() -> None:
+    bytes_of = piece_bytes(b'{"model": {"type": "WordPiece"}, "decoder": {"type": "WordPiece"}}')
+    assert [bytes_of(text) for text in ("the", "##ä", "#")] == [b" the", "ä".encode(), b" #"]

@@ -86,7 +86,7 @@ def test_zeros_stay_zeros_and_what_is_not_finite_is_an_error() -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(UsageError, match="mean or last"):
-        EmbedOptions(pooling="cls")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="mean, cls or last"):
+        EmbedOptions(pooling="max")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="scale"):
         EmbedOptions(pooling="mean", adapters=(AdapterUse("a", 1e9),))

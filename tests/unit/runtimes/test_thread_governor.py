@@ -84,6 +84,17 @@ def test_the_threads_come_back_when_the_others_have_gone(tells: bool) -> None:
     assert machine.threads == CORES
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_moment_of_another_program_takes_no_thread_away(tells: bool) -> None:
+    machine = Machine(tells=tells)
+    for _ in range(20):
+        machine.run(0.5)
+        machine.others = CORES
+        machine.step()  # as long as a time slice or two
+        machine.others = 0
+    assert machine.calls == []
+
+
 def test_trials_that_are_in_vain_become_rare() -> None:
     machine = Machine(tells=False)  # else it sees that nothing is free, and tries nothing
     machine.others = 1

@@ -13,7 +13,7 @@ std::vector<const Kernels *> available() {  // the best first
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
         found.push_back(&avx512_kernels());
-    if (__builtin_cpu_supports("avx2")) found.push_back(&avx2_kernels());
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2_kernels());
 #endif
     found.push_back(&baseline_kernels());
     return found;

@@ -19,8 +19,11 @@ struct Kernels {
     // Largest logit of each block. Returns true when one that is allowed is NaN.
     bool (*block_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);
 
-    // Largest logit of all blocks. Returns true when one that is allowed is NaN.
+    // Largest logit of all blocks and of what `largest` was. Returns true when one that is allowed is NaN.
     bool (*run_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);
+
+    // The first block with a logit >= threshold; `blocks` when none has.
+    size_t (*first_block)(const float *x, size_t blocks, const uint32_t *mask, float threshold);
 
     // Largest logit of each group: 16 values per block.
     void (*group_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);
@@ -28,6 +31,9 @@ struct Kernels {
     // Sum of e over each block. `stored`, where given, receives every e.
     void (*exp_sums)(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, double *sums,
                      float *stored);
+
+    // Sum of 2^(x * scale - reference), rounded once before the power, over all blocks; no exponent may be 1 or more.
+    double (*exp_total)(const float *x, size_t blocks, const uint32_t *mask, float scale, float reference);
 
     // Sums of e and of e * (x - shift) * scale over each block: what an entropy is made of.
     void (*exp_entropy)(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, double *sums,

@@ -23,12 +23,6 @@ inline bool allows_none(const uint32_t *words) {
     return any == 0;
 }
 
-// The bits of register `part` in row `row` of a block, with others above them.
-inline unsigned mask_bits(const uint32_t *words, int row, int part) {
-    const int bit = row * kLanes + part * kWidth;
-    return words[bit / 32] >> (bit % 32);
-}
-
 struct Plain {
     const float *x;
     Register operator()(int row, int part) const { return load_register(x + row * kLanes + part * kWidth); }
@@ -38,10 +32,55 @@ struct Masked {
     const float *x;
     const uint32_t *words;
     Register operator()(int row, int part) const {
-        const Register all = load_register(x + row * kLanes + part * kWidth);
-        return choose(flags_from(mask_bits(words, row, part)), all, broadcast(kMinusInfinity));
+        // in a register first: what an AVX-512 load leaves out by a mask, processors do not fetch ahead either
+        const Register all = held(load_register(x + row * kLanes + part * kWidth));
+        return choose(flags_from(words, row * kLanes + part * kWidth), all, broadcast(kMinusInfinity));
     }
 };
+
+inline int count_bits(uint64_t bits) {
+#if defined(__POPCNT__) || defined(__aarch64__)
+    return __builtin_popcountll(bits);
+#else
+    bits -= bits >> 1 & 0x5555555555555555;
+    bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+    return static_cast<int>(((bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56);
+#endif
+}
+
+constexpr int kFew = 8;  // up to so many are looked at one by one
+
+// How many of a block are allowed, or any number between `kFew` and all where that is clear from the first of them.
+inline int count_allowed(const uint32_t *words) {
+    int count = 0;
+    for (int i = 0; i < kBlock / 64; ++i) {
+        const uint64_t bits = words[2 * i] | static_cast<uint64_t>(words[2 * i + 1]) << 32;
+        count += count_bits(bits);
+        if (i == 0 && count > kFew && ~bits) return count;
+    }
+    return count;
+}
+
+constexpr int kAhead = 12;  // blocks: so early few are asked for, since no processor foresees where they lie
+
+inline void prefetch_few(const float *x, const uint32_t *words) {
+    if (count_allowed(words) > kFew) return;
+    for (int w = 0; w < kBlock / 32; ++w)
+        for (uint32_t left = words[w]; left; left &= left - 1) __builtin_prefetch(x + w * 32 + __builtin_ctz(left));
+}
+
+// The largest of those allowed, -inf without any; `bad` where one is NaN.
+inline float largest_of_few(const float *x, const uint32_t *words, bool &bad) {
+    float largest = kMinusInfinity;
+    for (int w = 0; w < kBlock / 32; ++w) {
+        for (uint32_t left = words[w]; left; left &= left - 1) {
+            const float value = x[w * 32 + __builtin_ctz(left)];
+            bad = bad || value != value;
+            largest = value > largest ? value : largest;
+        }
+    }
+    return largest;
+}
 
 // Calls `visit(block, source)` for every block, with the cheapest source; `empty(block)` where nothing is allowed.
 template <class Visit, class Empty>
@@ -59,65 +98,106 @@ inline void for_blocks(const float *x, size_t blocks, const uint32_t *mask, Visi
     }
 }
 
-// The largest of what it is shown, and whether a NaN was there.
-class Largest {
-  public:
-    Largest() { restart(); }
+#include "largest.inl"
 
-    void restart() {
-        for (int p = 0; p < kRegisters; ++p)
-            for (int i = 0; i < kBests; ++i) best_[i][p] = broadcast(kMinusInfinity);
+// The same, with `few(block, x, words)` where little is allowed.
+template <class Visit, class Few>
+inline void for_blocks_or_few(const float *x, size_t blocks, const uint32_t *mask, Visit visit, Few few) {
+    if (!mask) {
+        for (size_t b = 0; b < blocks; ++b) visit(b, Plain{x + b * kBlock});
+        return;
     }
-
-    template <class Source>
-    void show(Source source) {
-        for (int row = 0; row < kRows; row += 2 * kBests) {
-            for (int i = 0; i < kBests; ++i) {
-                for (int p = 0; p < kRegisters; ++p) {
-                    const Register first = held(source(row + 2 * i, p)), second = held(source(row + 2 * i + 1, p));
-                    bad_ = either(bad_, unordered(first, second));
-                    best_[i][p] = larger(best_[i][p], larger(first, second));
-                }
-            }
+    for (size_t b = 0; b < blocks; ++b) {
+        const float *from = x + b * kBlock;
+        const uint32_t *words = mask + b * (kBlock / 32);
+        const int count = count_allowed(words);
+        if (count == kBlock) {
+            visit(b, Plain{from});
+        } else if (count > kFew) {
+            visit(b, Masked{from, words});
+        } else {
+            if (b + kAhead < blocks) prefetch_few(from + kAhead * kBlock, words + kAhead * (kBlock / 32));
+            few(b, from, words);
         }
     }
+}
 
-    float largest() const {
-        Register best[kRegisters];
-        for (int p = 0; p < kRegisters; ++p) best[p] = larger(best_[0][p], best_[kBests - 1][p]);
-        return largest_lane(best);
-    }
-
-    bool saw_nan() const { return bits_of(bad_) != 0; }
-
-  private:
-    static constexpr int kBests = kRegisters <= 2 ? 2 : 1;  // chains of operations, as many as the registers hold
-    Register best_[kBests][kRegisters];
-    Flags bad_ = no_flags();
-};
+// A call of its own: beside the other way of looking, the compiler keeps a whole block on the stack for both.
+template <class Source>
+__attribute__((noinline)) float largest_below_zero(Source source, bool &bad) {
+    Largest all;
+    all.show(source);
+    bad = bad || all.saw_nan();
+    return all.largest();
+}
 
 bool block_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
     Largest all;
-    for_blocks(
+    bool bad = false, from_zero = true;  // most likely as the block before it
+    for_blocks_or_few(
         x, blocks, mask,
         [&](size_t b, auto source) {
-            all.restart();
-            all.show(source);
-            largest[b] = all.largest();
+            float found = -1.0f;
+            if (from_zero) {
+                all.restart();
+                all.show_from_zero(source);
+                found = all.largest();
+            }
+            if (!(found >= 0.0f) && (EDGELLM_INTEGER_ROWS || !from_zero)) found = largest_below_zero(source, bad);
+            from_zero = found >= 0.0f || !EDGELLM_INTEGER_ROWS;
+            largest[b] = found;
         },
-        [&](size_t b) { largest[b] = kMinusInfinity; });
+        [&](size_t b, const float *from, const uint32_t *words) { largest[b] = largest_of_few(from, words, bad); });
+    return all.saw_nan() || bad;
+}
+
+// Apart from the one with a mask: with that one's branches in the loop the registers do not suffice.
+inline bool run_max_of_all(const float *x, size_t blocks, float *largest) {
+    Largest all;
+    size_t b = 0;
+    float found = *largest;
+    while (b < blocks && !(found >= 0.0f)) {
+        all.show(Plain{x + b++ * kBlock});
+        found = all.largest();
+    }
+    while (b < blocks) all.show_from_zero(Plain{x + b++ * kBlock});
+    found = all.largest();
+    if (found > *largest) *largest = found;
     return all.saw_nan();
 }
 
 bool run_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
+    if (!mask) return run_max_of_all(x, blocks, largest);
     Largest all;
-    if (mask)
+    bool bad = false;
+    float of_few = *largest;
+    for_blocks_or_few(
+        x, blocks, mask, [&](size_t, auto source) { all.show(source); },
+        [&](size_t, const float *from, const uint32_t *words) {
+            const float found = largest_of_few(from, words, bad);
+            of_few = found > of_few ? found : of_few;
+        });
+    const float of_many = all.largest();
+    *largest = of_many > of_few ? of_many : of_few;
+    return all.saw_nan() || bad;
+}
+
+size_t first_block(const float *x, size_t blocks, const uint32_t *mask, float threshold) {
+    const Register limit = broadcast(threshold);
+    for (size_t b = 0; b < blocks; ++b) {
+        bool is_there = false;
         for_blocks(
-            x, blocks, mask, [&](size_t, auto source) { all.show(source); }, [](size_t) {});
-    else  // a loop of its own: with the branches of the other one in it the registers do not suffice
-        for (size_t b = 0; b < blocks; ++b) all.show(Plain{x + b * kBlock});
-    *largest = all.largest();
-    return all.saw_nan();
+            x + b * kBlock, 1, mask ? mask + b * (kBlock / 32) : nullptr,
+            [&](size_t, auto source) {
+                Flags any = no_flags();
+                for (int row = 0; row < kRows; ++row)
+                    for (int p = 0; p < kRegisters; ++p) any = either(any, at_least(source(row, p), limit));
+                is_there = bits_of(any) != 0;
+            },
+            [](size_t) {});
+        if (is_there) return b;
+    }
+    return blocks;
 }
 
 void group_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
@@ -135,35 +215,38 @@ void group_max(const float *x, size_t blocks, const uint32_t *mask, float *large
         });
 }
 
-// 2^y for y <= 0, as 2^n * p(f) with n = round(y) and f = y - n. p is the polynomial of degree 5 with p(0) = 1 and the
+// 2^y for y < 1, as 2^n * p(f) with n = round(y) and f = y - n. p is the polynomial of degree 5 with p(0) = 1 and the
 // least relative error on [-1/2, 1/2] (Remez), 9e-8; with its rounding 2e-7. Below 2^-126 it is 0.
-inline Register exp2_negative(Register y) {
+inline Register exp2_small(Register y) {
     const Register magic = broadcast(12582912.0f + 127.0f);  // 1.5 * 2^23: the sum's unit is 1, its low bits are n + 127
     y = larger(y, broadcast(-127.0f));
     const Register n = add(y, magic);
     const Register f = subtract(y, subtract(n, magic));
     Register p = broadcast(1.3264725e-3f);
-    p = add(multiply(p, f), broadcast(9.6715128e-3f));
-    p = add(multiply(p, f), broadcast(5.5507337e-2f));
-    p = add(multiply(p, f), broadcast(2.4022242e-1f));
-    p = add(multiply(p, f), broadcast(6.9314698e-1f));
-    p = add(multiply(p, f), broadcast(1.0f));
+    p = multiply_add(p, f, broadcast(9.6715128e-3f));
+    p = multiply_add(p, f, broadcast(5.5507337e-2f));
+    p = multiply_add(p, f, broadcast(2.4022242e-1f));
+    p = multiply_add(p, f, broadcast(6.9314698e-1f));
+    p = multiply_add(p, f, broadcast(1.0f));
     return multiply(p, power_of_two(n));
 }
 
-void exp_sums(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, double *sums,
-              float *stored) {
+template <bool kStored>
+inline void exp_sums_of(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, double *sums,
+                        float *stored) {
     const Register shifts = broadcast(shift), scales = broadcast(scale);
     for_blocks(
         x, blocks, mask,
         [&](size_t b, auto source) {
             Register total[2][kRegisters];
             for (int p = 0; p < kRegisters; ++p) total[0][p] = total[1][p] = broadcast(0.0f);
-            for (int row = 0; row < kRows; ++row) {
-                for (int p = 0; p < kRegisters; ++p) {
-                    const Register e = exp2_negative(multiply(subtract(source(row, p), shifts), scales));
-                    if (stored) store_register(stored + b * kBlock + row * kLanes + p * kWidth, e);
-                    total[row & 1][p] = add(total[row & 1][p], e);
+            for (int row = 0; row < kRows; row += 2) {
+                for (int i = 0; i < 2; ++i) {
+                    for (int p = 0; p < kRegisters; ++p) {
+                        const Register e = exp2_small(multiply(subtract(source(row + i, p), shifts), scales));
+                        if (kStored) store_register(stored + b * kBlock + (row + i) * kLanes + p * kWidth, e);
+                        total[i][p] = add(total[i][p], e);
+                    }
                 }
             }
             for (int p = 0; p < kRegisters; ++p) total[0][p] = add(total[0][p], total[1][p]);
@@ -171,9 +254,35 @@ void exp_sums(const float *x, size_t blocks, const uint32_t *mask, float shift, 
         },
         [&](size_t b) {
             sums[b] = 0.0;
-            if (stored)
+            if (kStored)
                 for (size_t i = 0; i < kBlock; ++i) stored[b * kBlock + i] = 0.0f;
         });
+}
+
+void exp_sums(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, double *sums,
+              float *stored) {
+    if (stored)
+        exp_sums_of<true>(x, blocks, mask, shift, scale, sums, stored);
+    else
+        exp_sums_of<false>(x, blocks, mask, shift, scale, sums, stored);
+}
+
+double exp_total(const float *x, size_t blocks, const uint32_t *mask, float scale, float reference) {
+    const Register scales = broadcast(scale), references = broadcast(-reference);
+    double sum = 0.0;
+    for_blocks(
+        x, blocks, mask,
+        [&](size_t, auto source) {
+            Register total[kRegisters];
+            for (int p = 0; p < kRegisters; ++p) total[p] = broadcast(0.0f);
+            for (int row = 0; row < kRows; row += 2)
+                for (int i = 0; i < 2; ++i)
+                    for (int p = 0; p < kRegisters; ++p)
+                        total[p] = add(total[p], exp2_small(multiply_add(source(row + i, p), scales, references)));
+            sum += sum_lanes(total);
+        },
+        [](size_t) {});
+    return sum;
 }
 
 void exp_entropy(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, double *sums,
@@ -187,7 +296,7 @@ void exp_entropy(const float *x, size_t blocks, const uint32_t *mask, float shif
             for (int row = 0; row < kRows; ++row) {
                 for (int p = 0; p < kRegisters; ++p) {
                     const Register t = multiply(subtract(source(row, p), shifts), scales);
-                    const Register e = exp2_negative(t);
+                    const Register e = exp2_small(t);
                     if (stored) store_register(stored + b * kBlock + row * kLanes + p * kWidth, e);
                     total[p] = add(total[p], e);
                     product[p] = add(product[p], multiply(e, larger(t, lowest)));
@@ -231,22 +340,26 @@ void moments(const float *x, size_t blocks, const uint32_t *mask, float shift, d
 // One bit for each element of a block.
 struct BlockBits {
     uint64_t words[kBlock / 64] = {};
-    void put(int row, int part, unsigned bits) {
-        const int at = row * kLanes + part * kWidth;
-        words[at / 64] |= static_cast<uint64_t>(bits) << (at % 64);
+
+    // Of row `row` and the next one; `row` is even.
+    void put(int row, const Flags *first, const Flags *second) {
+        words[row / 4] |= static_cast<uint64_t>(bits_of_rows(first, second)) << (row % 4 * kLanes);
     }
 };
 
-// Appends the elements of `x` whose bit is set, and `first` plus their places. Returns how many. Walking over bits
-// mispredicts once for a word, where a branch at each register does so at each that holds something.
+// Appends the elements of `x` whose bit is set, and `first` plus their places. Returns how many. Most words have no bit or
+// one, and which cannot be predicted: so one is written in any case, and counted where it was there.
 inline int append(const BlockBits &bits, const float *x, int first, int32_t *places, float *values) {
     int count = 0;
     for (int w = 0; w < kBlock / 64; ++w) {
-        for (uint64_t left = bits.words[w]; left; left &= left - 1) {
-            const int at = w * 64 + __builtin_ctzll(left);
+        uint64_t left = bits.words[w];
+        do {
+            const int at = w * 64 + __builtin_ctzll(left | uint64_t{1} << 63);
             places[count] = first + at;
-            values[count++] = x[at];
-        }
+            values[count] = x[at];
+            count += left != 0;
+            left &= left - 1;
+        } while (left);
     }
     return count;
 }
@@ -255,13 +368,31 @@ template <class Source>
 inline int collect_from(const float *x, Source source, float threshold, int32_t *places, float *values) {
     const Register limit = broadcast(threshold);
     BlockBits found;
-    for (int row = 0; row < kRows; ++row)
-        for (int p = 0; p < kRegisters; ++p) found.put(row, p, bits_of(at_least(source(row, p), limit)));
+    for (int row = 0; row < kRows; row += 2) {
+        Flags above[2][kRegisters];
+        for (int i = 0; i < 2; ++i)
+            for (int p = 0; p < kRegisters; ++p) above[i][p] = at_least(source(row + i, p), limit);
+        found.put(row, above[0], above[1]);
+    }
     return append(found, x, 0, places, values);
+}
+
+inline int collect_few(const float *x, const uint32_t *words, float threshold, int32_t *places, float *values) {
+    int count = 0;
+    for (int w = 0; w < kBlock / 32; ++w) {
+        for (uint32_t left = words[w]; left; left &= left - 1) {
+            const int at = w * 32 + __builtin_ctz(left);
+            if (!(x[at] >= threshold)) continue;
+            places[count] = at;
+            values[count++] = x[at];
+        }
+    }
+    return count;
 }
 
 // What is not allowed is -inf here, and below every threshold above it.
 int collect(const float *x, const uint32_t *mask, float threshold, int32_t *places, float *values) {
+    if (mask && count_allowed(mask) <= kFew) return collect_few(x, mask, threshold, places, values);
     return mask ? collect_from(x, Masked{x, mask}, threshold, places, values)
                 : collect_from(x, Plain{x}, threshold, places, values);
 }
@@ -342,13 +473,17 @@ size_t split(const float *keys, const float *weights, size_t blocks, float from,
         Register total[kRegisters];
         for (int p = 0; p < kRegisters; ++p) total[p] = broadcast(0.0f);
         BlockBits open;
-        for (int row = 0; row < kRows; ++row) {
-            for (int p = 0; p < kRegisters; ++p) {
-                const Register k = key(row, p);
-                const Flags sure = at_least(k, high);
-                total[p] = add(total[p], keep_where(weight(row, p), sure));
-                open.put(row, p, bits_of(at_least(k, low)) & ~bits_of(sure));
+        for (int row = 0; row < kRows; row += 2) {
+            Flags is_open[2][kRegisters];
+            for (int i = 0; i < 2; ++i) {
+                for (int p = 0; p < kRegisters; ++p) {
+                    const Register k = key(row + i, p);
+                    const Flags sure = at_least(k, high);
+                    total[p] = add(total[p], keep_where(weight(row + i, p), sure));
+                    is_open[i][p] = but_not(at_least(k, low), sure);
+                }
             }
+            open.put(row, is_open[0], is_open[1]);
         }
         count += static_cast<size_t>(
             append(open, keys + b * kBlock, static_cast<int>(b) * kBlock, places + count, found + count));
@@ -358,8 +493,8 @@ size_t split(const float *keys, const float *weights, size_t blocks, float from,
 }
 
 constexpr Kernels table(const char *name) {
-    return {name,    block_max, run_max,   group_max,  exp_sums, exp_entropy,
-            moments, collect,   distances, mass_above, cut,      split};
+    return {name,    block_max, run_max,   first_block, group_max, exp_sums, exp_total, exp_entropy,
+            moments, collect,   distances, mass_above,  cut,       split};
 }
 
 }  // namespace

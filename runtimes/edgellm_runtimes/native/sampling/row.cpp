@@ -17,7 +17,7 @@ inline bool allowed(const uint32_t *mask, size_t i) { return !mask || (mask[i / 
 // Kernels take the factor of an exponent of 2.
 inline float base_two(double scale) { return static_cast<float>(scale * 1.4426950408889634); }
 
-constexpr size_t kRun = 32;       // blocks of a run in which the largest logit is looked for as one
+constexpr size_t kRun = 64;       // blocks of a run in which the largest logit is looked for as one
 constexpr size_t kBuckets = 256;  // of a histogram of maxima
 
 // A threshold that at least `k` of the `count` values reach, and few more than `k`: from a histogram between the largest
@@ -81,8 +81,11 @@ void Row::change(size_t i, float value) {
     if (place == end || place->block != b) {
         float *copy = room(w_.copies, (touched_ + 1) * kBlock) + touched_ * kBlock;
         const size_t start = static_cast<size_t>(b) * kBlock;
-        for (size_t j = 0; j < kBlock; ++j)
-            copy[j] = start + j < n_ && allowed(mask_, start + j) ? x_[start + j] : -HUGE_VALF;
+        const size_t count = std::min(static_cast<size_t>(kBlock), n_ - start);
+        std::copy(x_ + start, x_ + start + count, copy);
+        std::fill(copy + count, copy + kBlock, -HUGE_VALF);
+        if (mask_)
+            for (size_t j = 0; j < count; ++j) copy[j] = allowed(mask_, start + j) ? copy[j] : -HUGE_VALF;
         std::move_backward(place, end, end + 1);
         *place = TouchedBlock{b, static_cast<uint32_t>(touched_++)};
     }
@@ -109,7 +112,7 @@ bool Row::find_changed() {
 }
 
 float Row::largest_of_blocks() {
-    float *largest = w_.block_largest.data(), found;
+    float *largest = w_.block_largest.data(), found = -HUGE_VALF;
     const size_t padded = (blocks_ + kBlock - 1) / kBlock;
     std::fill(largest + blocks_, largest + padded * kBlock, -HUGE_VALF);
     k_.run_max(largest, padded, nullptr, &found);
@@ -123,7 +126,7 @@ bool Row::find_only_largest() {
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
         for (size_t b = 0; b < blocks; b += kRun) {
             const size_t count = std::min(kRun, blocks - b);
-            float found;
+            float found = best;
             bad = k_.run_max(x + b * kBlock, count, mask ? mask + b * kMaskWords : nullptr, &found) || bad;
             if (best_blocks && !(found > best)) continue;
             best = found;
@@ -154,14 +157,22 @@ size_t Row::first_largest() const {
 }
 
 size_t Row::first_largest_from(size_t begin, size_t end) const {
-    for (size_t b = begin; b < end; ++b) {
-        const uint32_t *mask;
-        const float *x = block(b, mask);
-        int32_t places[kBlock];
-        float values[kBlock];
-        if (k_.collect(x, mask, largest_, places, values)) return b * kBlock + static_cast<size_t>(places[0]);
-    }
-    return 0;  // a row of NaN
+    size_t found = end;
+    for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
+        const size_t from = std::max(begin, first), to = std::min(end, first + blocks);
+        if (found != end || from >= to) return;
+        const size_t skipped = from - first;
+        const size_t at = k_.first_block(x + skipped * kBlock, to - from, mask ? mask + skipped * kMaskWords : nullptr,
+                                         largest_);
+        if (from + at < to) found = from + at;
+    });
+    if (found == end) return 0;  // a row of NaN
+    const uint32_t *mask;
+    const float *x = block(found, mask);
+    int32_t places[kBlock];
+    float values[kBlock];
+    k_.collect(x, mask, largest_, places, values);
+    return found * kBlock + static_cast<size_t>(places[0]);
 }
 
 double Row::sum_exps(double scale, std::vector<float> *stored) {
@@ -174,6 +185,18 @@ double Row::sum_exps(double scale, std::vector<float> *stored) {
     double total = 0.0;
     for (size_t b = 0; b < blocks_; ++b) total += sums[b];
     return total;
+}
+
+double Row::log_sum_exps() {
+    const double scale = static_cast<double>(base_two(1.0));
+    const float reference = static_cast<float>(static_cast<double>(largest_) * scale);
+    if (!(reference > -1e6f && reference < 1e6f)) return exact_log(sum_exps(1.0));  // so large that rounding it costs powers of two
+    double total = 0.0;
+    for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t) {
+        total += k_.exp_total(x, blocks, mask, base_two(1.0), reference);
+    });
+    // what the reference was rounded by
+    return exact_log(total) + (static_cast<double>(reference) - static_cast<double>(largest_) * scale) * kLn2;
 }
 
 double Row::sum_entropy(double scale, double &weighted, std::vector<float> *stored) {

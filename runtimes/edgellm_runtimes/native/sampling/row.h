@@ -40,7 +40,10 @@ class Row {
     // Sum of e = exp((x - largest) * scale); sums of blocks are kept for `find`. Every e goes to `stored`, where given.
     double sum_exps(double scale, std::vector<float> *stored = nullptr);
 
-    // The same, and the sum of e * (x - largest) * scale.
+    // Natural logarithm of the sum of exp(x - largest), in less time than `sum_exps`.
+    double log_sum_exps();
+
+    // As `sum_exps`, and the sum of e * (x - largest) * scale.
     double sum_entropy(double scale, double &weighted, std::vector<float> *stored = nullptr);
 
     // Number, sum and sum of squares of x - largest over the logits above -inf.

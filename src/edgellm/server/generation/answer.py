@@ -37,9 +37,10 @@ __all__ = ["answer"]
 async def answer(model: LoadedModel, request: ChatRequest | CompletionRequest) -> AsyncGenerator[list[Event], None]:
     """The events of ``request``, those that come together in one list. Closing the iterator stops the generation.
 
-    With several choices their events are mixed, and each choice has an end of its own. Raises UsageError and what else
-    ``Engine.generate`` raises before the first event.
+    With several choices their events are mixed, and each choice has an end of its own. Raises UsageError,
+    MissingAbilityError of an encoder, and what else ``Engine.generate`` raises before the first event.
     """
+    model.engine.check_generates()
     record = current_record()
     check_request(request, record.limits, model.engine.info.context)
     if record.keeps_content:

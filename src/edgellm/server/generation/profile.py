@@ -31,9 +31,11 @@ _profiles: WeakKeyDictionary[Engine, ChatProfile] = WeakKeyDictionary()
 
 
 async def chat_profile(engine: Engine) -> ChatProfile:
-    """The profile of the model, found once. Raises UsageError where it has no chat template."""
+    """The profile of the model, found once. Raises MissingAbilityError of an encoder, UsageError where a model has no
+    chat template."""
     profile = _profiles.get(engine)
     if profile is None:
+        engine.check_generates()
         template = engine.facts.chat_template
         if template is None:
             raise UsageError("this model has no chat template", hint="send a prompt that it continues as it is")

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from edgellm.errors import Interrupted
 
-__all__ = ["JSONResponse", "StreamResponse", "unless_gone"]
+__all__ = ["JSONResponse", "StreamResponse", "event_stream", "unless_gone"]
 
 Result = TypeVar("Result")
 _PARTS_AT_ONCE = 32
@@ -64,6 +64,17 @@ class StreamResponse(Response):
                 if not sent % _PARTS_AT_ONCE:  # sending to who has gone never waits: without this nobody would notice
                     await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def event_stream(items: AsyncGenerator[Any, None]) -> StreamResponse:
+    """Each of ``items`` as JSON in a server-sent event."""
+    return StreamResponse(_events(items), "text/event-stream", {"cache-control": "no-store"})
+
+
+async def _events(items: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(items):
+        async for item in items:
+            yield b"data: " + msgspec.json.encode(item) + b"\n\n"
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgellm.bundle.adapters import parse_adapter_name
-from edgellm.files import os_errors
-from edgellm.server.jobs.orders import (
+from edgellm.api.orders import (
     CreateOrder,
     ExportOrder,
     ImportOrder,
@@ -19,9 +17,11 @@ from edgellm.server.jobs.orders import (
     PullOrder,
     VerifyOrder,
 )
+from edgellm.bundle.adapters import parse_adapter_name
+from edgellm.files import os_errors
 from edgellm.sources.hub.reference import parse_hub_reference
 
-__all__ = ["EXPORTED", "command_line"]
+__all__ = ["EXPORTED", "command_line", "linked_model"]
 
 EXPORTED = "export.tar"
 FindBlob = Callable[[str], Path]
@@ -52,6 +52,11 @@ def command_line(order: Order, folder: Path, find_blob: FindBlob) -> list[str]:
             return work.create(order)
 
 
+def linked_model(files: Mapping[str, str], folder: Path, find_blob: FindBlob) -> Path:
+    """The model that uploaded ``files`` (name -> digest) are, under their names in ``folder``. Raises NotFoundError."""
+    return _Work(folder, find_blob).model(files)
+
+
 def _target(order: PullOrder | PackOrder) -> list[str]:
     options = {
         "quant": order.quant,
@@ -79,7 +84,7 @@ class _Work:
             arguments.append(f"--system={self._text('system.txt', order.system)}")
         if order.model:
             return [*arguments, "--", str(parse_hub_reference(order.model))]
-        return [*arguments, "--", str(self._model(order.files))]
+        return [*arguments, "--", str(self.model(order.files))]
 
     def create(self, order: CreateOrder) -> list[str]:
         arguments = ["create", "--json", f"--from={order.base}", *self._adapters(order.adapters)]
@@ -103,7 +108,7 @@ class _Work:
             path.write_text(text, encoding="utf-8", errors="surrogatepass")
         return path
 
-    def _model(self, files: Mapping[str, str]) -> Path:
+    def model(self, files: Mapping[str, str]) -> Path:
         """One GGUF file, or the first part of a split one, or the folder of a checkpoint."""
         folder = self._linked("model", files)
         ggufs = sorted(name for name in files if name.lower().endswith(".gguf"))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from edgellm.api.jobs import Job
 from edgellm.errors import BusyError, EdgeLLMError
 from edgellm.files import os_errors, read_small_file, write_atomic
-from edgellm.server.jobs.record import Job
 
 __all__ = ["JobHistory"]
 

@@ -1,109 +1,23 @@
-"""What a job may be asked to do. Nothing in an order is a path: files are named by the digests of uploaded blobs."""
+"""What an order may hold: no job begins with what no command would take."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
 
-import msgspec
-from msgspec import Meta
-
+from edgellm.api.orders import CreateOrder, ExportOrder, ImportOrder, Order, PackOrder, PullOrder, VerifyOrder
 from edgellm.bundle.names import parse_name, parse_reference
 from edgellm.errors import UsageError
 from edgellm.sources.hub.reference import parse_hub_reference
 from edgellm.units import parse_bytes
 
-__all__ = [
-    "CreateOrder",
-    "ExportOrder",
-    "ImportOrder",
-    "Order",
-    "OrderMessage",
-    "PackOrder",
-    "PullOrder",
-    "VerifyOrder",
-    "check_order",
-]
+__all__ = ["check_files", "check_order"]
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,63}")
 _RECIPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,199}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MOST_FILES = 1000
-
-Digest = Annotated[str, Meta(description="sha256:... of a blob that was uploaded to /api/blobs/DIGEST.")]
-
-
-class _Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What packing and pulling have in common; the meanings are those of `edgellm pack`."""
-
-    quant: str | None = None
-    context: Annotated[int, Meta(ge=16)] | None = None
-    sequences: Annotated[int, Meta(ge=1, le=255)] | None = None
-    memory: str | None = None
-    min_speed: Annotated[float, Meta(gt=0)] | None = None
-    name: str | None = None
-    force: bool = False
-
-
-class PullOrder(_Target, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="pull"):
-    """Fetch OWNER/MODEL[:QUANT] of a hub for this machine or another device."""
-
-    model: str
-    device: str | None = None
-
-
-class PackOrder(_Target, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="pack"):
-    """Make bundles for devices, of OWNER/MODEL of a hub or of uploaded files (file name -> digest)."""
-
-    model: str = ""
-    files: dict[str, Digest] = {}
-    devices: list[str] = []
-    adapters: dict[str, dict[str, Digest]] = {}  # name -> file name -> digest
-    system: str = ""
-
-
-class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="verify"):
-    """Read every byte of one bundle, or of all."""
-
-    name: str | None = None
-
-
-class ExportOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="export"):
-    """Write bundles to an archive, to be had at /api/edgellm/jobs/ID/output."""
-
-    names: Annotated[list[str], Meta(min_length=1, max_length=64)]
-
-
-class ImportOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="import"):
-    """Take bundles from an archive that was uploaded as a blob."""
-
-    blob: Digest
-    name: str | None = None
-
-
-class OrderMessage(msgspec.Struct, frozen=True):
-    """A message that chats begin with."""
-
-    role: str
-    content: str
-
-
-class CreateOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="create"):
-    """A new bundle from one of the store, with whose files it shares what it does not change."""
-
-    name: str
-    base: str
-    system: str | None = None
-    template: str | None = None
-    parameters: dict[str, Any] = {}  # Ollama's names
-    messages: list[OrderMessage] = []
-    licenses: list[str] = []
-    adapters: dict[str, dict[str, Digest]] = {}
-
-
-Order = PullOrder | PackOrder | VerifyOrder | ExportOrder | ImportOrder | CreateOrder
 
 
 def check_order(order: Order) -> None:
@@ -117,7 +31,7 @@ def check_order(order: Order) -> None:
                 raise UsageError("a pack takes either a model of a hub or files", hint='give "model" or "files"')
             if order.model:
                 parse_hub_reference(order.model)
-            _check_files(order.files)
+            check_files(order.files)
             _check_adapters(order.adapters)
             _check_target(order, order.devices)
         case VerifyOrder():
@@ -127,7 +41,7 @@ def check_order(order: Order) -> None:
             for name in order.names:
                 parse_reference(name)
         case ImportOrder():
-            _check_files({"archive": order.blob})
+            check_files({"archive": order.blob})
             if order.name is not None:
                 parse_name(order.name, default_tag="latest")
         case CreateOrder():
@@ -155,10 +69,11 @@ def _check_adapters(adapters: Mapping[str, Mapping[str, str]]) -> None:
         parse_adapter_name(name)
         if not files:
             raise UsageError(f"the adapter {name} has no files")
-        _check_files(files)
+        check_files(files)
 
 
-def _check_files(files: Mapping[str, str]) -> None:
+def check_files(files: Mapping[str, str]) -> None:
+    """Raise UsageError for names that are more than names, and for digests that are none."""
     if len(files) > _MOST_FILES:
         raise UsageError(f"{len(files)} files are given; at most {_MOST_FILES} are possible")
     for name, digest in files.items():

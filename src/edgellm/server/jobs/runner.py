@@ -12,15 +12,18 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
+from edgellm.api.jobs import Job, JobChanges, JobError, JobState
+from edgellm.api.orders import ExportOrder, Order
 from edgellm.devices.local import available_memory_bytes
 from edgellm.errors import BusyError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.files import os_errors
 from edgellm.server.http.concealing import Concealer
 from edgellm.server.jobs.commands import EXPORTED, command_line
 from edgellm.server.jobs.history import JobHistory
-from edgellm.server.jobs.orders import ExportOrder, Order, check_order
+from edgellm.server.jobs.orders import check_order
 from edgellm.server.jobs.process import JobProcess, Outcome
-from edgellm.server.jobs.record import Job, JobError, JobState
+from edgellm.server.jobs.record import begin, end, enter_phase, say
+from edgellm.server.jobs.seen import SeenJobs
 from edgellm.settings import SettingsWithOrigin
 
 __all__ = ["JobRunner"]
@@ -30,6 +33,8 @@ _log = logging.getLogger("edgellm.server")
 _LEAST_BYTES = 256 << 20
 _SHARE = 0.8  # of the memory that is free when a job begins
 _MOST_QUEUED = 100
+_FOLLOW_PAUSE_S = 0.5
+_LOOK_S = 2.0
 
 
 class JobRunner:
@@ -55,10 +60,16 @@ class JobRunner:
         self._cancelled: set[str] = set()
         self._changed = asyncio.Event()
         self._closing = False
+        self.revision = 0  # another one after each change of a job other than its progress
 
     def reconfigure(self, settings: SettingsWithOrigin) -> None:
         """Take over settings that were read again: jobs that begin later follow them."""
         self._settings = settings
+
+    @property
+    def is_working(self) -> bool:
+        """True while a job of this server runs or waits."""
+        return self._working is not None and not self._working.done()
 
     def all(self) -> list[Job]:
         """All jobs, the newest first."""
@@ -142,12 +153,19 @@ class JobRunner:
             yield job
             if ended or self.stopping.is_set():
                 return
-            waits = [asyncio.ensure_future(event.wait()) for event in (changed, self.stopping)]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            await _first_of(changed, self.stopping)
+
+    async def follow(self) -> AsyncGenerator[JobChanges, None]:
+        """All jobs, then those that are otherwise than before, until the server ends; at most twice a second."""
+        seen = SeenJobs()
+        while not self.stopping.is_set():
+            changed = self._changed
+            changes = seen.changes(reversed(self.all()))
+            if changes is not None:
+                yield changes
+                await _first_of(self.stopping, timeout_s=_FOLLOW_PAUSE_S)
+            # what another server's jobs do, nobody tells this one: it looks at their files
+            await _first_of(changed, self.stopping, timeout_s=None if self._history.is_own else _LOOK_S)
 
     async def close(self) -> None:
         """End what runs; it can be resumed."""
@@ -200,7 +218,7 @@ class JobRunner:
                 self._current = self._process = None
 
     async def _run(self, job: Job) -> None:
-        job.begin(time.time())
+        begin(job, time.time())
         self._keep(job)
         process = self._process = JobProcess(lambda event: self._told(job, event))
         try:
@@ -243,15 +261,14 @@ class JobRunner:
         """What the child says."""
         match event.get("event"):
             case "phase":
-                job.phase, job.total_bytes, job.done_bytes = str(event.get("name")), event.get("total_bytes"), 0
+                enter_phase(job, str(event.get("name")), event.get("total_bytes"), time.time())
             case "progress":
                 job.done_bytes = int(event.get("done_bytes") or 0)
             case "file":
                 job.digest = event.get("digest")
             case "message" | "warning":
-                job.say(self._conceal.text(str(event.get("text"))))
-        self._changed.set()
-        self._changed = asyncio.Event()
+                say(job, self._conceal.text(str(event.get("text"))))
+        self._tell()
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
         if outcome.status == 0:
@@ -280,22 +297,39 @@ class JobRunner:
         )
 
     def _finish(self, job: Job, state: JobState) -> None:
-        job.state, job.ended = state, time.time()
+        end(job, state, time.time())
         self._cancelled.discard(job.id)
         self._keep(job)
 
     def _keep(self, job: Job) -> None:
         """A disk that is full costs the history, not the job."""
+        self.revision += 1
         try:
             self._history.save(job)
         except EdgeLLMError as error:
-            job.say(f"this job's state was not kept: {self._conceal.error(error).message}")
+            say(job, f"this job's state was not kept: {self._conceal.error(error).message}")
+        self._tell()
+
+    def _forget(self, job: Job) -> None:
+        self.revision += 1
+        self._jobs().pop(job.id, None)
+        self._history.remove(job)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake those who watch."""
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _forget(self, job: Job) -> None:
-        self._jobs().pop(job.id, None)
-        self._history.remove(job)
+
+async def _first_of(*events: asyncio.Event, timeout_s: float | None = None) -> None:
+    """Wait until one of them is set, or so long."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def _memory_bytes() -> int:

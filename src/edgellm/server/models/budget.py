@@ -5,25 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 
-import msgspec
-
+from edgellm.api.models import Room
 from edgellm.server.models.footprint import own_bytes
 from edgellm.server.models.policy import ModelPolicy
 from edgellm.server.models.resident import Resident
 from edgellm.server.models.residents import Residents
 
-__all__ = ["Budget", "Room"]
+__all__ = ["Budget"]
 
 _SERVER_BYTES = 96 << 20  # of a server whose own share cannot be told from that of the models in it
 _GROWTH_BYTES = 48 << 20  # what the server may still take: buffers of requests, processes for templates and grammars
-
-
-class Room(msgspec.Struct, frozen=True):
-    """Memory at one moment. ``models_bytes`` is what all models may take together."""
-
-    models_bytes: int
-    left_bytes: int  # for another model; below 0 where those that are there take too much
-    server_bytes: int  # kept for the server itself
 
 
 class Budget:

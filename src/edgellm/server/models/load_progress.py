@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
-
-__all__ = ["LoadProgress", "LoadStatus"]
+__all__ = ["LoadProgress"]
 
 _log = logging.getLogger("edgellm.server.models")
-
-
-class LoadStatus(msgspec.Struct, frozen=True):
-    """Progress of one load at one moment."""
-
-    phase: str  # "waiting" for other loads or for memory, then what the loading itself says
-    done_bytes: int
-    total_bytes: int | None  # of the phase
-    elapsed_s: float
 
 
 class LoadProgress:

@@ -11,11 +11,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edgellm.api.models import LoadStatus
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import BackendError, EdgeLLMError
 from edgellm.server.models.budget import Budget
 from edgellm.server.models.choice import LoadChoice, choices
-from edgellm.server.models.load_progress import LoadProgress, LoadStatus
+from edgellm.server.models.load_progress import LoadProgress
 from edgellm.server.models.moves import FailedMoves
 from edgellm.server.models.policy import ModelPolicy
 from edgellm.server.models.resident import Resident

@@ -9,10 +9,11 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from edgellm.api.models import ModelStatus, Room
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
 from edgellm.server.config import ServerConfig
-from edgellm.server.models.budget import Budget, Room
+from edgellm.server.models.budget import Budget
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.loader import Loader
 from edgellm.server.models.moves import FailedMove, FailedMoves
@@ -22,7 +23,7 @@ from edgellm.server.models.policy import model_policy
 from edgellm.server.models.resident import Resident
 from edgellm.server.models.residents import Residents
 from edgellm.server.models.room_maker import RoomMaker
-from edgellm.server.models.status import ModelStatus, loading_status, resident_status
+from edgellm.server.models.status import loading_status, resident_status
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
 

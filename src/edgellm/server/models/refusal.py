@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgellm.api.models import Room
 from edgellm.errors import BusyError, DoesNotFitError
-from edgellm.server.models.budget import Room
 from edgellm.server.models.choice import LoadChoice
 from edgellm.server.models.resident import Resident
 from edgellm.units import format_bytes

@@ -6,8 +6,9 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from edgellm.api.models import Room
 from edgellm.errors import DoesNotFitError
-from edgellm.server.models.budget import Budget, Room
+from edgellm.server.models.budget import Budget
 from edgellm.server.models.choice import LoadChoice
 from edgellm.server.models.refusal import does_not_fit, no_room_yet
 from edgellm.server.models.resident import Resident

@@ -4,42 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Literal
 
-import msgspec
-
+from edgellm.api.models import ModelStatus
 from edgellm.server.models.footprint import process_bytes
-from edgellm.server.models.load_progress import LoadStatus
 from edgellm.server.models.loader import Load
 from edgellm.server.models.pins import Pins
 from edgellm.server.models.resident import Resident
 
-__all__ = ["ModelStatus", "loading_status", "resident_status"]
-
-
-class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one moment."""
-
-    name: str  # that it was loaded under
-    names: tuple[str, ...]  # all that it serves
-    digest: str
-    state: Literal["loading", "ready", "draining", "unloading", "restarting"]
-    pinned: bool
-    requests: int  # that use it, or wait for it
-    weights_bytes: int | None = None
-    needed_bytes: int | None = None  # when all that it reserves is in use
-    used_bytes: int | None = None  # now; None where it shares the server's process
-    context: int | None = None
-    sequences: int | None = None
-    keep_alive_s: float | None = None
-    expires_in_s: float | None = None  # None while it is in use, or stays for ever
-    idle_s: float | None = None
-    load_s: float | None = None
-    isolation: str | None = None
-    pid: int | None = None
-    starts: int | None = None  # how often it was loaded: more than once after its worker died
-    last_error: str | None = None  # what its worker ended with
-    progress: LoadStatus | None = None
+__all__ = ["loading_status", "resident_status"]
 
 
 async def resident_status(resident: Resident, pins: Pins) -> ModelStatus:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from edgellm.api.watching import ModelCounters, Statistics
 from edgellm.devices.cgroup import read_text
 from edgellm.devices.health import Health
 from edgellm.server.telemetry.prometheus import Sample, family
 from edgellm.server.telemetry.telemetry import Telemetry
-from edgellm.server.watching.statistics import ModelCounters, Statistics
 from edgellm.version import __version__
 
 __all__ = ["metrics_page"]

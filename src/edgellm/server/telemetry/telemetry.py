@@ -21,6 +21,7 @@ class Telemetry:
     def __init__(self, limits: Limits, health: HealthWatch | None = None) -> None:
         self.limits = limits
         self.metrics = ServerMetrics()
+        self.last_decode: dict[str, float] = {}  # full name of a model -> tokens per second of its last answer
         self.admission = Admission(limits.max_requests)
         self.health = health or HealthWatch()
 

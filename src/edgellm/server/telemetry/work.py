@@ -56,6 +56,8 @@ class Work:
         metrics.prompt_tokens.add(stats.prompt_tokens, self.model)
         metrics.cached_tokens.add(stats.cached_tokens, self.model)
         metrics.generated_tokens.add(stats.generated_tokens, self.model)
+        if stats.decode_tokens_per_s:
+            self._telemetry.last_decode[self.model] = stats.decode_tokens_per_s
 
     def over(self) -> None:
         """Nothing more comes."""

@@ -9,35 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from edgellm.api.watching import Gauges
+from edgellm.devices.board import read_board
 from edgellm.devices.cgroup import memory_limit_bytes
 from edgellm.devices.health import Health, read_health
 from edgellm.devices.local import available_memory_bytes, total_memory_bytes
 from edgellm.files import existing_parent
 
-__all__ = ["DeviceGauges", "Gauges"]
+__all__ = ["DeviceGauges"]
 
 _FRESH_S = 0.5
 _HEALTH_S = 2.0  # on a Raspberry Pi a program is run for it
-
-
-class Gauges(msgspec.Struct, frozen=True, kw_only=True):
-    """The device at one moment; None where nobody can tell."""
-
-    time: float  # seconds since the epoch
-    memory_total_bytes: int | None
-    memory_limit_bytes: int | None  # of the container or the service around this server
-    memory_available_bytes: int | None
-    swap_total_bytes: int | None
-    swap_used_bytes: int | None
-    load_percent: float | None  # of all cores, since the reading before
-    cores_percent: tuple[float, ...]  # of each core; empty where nobody can tell
-    load_average: tuple[float, float, float] | None  # 1, 5 and 15 minutes
-    health: Health
-    disk_path: str  # that the store is on
-    disk_total_bytes: int | None
-    disk_free_bytes: int | None
 
 
 class DeviceGauges:
@@ -45,6 +27,7 @@ class DeviceGauges:
 
     def __init__(self, store: Path) -> None:
         self._store = store
+        self._board: str | None = None
         self._lock = threading.Lock()
         self._last: Gauges | None = None
         self._read_at = 0.0
@@ -63,6 +46,9 @@ class DeviceGauges:
     def _fresh(self, now: float) -> Gauges:
         import psutil
 
+        if self._last is None:
+            board = read_board(Path("/"))
+            self._board = board.model or board.cpu or None
         if self._health is None or now - self._health_at >= _HEALTH_S:
             self._health, self._health_at = read_health(), now
         swap = _or_none(psutil.swap_memory)
@@ -71,6 +57,7 @@ class DeviceGauges:
         cores = self._cores()
         return Gauges(
             time=time.time(),
+            board=self._board,
             memory_total_bytes=total_memory_bytes(),
             memory_limit_bytes=memory_limit_bytes(Path("/")),
             memory_available_bytes=available_memory_bytes(),

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator
 
-import msgspec
+from edgellm.api.watching import LogLine
 
-__all__ = ["LogLine", "LogTail"]
+__all__ = ["LogTail"]
 
 _KEPT = 1000
 _LONGEST = 2000  # characters of one line
+_LONGEST_TRACEBACK = 8000  # likewise; the end says most
 _MOST_WAITING = 500  # lines that a slow reader may be behind
-
-
-class LogLine(msgspec.Struct, frozen=True):
-    """One line."""
-
-    number: int  # counts up from the start of the server
-    time: float  # seconds since the epoch
-    level: str
-    logger: str
-    message: str
 
 
 class LogTail(logging.Handler):
@@ -55,7 +47,9 @@ class LogTail(logging.Handler):
             self.handleError(record)
             return
         self._n_lines += 1
-        line = LogLine(self._n_lines, record.created, record.levelname.lower(), record.name, message[:_LONGEST])
+        line = LogLine(
+            self._n_lines, record.created, record.levelname.lower(), record.name, message[:_LONGEST], _traceback(record)
+        )
         self._lines.append(line)
         for queue, loop in self._readers.items():
             loop.call_soon_threadsafe(_offer, queue, line)
@@ -88,6 +82,12 @@ class LogTail(logging.Handler):
                 del self._readers[queue]
             finally:
                 self.release()
+
+
+def _traceback(record: logging.LogRecord) -> str | None:
+    if not record.exc_info or record.exc_info[0] is None:
+        return None
+    return "".join(traceback.format_exception(*record.exc_info))[-_LONGEST_TRACEBACK:]
 
 
 def _offer(queue: asyncio.Queue[LogLine], line: LogLine) -> None:

@@ -5,36 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 
-import msgspec
-
+from edgellm.api.watching import ModelCounters, Statistics
 from edgellm.errors import EdgeLLMError
-from edgellm.server.models.budget import Room
 from edgellm.server.models.manager import ModelManager
 from edgellm.server.models.resident import Resident
-from edgellm.server.models.status import ModelStatus
-from edgellm.server.watching.gauges import DeviceGauges, Gauges
+from edgellm.server.watching.gauges import DeviceGauges
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
 
-__all__ = ["ModelCounters", "Statistics", "StatisticsReader"]
+__all__ = ["StatisticsReader"]
 
 _FRESH_S = 0.4
-
-
-class ModelCounters(msgspec.Struct, frozen=True):
-    """One model with the counters of its scheduler, which begin anew when its worker does; None while it is down."""
-
-    status: ModelStatus
-    counters: SchedulerStatistics | None
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """Everything at one moment."""
-
-    time: float  # seconds since the epoch
-    uptime_s: float
-    memory: Room  # of models
-    models: tuple[ModelCounters, ...]
-    device: Gauges
 
 
 class StatisticsReader:

@@ -25,7 +25,11 @@ async def embed(request: Request) -> Response:
 async def _embed(models: ModelManager, order: EmbedOrder) -> EmbedAnswer:
     async with models.use(order.model, context=order.context) as model:
         found = await model.engine.embed(
-            order.texts, pooling=order.pooling, normalise=order.normalise, adapters=order.adapters
+            order.texts,
+            pooling=order.pooling,
+            normalise=order.normalise,
+            truncate=order.truncate,
+            adapters=order.adapters,
         )
         return EmbedAnswer(
             vectors=[vector.tolist() for vector in found.vectors],

@@ -11,32 +11,19 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from edgellm.api.jobs import Job, JobList, RemovedJob
+from edgellm.api.orders import Order, PackOrder
 from edgellm.errors import UnsupportedError
 from edgellm.pip import PACK_EXTRA, pip_install
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import operation
-from edgellm.server.http.responses import JSONResponse, StreamResponse
-from edgellm.server.jobs.orders import Order, PackOrder
-from edgellm.server.jobs.record import Job
+from edgellm.server.http.responses import JSONResponse, StreamResponse, event_stream
 from edgellm.server.state import state_of
 
-__all__ = ["cancel", "events", "list_jobs", "output", "pack_sources", "remove", "resume", "show", "start"]
+__all__ = ["cancel", "events", "follow", "list_jobs", "output", "pack_sources", "remove", "resume", "show", "start"]
 
 _NDJSON = "application/x-ndjson"
 _CHECKPOINT = (".safetensors", ".safetensors.index.json")
-
-
-class JobList(msgspec.Struct, frozen=True):
-    """All jobs, the newest first. ``sources``: the kinds of models that can be packed here."""
-
-    jobs: list[Job]
-    sources: list[str]
-
-
-class RemovedJob(msgspec.Struct, frozen=True):
-    """The id of the job that is forgotten."""
-
-    removed: str
 
 
 def pack_sources() -> list[str]:
@@ -82,6 +69,12 @@ async def cancel(request: Request) -> Response:
 async def resume(request: Request) -> Response:
     """Try a job again that did not end well."""
     return JSONResponse(state_of(request).jobs.resume(request.path_params["id"]), 202)
+
+
+@operation(answer="text/event-stream")
+async def follow(request: Request) -> Response:
+    """All jobs, then those that are new, otherwise or forgotten, as server-sent events until the server ends."""
+    return event_stream(state_of(request).jobs.follow())
 
 
 @operation(answer=_NDJSON, errors=(404,))

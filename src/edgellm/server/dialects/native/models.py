@@ -12,6 +12,7 @@ from edgellm.api.models import (
     CopyRequest,
     LoadOrder,
     ModelRequest,
+    ModelStatus,
     PinAnswer,
     PinRequest,
     RemovedAnswer,
@@ -21,13 +22,13 @@ from edgellm.api.models import (
 )
 from edgellm.bundle.names import parse_name
 from edgellm.bundle.opened import OpenBundle
+from edgellm.bundle.plan import Plan
 from edgellm.devices.estimate import verdict_of
 from edgellm.errors import UsageError
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.models.removal import remove_bundle
-from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import ServerState, state_of
 from edgellm.store.records import license_record, list_row, show_record
 from edgellm.store.store import Store
@@ -55,14 +56,20 @@ async def list_models(request: Request) -> Response:
         models.append(
             {
                 **row,
+                "format": None if plan is None else _format(plan),
                 "needed_bytes": needed,
                 "fit": None if needed is None else verdict_of(needed, room.models_bytes),
                 "predicted_decode": None if plan is None else plan.predicted_decode,
+                "last_decode_tokens_per_s": state.telemetry.last_decode.get(stored.full_name),
                 "pinned": stored.full_name in state.models.pins,
                 "state": None if status is None else status.state,
             }
         )
     return JSONResponse({"models": models, "memory": room})
+
+
+def _format(plan: Plan) -> str:
+    return {"llama.cpp": "GGUF", "onnxruntime": "ONNX"}.get(plan.runtime.name, plan.runtime.name)
 
 
 @operation(body=ShowRequest, answer=dict[str, Any], errors=(404, 422))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -16,6 +14,7 @@ from edgellm.api.errors import ErrorText
 from edgellm.api.run import RunChunk, RunFailure, RunLine, RunRequest, RunStart
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.server.caller import caller_of
+from edgellm.server.dialects.native.sampling import chosen_sampling
 from edgellm.server.http.body import read_json
 from edgellm.server.http.concealing import Concealer
 from edgellm.server.http.operation import MODEL_ERRORS, operation
@@ -26,7 +25,6 @@ from edgellm.server.state import state_of
 from edgellm.server.telemetry.work import begin_work
 from edgellm_runtimes.generation import Chunk, GenerationOptions
 from edgellm_runtimes.sampler import TokenLogprobs
-from edgellm_runtimes.sampling import SamplingParams
 
 __all__ = ["run"]
 
@@ -80,7 +78,7 @@ def _line(line: RunLine) -> bytes:
 async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGenerator[RunLine, None]:
     async with models.use(body.model, context=body.context) as model:
         yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info, note=model.note)
-        params = model.engine.params(**_chosen(body.sampling))
+        params = model.engine.params(**chosen_sampling(body.sampling))
         options = msgspec.structs.replace(body.options, sampling=params, scope=scope)
         if (chunks := _chunks(model, body, options)) is None:
             return
@@ -88,22 +86,6 @@ async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGen
             async for chunk in chunks:
                 work.arrived((chunk,))
                 yield await _with_texts(model, chunk) if chunk.logprobs else RunChunk(chunk)
-
-
-def _chosen(sampling: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with their types. JSON knows neither tuples nor whole numbers as keys nor -inf: a bias of null is
-    that."""
-    if isinstance(bias := sampling.get("logit_bias"), dict):
-        forbidden = {token: -math.inf for token, value in bias.items() if value is None}
-        sampling = sampling | {"logit_bias": bias | forbidden}
-    unknown = sampling.keys() - set(SamplingParams.__struct_fields__)
-    if unknown:
-        raise UsageError(f"there is no sampling parameter {min(unknown)[:80]!r}")
-    try:
-        params = msgspec.convert(sampling, SamplingParams, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"sampling: {error}") from error
-    return {name: getattr(params, name) for name in sampling}
 
 
 def _chunks(model: LoadedModel, body: RunRequest, options: GenerationOptions) -> AsyncGenerator[Chunk, None] | None:

@@ -6,16 +6,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgellm.api.models import StopAnswer, StopRequest
+from edgellm.api.models import ModelStatus, StopAnswer, StopRequest
+from edgellm.api.server import KeptAnswer
 from edgellm.running import RunningServer
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import operation
 from edgellm.server.http.responses import JSONResponse
-from edgellm.server.models.status import ModelStatus
 from edgellm.server.state import state_of
 from edgellm.version import __version__
 
-__all__ = ["loaded", "server", "stop", "version"]
+__all__ = ["keep", "loaded", "server", "stop", "version"]
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -34,6 +34,13 @@ async def version(_request: Request) -> Response:
 async def server(request: Request) -> Response:
     """Where this server answers, which store it serves, its process and version."""
     return JSONResponse(state_of(request).running)
+
+
+@operation(answer=KeptAnswer)
+async def keep(request: Request) -> Response:
+    """A server that would end once nobody needs it (`serve --until-idle`) stays, until a signal ends it."""
+    state_of(request).idle_end.keep()
+    return JSONResponse(KeptAnswer(kept=True))
 
 
 @operation(answer=list[ModelStatus])

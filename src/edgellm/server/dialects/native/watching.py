@@ -8,20 +8,18 @@ import math
 from collections.abc import AsyncGenerator
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgellm.api.watching import Gauges, LogLines, SettingOrigin, Statistics
 from edgellm.errors import UsageError
 from edgellm.server.http.operation import Query, operation
-from edgellm.server.http.responses import JSONResponse, StreamResponse
+from edgellm.server.http.responses import JSONResponse, event_stream
+from edgellm.server.settings_in_force import settings_in_force
 from edgellm.server.state import ServerState, state_of
-from edgellm.server.watching.gauges import Gauges
-from edgellm.server.watching.log_tail import LogLine
-from edgellm.server.watching.statistics import Statistics
-from edgellm.settings import settings_rows
+from edgellm.server.watching.changes import watch_changes
 
-__all__ = ["device", "log", "log_stream", "settings", "statistics", "statistics_stream"]
+__all__ = ["changes", "device", "log", "log_stream", "settings", "statistics", "statistics_stream"]
 
 _SSE = "text/event-stream"
 _LEAST_S = 0.5
@@ -29,19 +27,6 @@ _MOST_S = 3600.0
 _LINES = 200
 _INTERVAL = Query("interval_s", "Seconds between two.", {"type": "number", "minimum": _LEAST_S, "maximum": _MOST_S})
 _COUNT = Query("lines", "How many of the last lines.", {"type": "number", "minimum": 0, "maximum": 100_000})
-
-
-class SettingOrigin(msgspec.Struct, frozen=True):
-    """A setting in force, and the file, variable or default that it comes from."""
-
-    value: str | float | bool | None
-    origin: str
-
-
-class LogLines(msgspec.Struct, frozen=True):
-    """Lines of the log, the oldest first."""
-
-    lines: list[LogLine]
 
 
 @operation(answer=Gauges)
@@ -53,8 +38,9 @@ async def device(request: Request) -> Response:
 @operation(answer=dict[str, SettingOrigin])
 async def settings(request: Request) -> Response:
     """Every setting of this server and where it comes from."""
-    rows = settings_rows(state_of(request).settings)
-    return JSONResponse({name: {"value": value, "origin": origin} for name, value, origin in rows})
+    state = state_of(request)
+    rows = settings_in_force(state.config, state.settings)
+    return JSONResponse({name: SettingOrigin(value, origin) for name, value, origin in rows})
 
 
 @operation(answer=Statistics)
@@ -67,7 +53,7 @@ async def statistics(request: Request) -> Response:
 async def statistics_stream(request: Request) -> Response:
     """The same every ``interval_s`` seconds as server-sent events."""
     interval_s = _number(request, "interval_s", 1.0, _LEAST_S, _MOST_S)
-    return _events(_every(state_of(request), interval_s))
+    return event_stream(_every(state_of(request), interval_s))
 
 
 @operation(answer=LogLines, errors=(400,), query=(_COUNT,))
@@ -82,7 +68,13 @@ async def log_stream(request: Request) -> Response:
     """The last ``lines`` lines, then every new one, as server-sent events."""
     count = _number(request, "lines", _LINES, 0, 100_000)
     state = state_of(request)
-    return _events(_until_stopping(state, state.log.follow(int(count))))
+    return event_stream(_until_stopping(state, state.log.follow(int(count))))
+
+
+@operation(answer=_SSE)
+async def changes(request: Request) -> Response:
+    """What has changed, as server-sent events: the numbers now, and again whenever one of them is another one."""
+    return event_stream(watch_changes(state_of(request)))
 
 
 async def _every(state: ServerState, interval_s: float) -> AsyncGenerator[Any, None]:
@@ -109,16 +101,6 @@ async def _until_stopping(state: ServerState, items: AsyncGenerator[Any, None]) 
                     await asyncio.gather(coming, return_exceptions=True)
     finally:
         stopping.cancel()
-
-
-def _events(items: AsyncGenerator[Any, None]) -> Response:
-    return StreamResponse(_encoded(items), _SSE, {"cache-control": "no-store"})
-
-
-async def _encoded(items: AsyncGenerator[Any, None]) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(items):
-        async for item in items:
-            yield b"data: " + msgspec.json.encode(item) + b"\n\n"
 
 
 def _number(request: Request, name: str, default: float, least: float, most: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgellm.api.orders import CreateOrder, Order, OrderMessage, PackOrder
 from edgellm.bundle.names import parse_name, sanitize_name
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.server.dialects.ollama.answering import NDJSON
@@ -23,7 +24,6 @@ from edgellm.server.dialects.ollama.progress import Status, run_jobs
 from edgellm.server.dialects.ollama.templates import require_jinja
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
-from edgellm.server.jobs.orders import CreateOrder, Order, OrderMessage, PackOrder
 from edgellm.server.state import state_of
 
 __all__ = ["create"]

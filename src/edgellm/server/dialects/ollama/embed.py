@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["embed", "embeddings"]
 
 _NS = 1_000_000_000
-_CHARACTERS_PER_TOKEN = 64  # hardly any token has more: what is longer need not be looked at
 
 
 class EmbedAnswer(msgspec.Struct, frozen=True):
@@ -101,21 +99,8 @@ async def _vectors(
         return None, 0
     if not all(texts):
         raise UsageError("a text of the input is empty")
-    wanted = await asyncio.to_thread(_fitting, model, texts) if truncate else texts
-    found = await model.engine.embed(wanted)
+    found = await model.engine.embed(texts, truncate=truncate)
     return found.vectors, sum(found.n_tokens)
-
-
-def _fitting(model: LoadedModel, texts: Sequence[str]) -> list[str | Sequence[int]]:
-    """Texts that are longer than the context as so many of their first tokens. Blocks."""
-    context = model.engine.info.context
-    found: list[str | Sequence[int]] = []
-    for text in texts:
-        if len(text.encode("utf-8", "replace")) < context:
-            found.append(text)  # it cannot have more tokens than bytes
-            continue
-        found.append(model.engine.tokenize(text[: context * _CHARACTERS_PER_TOKEN])[:context])
-    return found
 
 
 def _shortened(vectors: npt.NDArray[np.float32], dimensions: int) -> npt.NDArray[np.float32]:

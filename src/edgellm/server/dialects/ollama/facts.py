@@ -9,6 +9,7 @@ from typing import Any
 
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import EdgeLLMError
+from edgellm.formats.encoders import is_encoder
 from edgellm.formats.gguf import GGUFHeader, read_header
 from edgellm.server.generation.templates.traits import read_traits
 from edgellm_runtimes.onnx.files import OnnxFiles
@@ -61,7 +62,8 @@ def _of_files(path: Path, files: tuple[tuple[str, Path], ...]) -> ModelFacts:
         n_embd=_integer(header, f"{header.architecture}.embedding_length"),
         template=template if isinstance(template, str) else "",
         infill=_infill(header.metadata),
-        is_embedder=f"{header.architecture}.pooling_type" in header.metadata,
+        is_embedder=f"{header.architecture}.pooling_type" in header.metadata
+        or is_encoder(header.architecture, header.metadata),
     )
 
 
@@ -73,7 +75,7 @@ def _of_onnx(files: OnnxFiles) -> ModelFacts:
         n_embd=config.decoder.hidden_size,
         template=chat_template(files) or "",
         infill=None,
-        is_embedder=False,
+        is_embedder=files.encoder is not None,
     )
 
 

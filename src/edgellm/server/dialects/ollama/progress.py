@@ -10,13 +10,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgellm.api.jobs import Job
+from edgellm.api.orders import Order
 from edgellm.errors import BackendError, EdgeLLMError, Interrupted
 from edgellm.server.dialects.ollama.answering import NDJSON
 from edgellm.server.dialects.ollama.errors import error_body
 from edgellm.server.dialects.ollama.lines import encode_line
 from edgellm.server.http.responses import JSONResponse, StreamResponse, unless_gone
-from edgellm.server.jobs.orders import Order
-from edgellm.server.jobs.record import Job
 from edgellm.server.jobs.runner import JobRunner
 from edgellm.server.state import state_of
 

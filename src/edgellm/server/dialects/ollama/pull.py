@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgellm.api.orders import PullOrder
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.server.dialects.ollama.answering import NDJSON
 from edgellm.server.dialects.ollama.errors import model_name
@@ -16,7 +17,6 @@ from edgellm.server.dialects.ollama.progress import Status, run_jobs
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, StreamResponse
-from edgellm.server.jobs.orders import PullOrder
 from edgellm.server.state import state_of
 from edgellm.sources.hub.reference import parse_hub_reference
 

@@ -1,0 +1,169 @@
+"""The app: six modes over one connection."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from edgellm.api.server import KeptAnswer
+from edgellm.errors import EdgeLLMError
+from edgellm.tui.connection import Connection, ServerSource
+from edgellm.tui.ending import TerminalState, end_on_signals
+from edgellm.tui.garbage import look_at_new_ones
+from edgellm.tui.themes import THEMES, pick_theme
+
+if TYPE_CHECKING:
+    from edgellm.settings import SettingsWithOrigin
+    from edgellm.tui.chat.opening import ChatStart
+
+__all__ = ["MODE_TITLES", "EdgeApp"]
+
+MODE_TITLES = {
+    "models": "Models",
+    "jobs": "Jobs",
+    "device": "Device",
+    "chat": "Chat",
+    "logs": "Logs",
+    "settings": "Settings",
+}
+
+
+def _screen(mode: str) -> Screen[Any]:
+    """The base screen of a mode, imported when it is first shown."""
+    module = importlib.import_module(f"edgellm.tui.screens.{mode}")
+    screen = getattr(module, f"{mode.capitalize()}Screen")()
+    assert isinstance(screen, Screen)
+    return screen
+
+
+def _mode_bindings() -> list[BindingType]:
+    """1 to 6 and the first letter, which a screen may use otherwise; F1 to F6 also where something is typed."""
+    found: list[BindingType] = []
+    for number, (mode, title) in enumerate(MODE_TITLES.items(), 1):
+        action = f"app.switch_mode('{mode}')"
+        found += [
+            Binding(f"{number},{mode[0]}", action, title, id=f"mode.{mode}", show=False),
+            Binding(f"f{number}", action, title, id=f"mode.{mode}.anywhere", show=False, priority=True),
+        ]
+    return found
+
+
+class EdgeApp(App[None]):
+    """See the module. ``start`` is the mode that it begins in, ``theme`` one of ``THEMES`` or "auto"."""
+
+    TITLE = "edgellm"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: partial(_screen, mode) for mode in MODE_TITLES}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *_mode_bindings(),
+        Binding("question_mark,f9", "help", "Keys", id="help", key_display="?"),
+        Binding("ctrl+r", "reconnect", "Look for the server now", id="reconnect", show=False),
+        Binding("q", "quit", "Quit", id="quit"),
+        Binding("ctrl+q", "quit", "Quit", id="quit.anywhere", show=False, priority=True),
+        Binding("ctrl+c", "interrupt", "Quit", id="interrupt", show=False, system=True),
+    ]
+
+    def __init__(
+        self,
+        settings: SettingsWithOrigin,
+        source: ServerSource,
+        *,
+        start: str = "models",
+        theme: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"  # every frame costs power here, and time on a slow line
+        self.settings = settings
+        self.connection = Connection(self, source)
+        self.fault: Exception | None = None  # of ours, which ended the app
+        self.chat_start: ChatStart | None = None  # what the mode Chat begins with
+        self._start = start
+        self._before = TerminalState()  # which Textual has not changed yet
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = pick_theme(theme, os.environ)
+
+    def on_mount(self) -> None:
+        """Show the first mode, then look for the server."""
+        self._handle_signals()
+        self.switch_mode(self._start)
+        self.run_worker(self.connection.run(), name="connection", group="connection", exit_on_error=True)
+
+    def on_ready(self) -> None:
+        """The first frame is there."""
+        look_at_new_ones()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The command palette: what the screen's own keys do, modes, the server, and what Textual has."""
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.id is not None and active.node is screen and active.enabled:
+                run = partial(screen.run_action, binding.action)
+                yield SystemCommand(binding.description, binding.tooltip or f"On this screen: {binding.key}", run)
+        for mode, title in MODE_TITLES.items():
+            yield SystemCommand(f"Go to {title}", f"Show the mode {title}", partial(self.switch_mode, mode))
+        yield SystemCommand("Look for the server now", "Do not wait for the next attempt", self.action_reconnect)
+        yield SystemCommand("Keep the server", "It stays when the last terminal is closed", self.action_keep_server)
+        yield from super().get_system_commands(screen)
+
+    def action_help(self) -> None:
+        """Show what the keys do here."""
+        from edgellm.tui.modals.help import HelpModal
+
+        if not isinstance(self.screen, HelpModal):
+            self.push_screen(HelpModal(self.screen))
+
+    def action_reconnect(self) -> None:
+        """Do not wait for the next attempt."""
+        self.connection.retry_now()
+
+    async def action_keep_server(self) -> None:
+        """A server that was started for this terminal stays when it is closed."""
+        try:
+            await self.connection.post("/api/edgellm/keep", None, KeptAnswer)
+        except EdgeLLMError as error:
+            self.notify(error.message, severity="error", markup=False)
+        else:
+            self.notify("the server stays, until `edgellm stop --server` or a signal ends it")
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C: copy what is selected, else quit. A screen in which something runs may stop that instead."""
+        selected = self.screen.get_selected_text()
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+        else:
+            self.exit()
+
+    def open_chat(self, model: str) -> None:
+        """Talk to ``model``: what the mode Chat does with it is its own."""
+
+        async def show() -> None:
+            await self.switch_mode("chat")
+            open_model = getattr(self.screen, "open_model", None)
+            if open_model is not None:
+                open_model(model)
+
+        self.call_next(show)
+
+    def _handle_signals(self) -> None:
+        """The end of the terminal, and of this program, leave the terminal as it was."""
+        if not self.is_headless:
+            end_on_signals(self._before, lambda status: self.exit(return_code=status))
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Whoever started the app says it: Textual would print a page with the values of variables."""
+        if self.is_headless or os.environ.get("EDGELLM_DEBUG") == "1":
+            super()._handle_exception(error)
+            return
+        self.fault = self.fault or error
+        self._return_code = 1
+        self._close_messages_no_wait()

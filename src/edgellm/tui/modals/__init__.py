@@ -1,0 +1,1 @@
+"""Questions over a screen, each with a result of its own type."""

@@ -1,0 +1,1 @@
+"""From the answers of the API to rows and texts: pure functions, which know no Textual."""

@@ -1,0 +1,1 @@
+"""The six modes, a file each with its style sheet beside it."""

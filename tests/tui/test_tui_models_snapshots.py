@@ -1,0 +1,112 @@
+"""What the mode Models and its dialogs look like."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from canned import CannedApp
+from model_answers import DEVICES, FIT, LOADED, MODELS, SHOWN
+from textual.pilot import Pilot
+from textual.widgets import Input
+from tui_rig import NARROW, WIDE, text_of, wait_until
+
+from edgellm.errors import BackendError, NetworkError
+
+ANSWERS = {
+    "/api/edgellm/models": MODELS,
+    "/api/edgellm/ps": LOADED,
+    "/api/edgellm/show": SHOWN,
+    "/api/edgellm/devices": DEVICES,
+    "/api/edgellm/fit": FIT,
+}
+EMPTY = ANSWERS | {"/api/edgellm/models": MODELS | {"models": []}}
+SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
+Before = Callable[[Pilot[Any]], Awaitable[None]]
+
+
+def is_settled(shown: str) -> bool:
+    """True once the list is there, and how far the model is that loads."""
+    return "free for models" in shown and ("loading 42%" in shown or "loading" not in shown)
+
+
+def shows(text: str, *keys: str) -> Before:
+    """Press ``keys``, and wait until the terminal shows ``text``."""
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await wait_until(pilot, lambda: is_settled(text_of(pilot.app)), "the list")
+        await pilot.press(*keys)
+        await wait_until(pilot, lambda: text in text_of(pilot.app), text)
+
+    return before
+
+
+@SIZES
+@pytest.mark.parametrize("theme", ["dark", "light", "ansi"])
+def test_the_table(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
+    app = CannedApp(ANSWERS, theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=shows("loading 42%"))
+
+
+@SIZES
+def test_an_empty_store_says_what_to_do(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(CannedApp(EMPTY), terminal_size=size, run_before=shows("Press A"))
+
+
+@SIZES
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_details(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
+    app = CannedApp(ANSWERS, theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=shows("largest recipe", "enter"))
+
+
+@SIZES
+def test_deleting_asks(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(CannedApp(ANSWERS), terminal_size=size, run_before=shows("Type assistant", "x"))
+
+
+@SIZES
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_the_keys(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
+    app = CannedApp(ANSWERS, theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=shows("Details", "question_mark"))
+
+
+@SIZES
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_adding_a_model_shows_what_fits(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
+    app = CannedApp(ANSWERS, theme=theme)
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await shows("Add a model", "a")(pilot)
+        app.screen.query_one("#source", Input).value = "acme/assistant"
+        await wait_until(pilot, lambda: "Q4_K_M chosen" in text_of(app), "the reason")
+        await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit")
+        app.screen.query_one("#source", Input).cursor_blink = False
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+@SIZES
+def test_what_goes_wrong_is_said_with_its_way_out(snap_compare: Any, size: tuple[int, int]) -> None:
+    broken = BackendError("the store cannot be read: index.json is torn", hint="edgellm doctor says more")
+    app = CannedApp(ANSWERS | {"/api/edgellm/models": broken})
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await wait_until(pilot, lambda: "edgellm doctor" in text_of(app), "the error")
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+@SIZES
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_lost_server_is_said_and_the_list_stays(snap_compare: Any, size: tuple[int, int], theme: str) -> None:
+    app = CannedApp(ANSWERS, theme=theme)
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await shows("5 models")(pilot)
+        app.canned.lose(NetworkError("the server unix:/run/edgellm.sock (process 4711) has ended"))
+        await shows("has ended")(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
