@@ -42,7 +42,7 @@ def embed_session(options: EmbedCommand) -> None:
     """Embed the texts, here or in a server. Raises the errors of loading and embedding."""
     texts = list(options.texts) or _lines()
     adapters = adapter_uses(options.adapters)
-    with open_model(options) as (runner, model):
+    with open_model(options, generates=False) as (runner, model):
         normalise = not options.no_normalise
         found = runner.run(model.embed(texts, options.pooling, normalise, options.truncate, adapters))
         if options.as_json:

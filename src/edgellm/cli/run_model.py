@@ -80,16 +80,16 @@ class Embedded(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_model(options: RunOptions) -> Iterator[tuple[asyncio.Runner, RunModel]]:
+def open_model(options: RunOptions, *, generates: bool) -> Iterator[tuple[asyncio.Runner, RunModel]]:
     """The model and the event loop that it belongs to, until the block ends.
 
-    Raises the errors of loading, MissingAbilityError for an encoder, and BusyError for a model that a server has loaded
-    already and that would be loaded once more.
+    Raises the errors of loading, MissingAbilityError for an encoder that is to generate (``generates``), and BusyError
+    for a model that a server has loaded already and that would be loaded once more.
     """
     from edgellm_runtimes.encoder import no_generation
 
     found = find_model(options)
-    if found.bundle is not None and found.bundle.plan.encoder is not None:
+    if generates and found.bundle is not None and found.bundle.plan.encoder is not None:
         raise no_generation(found.bundle.name)
     server = _server_of(found)
     if server is not None and found.bundle is not None:
@@ -101,7 +101,8 @@ def open_model(options: RunOptions) -> Iterator[tuple[asyncio.Runner, RunModel]]
         if not options.force:
             _refuse_second_copy(server, found.bundle, reason)
     with open_engine(options, found) as (runner, engine):
-        engine.check_generates()
+        if generates:
+            engine.check_generates()
         yield runner, _LocalModel(engine, None if found.bundle is None else found.bundle.plan)
 
 

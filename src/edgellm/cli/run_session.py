@@ -115,7 +115,7 @@ def run_session(options: RunOptions) -> None:
     generation = _generation(options, sampling_params(None, **options.sampling))
     if "logprobs" in options.sampling and not options.as_json:
         raise UsageError("--logprobs are part of what --json prints", hint="add --json")
-    with open_model(options) as (runner, model):
+    with open_model(options, generates=True) as (runner, model):
         conversation = Conversation(model, _with_defaults(generation, model.plan), options)
         if not model.info.has_chat_template and not options.raw:
             raise UsageError(
