@@ -58,6 +58,7 @@ def decoder_shape(hyper: Hyper, tensors: Iterable[TensorShape], recipe: str, con
         layers=(layer,) * hyper.n_layers,
         tensors=tuple(tensors),
         recipe=recipe,
+        is_encoder=not hyper.is_causal,
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import select
 import stat
@@ -207,9 +208,10 @@ class _Bells:
 
 
 def lease_path() -> Path:
-    """The lock file of this user on this machine, its folder made. Raises AccessError.
+    """The lock file of this user for the processors that this process may use, its folder made. Raises AccessError.
 
-    It lies in memory or on a local disk, never in the home folder, which machines may share.
+    Processes on other processors (`taskset`, CPUAffinity= of a service) have another file and do not wait. It lies in
+    memory or on a local disk, never in the home folder, which machines may share.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and Path(runtime).is_dir() and os.access(runtime, os.W_OK | os.X_OK):
@@ -223,4 +225,13 @@ def lease_path() -> Path:
         raise AccessError(f"{folder} cannot be made: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise AccessError(f"{folder} belongs to somebody else, or others may write to it", hint="remove it")
-    return folder / "compute.lock"
+    return folder / f"compute{_processors()}.lock"
+
+
+def _processors() -> str:
+    """The processors of this process as a part of a file name; nothing where these are all."""
+    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if len(mine) == os.cpu_count() or not mine:
+        return ""
+    mask = sum(1 << number for number in mine)
+    return f"-{mask:x}" if mask.bit_length() <= 512 else f"-{hashlib.sha256(str(mask).encode()).hexdigest()[:32]}"

@@ -4,11 +4,12 @@ usage: python -P tests/benchmarks/onnx.py [--shape NAME]... [--work FOLDER] [--r
 
 Everything is measured in turn, each model in a process of its own, with the same number of threads; medians count.
 onnxruntime-genai runs the graph of its own builder (int4, blocks of 32, accuracy level 4) where the builder can run
-(`pip install onnx-ir`, beside the extra `oracle`), else ours. Ours runs INT4_128, which `edgellm pack` takes on most
-processors, and INT4_32_SYM, with the blocks of the builder's graph; the GGUF is Q4_0. Memory is that of a default load,
-and of ours also with prepared weights.
+(`pip install onnx-ir`, beside the extra `oracle`), else ours. Ours runs INT4_128, the fastest recipe of 4 bits, and
+INT4_32_SYM, with the blocks of the builder's graph; the GGUF is Q4_0. Memory is that of a default load, and of ours
+also with prepared weights.
 
-The weights are random: only sizes and types matter. Run it on a machine that does nothing else.
+The weights are random: only sizes and types matter. Run it on a machine that does nothing else; on another one
+onnx_turns.py compares CPU times.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_cli import CHECKPOINT, GGUF, HubCli
 
 from cli_process import Cli
 
@@ -113,3 +114,28 @@ def test_measurements_that_cannot_be_kept_are_shown_all_the_same(own_home: Path)
     done = cli.run("bench", "tiny-llm", *WORK)
     assert "warning: the measurements are not kept" in done.stderr
     assert "Q4_K_M" in done.stdout
+
+
+def test_a_hubs_checkpoint_is_chosen_likewise(client: HubCli, benched: dict[str, Any]) -> None:
+    with_onnx(client, benched, 2.0)
+    fit = client.json("fit", CHECKPOINT, "--device", "local")
+    assert fit["format"] == "onnx"
+    done = client.run("pull", CHECKPOINT, "--device", "local", "--yes")
+    assert fit["choice"] in done.stderr
+    [row] = client.json("list")
+    plan = client.json("show", row["name"])["plan"]
+    assert plan["recipe"] == fit["choice"]
+    assert plan["why"].startswith("ONNX. Measured here on ")
+    again = client.run("pull", CHECKPOINT, "--device", "local", "--yes")
+    assert "is there already" in again.stderr
+    assert client.json("fit", GGUF, "--device", "local")["format"] == "gguf"
+
+
+def test_without_the_onnx_package_the_table_has_one_format_and_says_why(
+    cli: Cli, tiny_llm: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['onnx'] = None\n")
+    found = json.loads(cli.run("fit", tiny_llm, "--json", environment={"PYTHONPATH": str(tmp_path)}).stdout)
+    assert {row["format"] for row in found["rows"]} == {"gguf"}
+    assert "the package onnx is not installed" in found["format_why"]
+    assert "pip install" in found["format_why"]

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from oracle_tools import llama_source
 
-from edgellm.server.generation.calls.call import Call
+from edgellm.server.generation.calls.pieces import CallDelta, CallStart
 from edgellm.server.generation.lark import LarkRules
+from edgellm.server.generation.reading.harmony import HarmonyReader
 from edgellm.server.generation.reading.reader import AnswerReader
 from edgellm.server.generation.templates.abilities import probe
 from edgellm.server.generation.templates.messages import adapt_messages
-from edgellm.server.generation.templates.traits import read_traits
+from edgellm.server.generation.templates.traits import TemplateTraits, read_traits
 from edgellm.server.generation.tools import read_tools
 from edgellm_runtimes.chat import render_chat
 
@@ -40,18 +41,32 @@ FORMS = {
     "Mistral-Small-3.2-24B-Instruct-2506": "mistral-args",
     "ibm-granite-granite-3.3-2B-Instruct": "granite",
     "LFM2-8B-A1B": "lfm2",
+    "GLM-4.6": "glm",
+    "GLM-4.7-Flash": "glm-tight",
+    "deepseek-ai-DeepSeek-V3.1": "deepseek",
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "deepseek-fenced",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "deepseek-fenced",
+    "openai-gpt-oss-120b": "harmony",
 }
-LEAVE_CALLS_OUT = ("ibm-granite-granite-3.3-2B-Instruct", "LFM2-8B-A1B")
+TELL_NO_TOOLS = tuple(name for name in FORMS if name.startswith("deepseek"))
+LEAVE_CALLS_OUT = (
+    "ibm-granite-granite-3.3-2B-Instruct",
+    "LFM2-8B-A1B",
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",  # unless the content is null
+)
 THINKING = {
     "Qwen-Qwen3-0.6B": "<think>",
     "Qwen-QwQ-32B": "<think>",
     "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "<think>",
     "HuggingFaceTB-SmolLM3-3B": "<think>",
     "mistralai-Ministral-3-14B-Reasoning-2512": "[THINK]",
+    "GLM-4.6": "<think>",
+    "deepseek-ai-DeepSeek-V3.1": "<think>",
+    "openai-gpt-oss-120b": "<|channel|>analysis<|message|>",
     "ByteDance-Seed-OSS": "<seed:think>",
     "CohereForAI-c4ai-command-r7b-12-2024-tool_use": "<|START_THINKING|>",
 }
-ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "</s>")
+ENDS = ("<｜end▁of▁sentence｜>", "<|call|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "</s>")
 TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
@@ -73,6 +88,16 @@ CALLED = {
         {"id": "abcdefghi", "type": "function", "function": {"name": "get_weather", "arguments": ARGUMENTS}}
     ],
 }
+
+
+def read_pieces(traits: TemplateTraits, parts: list[str]) -> list[Any]:
+    """What our reader makes of an answer that comes in ``parts``."""
+    assert traits.calls is not None
+    if traits.calls.answers:
+        reader: Any = HarmonyReader()
+    else:
+        reader = AnswerReader(traits.thinking, traits.calls, names=("get_weather",))
+    return [piece for part in parts for piece in reader.push(part)] + reader.finish()
 
 
 def template(name: str) -> str:
@@ -120,14 +145,21 @@ def test_prompts_of_whole_conversations_equal_those_of_transformers(name: str) -
         return render_chat(text, messages, tools=tools, bos_token="<s>", eos_token="</s>")
 
     result = {"role": "tool", "tool_call_id": "abcdefghi", "name": "get_weather", "content": "3 degrees"}
-    conversation = [{"role": "system", "content": "Be brief."}, USER, CALLED, result]
+    system = {"role": "system", "content": "Be brief."}
+    given = [] if name in TELL_NO_TOOLS else [TOOL]  # else we tell of them
     traits = read_traits(text)
     assert traits.calls is not None
     messages, tools = adapt_messages(
-        conversation, [TOOL], asyncio.run(probe(render)), traits.calls, short_call_ids=traits.short_call_ids
+        [system, USER, CALLED, result],
+        given,
+        asyncio.run(probe(render, tells_tools=traits.calls.tell is not None)),
+        traits.calls,
+        short_call_ids=traits.short_call_ids,
+        thought_key=traits.thought_key,
     )
     options: dict[str, Any] = {"add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>"}
-    expected = render_jinja_template([conversation], tools=[TOOL], chat_template=text, **options)[0][0]
+    conversation = [system, USER, CALLED, result]
+    expected = render_jinja_template([conversation], tools=given or None, chat_template=text, **options)[0][0]
     assert render_chat(text, messages, tools=tools, bos_token="<s>", eos_token="</s>") == expected
 
 
@@ -143,11 +175,10 @@ def test_calls_as_the_template_writes_them_are_read(name: str) -> None:
     traits = read_traits(template(name))
     text = written_call(name)
     for length in (1, 5, len(text)):
-        reader = AnswerReader(traits.thinking, traits.calls, names=("get_weather",))
-        found = [piece for at in range(0, len(text), length) for piece in reader.push(text[at : at + length])]
-        (call,) = [piece for piece in (*found, *reader.finish()) if isinstance(piece, Call)]
-        assert call.name == "get_weather"
-        assert json.loads(call.arguments) == ARGUMENTS
+        found = read_pieces(traits, [text[at : at + length] for at in range(0, len(text), length)])
+        assert [piece.name for piece in found if isinstance(piece, CallStart)] == ["get_weather"]
+        arguments = "".join(piece.arguments for piece in found if isinstance(piece, CallDelta))
+        assert json.loads(arguments) == ARGUMENTS
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name not in LEAVE_CALLS_OUT])
@@ -160,7 +191,8 @@ def test_forced_calls_may_be_what_the_template_writes(name: str) -> None:
     tokenizer = llguidance.LLTokenizer("byte")
     matcher = llguidance.LLMatcher(tokenizer, llguidance.LLMatcher.grammar_from_lark(grammar), log_level=0)
     written = written_call(name)
-    text = written[written.index((*form.opens, "{")[0] if form.opens[0] in written else "{") :].strip()
+    starts = (*form.opens, "{")[0] if form.opens[0] in written else "{"
+    text = written if form.answers else written[written.index(starts) :].strip()
     tokens = tokenizer.tokenize_str(text)
     assert matcher.try_consume_tokens(tokens) == len(tokens), text
     assert matcher.is_accepting(), text

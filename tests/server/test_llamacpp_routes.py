@@ -83,7 +83,9 @@ def test_health_is_ok(server: RunningServer) -> None:
     assert get(server, "/health")["status"] == "ok"
 
 
-@pytest.mark.parametrize("path", ["/infill", "/props", "/slots/0?action=save", "/rerank"])
+@pytest.mark.parametrize(
+    "path", ["/infill", "/props", "/slots/0?action=save", "/rerank", "/v1/rerank", "/v1/reranking"]
+)
 def test_routes_that_are_not_here_say_so(server: RunningServer, path: str) -> None:
     with server.client() as client:
         response = client.post(path, json={})

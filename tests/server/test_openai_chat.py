@@ -154,10 +154,60 @@ def test_a_tool_is_called_that_must_be(server: RunningServer, choice: Any) -> No
         assert choice == "required"
         assert arguments == {}
     chunks = stream(server, PATH, messages=[{"role": "user", "content": "Weather?"}], **options)
-    (streamed,) = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
-    assert streamed["index"] == 0
-    assert streamed["function"] == call["function"]
+    first, *rest = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    assert first["index"] == 0
+    assert first["function"] == {"name": call["function"]["name"], "arguments": ""}
+    assert all(more.keys() == {"index", "function"} for more in rest)
+    assert "".join(more["function"]["arguments"] for more in rest) == call["function"]["arguments"]
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+LONG_CALL: dict[str, Any] = {
+    "tools": [
+        {
+            "type": "function",
+            "function": {
+                "name": "note",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"text": {"type": "string", "minLength": 60, "maxLength": 80}},
+                    "required": ["text"],
+                },
+            },
+        }
+    ],
+    "tool_choice": "required",
+    "parallel_tool_calls": False,
+    "temperature": 0,
+}
+
+
+def test_arguments_are_streamed_as_they_are_written(server: RunningServer) -> None:
+    pytest.importorskip("llguidance")
+    chunks = stream(server, PATH, messages=HELLO, **LONG_CALL)
+    calls = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    assert len(calls) > 5
+    assert len(json.loads("".join(call["function"]["arguments"] for call in calls))["text"]) >= 60
+
+
+def test_a_call_that_was_cut_off_is_a_part_of_a_call_and_no_text(server: RunningServer) -> None:
+    pytest.importorskip("llguidance")
+    whole = chat(server, **LONG_CALL)
+    most = {"max_tokens": whole["usage"]["completion_tokens"] - 16}
+    (call,) = whole["choices"][0]["message"]["tool_calls"]
+    answer = chat(server, **LONG_CALL, **most)["choices"][0]
+    assert answer["finish_reason"] == "length"
+    assert answer["message"]["content"] is None
+    (cut,) = answer["message"]["tool_calls"]
+    assert cut["function"]["name"] == "note"
+    assert 0 < len(cut["function"]["arguments"]) < len(call["function"]["arguments"])
+    assert call["function"]["arguments"].startswith(cut["function"]["arguments"])
+    chunks = stream(server, PATH, messages=HELLO, **LONG_CALL, **most)
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert not any(delta.get("content") for delta in deltas)
+    parts = [part["function"]["arguments"] for delta in deltas for part in delta.get("tool_calls", [])]
+    assert "".join(parts) == cut["function"]["arguments"]
 
 
 def test_a_call_and_its_result_go_on(server: RunningServer) -> None:

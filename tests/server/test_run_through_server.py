@@ -223,3 +223,31 @@ def test_nothing_runs(tmp_path: Path) -> None:
     assert "no server runs" in cli.run("ps", environment=nobody).stderr
     assert cli.run("stop", "tiny-llm", status=3, environment=nobody).stderr.startswith("error: no server runs")
     assert cli.run("stop", "--server", status=3, environment=nobody).stderr.startswith("error: no server runs")
+
+
+def test_what_the_bundle_says_first_holds_here_and_there(own_home: Path, tmp_path: Path) -> None:
+    """Its system prompt, its messages and its stop texts, unless the command line says others."""
+    system, messages, parameters = tmp_path / "system.txt", tmp_path / "messages.json", tmp_path / "parameters.json"
+    system.write_text("You are a lighthouse keeper and speak of the sea.")
+    messages.write_text(json.dumps([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ahoy."}]))
+    parameters.write_text(json.dumps({"stop": ["a"]}))
+    cli = Cli(own_home)
+    made = ("--system", system, "--messages", messages, "--parameters", parameters)
+    cli.run("create", "keeper", "--from", "tiny-llm", *made)
+
+    def asked(*options: str) -> list[Any]:
+        """Tokens of the prompt, text and end of the answers: of the bundle, and with a system prompt of its own."""
+        found = []
+        for more in ((), ("--system", "Be brief."), ("--stop", "zzz")):
+            answer = cli.json("run", "keeper", "Hello", "--seed", "1", "--max-tokens", "24", *more, *options)
+            found.append((answer["timings"]["prompt_tokens"], answer["text"], answer["stop_string"]))
+        return found
+
+    here = asked("--local")
+    plain = cli.json("run", "tiny-llm", "Hello", "--local", "--max-tokens", "1")["timings"]["prompt_tokens"]
+    assert here[0][0] > here[1][0] > plain
+    assert here[0][0] == here[2][0]
+    assert "a" not in here[0][1]
+    assert here[2][2] is None
+    with serving(own_home):
+        assert asked() == here

@@ -27,6 +27,7 @@ from edgellm.tui.app import EdgeApp
 from edgellm.tui.chat.conversation import Conversation, encode_record
 from edgellm.tui.chat.opening import ChatStart, Opening
 from edgellm.tui.chat.records import Begun, ChatSettings, Message, Record, Role, Settled
+from edgellm.tui.chat.titles import title_of
 from edgellm.tui.chat.view.pane import ChatPane
 from edgellm.tui.launch import Launcher
 
@@ -38,6 +39,7 @@ __all__ = [
     "scripted_app",
     "scripted_server",
     "texts",
+    "utc",
     "write_conversation",
 ]
 
@@ -67,9 +69,9 @@ def chat_app(settings: SettingsWithOrigin, start: ChatStart | None = None) -> Ed
     return app
 
 
-def scripted_app(home: Path, server: ScriptedServer, opening: Opening | None = None) -> EdgeApp:
+def scripted_app(home: Path, server: ScriptedServer, opening: Opening | None = None, *, theme: str = "auto") -> EdgeApp:
     """The app in its mode Chat, over ``server``, with conversations below ``home``."""
-    app = EdgeApp(settings_of(home), server, start="chat")
+    app = EdgeApp(settings_of(home), server, start="chat", theme=theme)
     app.chat_start = ChatStart(None, opening or Opening(model="thinker:pi"))
     return app
 
@@ -91,7 +93,7 @@ def write_conversation(home: Path, said: Sequence[str], **settings: Any) -> str:
     folder.mkdir(mode=0o700, parents=True)
     records: list[Record] = [
         Begun(version=1, id=id, created=_LONG_AGO),
-        Settled(title=said[0][:40], settings=ChatSettings(**({"model": "thinker:pi"} | settings))),
+        Settled(title=title_of(said[0]), settings=ChatSettings(**({"model": "thinker:pi"} | settings))),
     ]
     for index, text in enumerate(said):
         role: Role = "assistant" if index % 2 else "user"
@@ -100,6 +102,22 @@ def write_conversation(home: Path, said: Sequence[str], **settings: Any) -> str:
     path.write_bytes(b"".join(encode_record(record) + b"\n" for record in records))
     os.utime(path, (_LONG_AGO, _LONG_AGO))
     return id
+
+
+@contextlib.contextmanager
+def utc() -> Iterator[None]:
+    """The same time of day everywhere."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 class ScriptedServer:
@@ -171,6 +189,7 @@ class ScriptedServer:
             with contextlib.suppress(queue.Empty):
                 return self._script.get_nowait()
             await asyncio.sleep(0.005)
+        self.closed += not self._over.is_set()
         return None
 
     async def _chat(self, request: Request) -> Response:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from canned import CannedApp
+from chat_rig import pane_of, scripted_app, scripted_server, utc, write_conversation
+from chat_texts import BEGUN, SAID
 from model_answers import DEVICES, FIT, LOADED, MODELS, SHOWN
+from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input
 from tui_rig import text_of, wait_until
+
+from edgellm.tui.chat.opening import Opening
 
 __all__ = ["FOLDER", "pictures"]
 
@@ -46,7 +52,29 @@ _SCENES: dict[str, Callable[[Pilot[Any]], Awaitable[None]]] = {"tui-models.svg":
 
 def pictures() -> dict[str, str]:
     """File name -> SVG."""
-    return {name: asyncio.run(_picture(scene)) for name, scene in _SCENES.items()}
+    return {name: asyncio.run(_picture(scene)) for name, scene in _SCENES.items()} | {
+        "tui-chat.svg": asyncio.run(_chat())
+    }
+
+
+async def _chat() -> str:
+    """A conversation, and the next answer under way."""
+    with utc(), tempfile.TemporaryDirectory() as folder, scripted_server(Path(folder)) as server:
+        home = Path(folder) / "home"
+        app = scripted_app(home, server, Opening(conversation=write_conversation(home, SAID[:2])), theme="dark")
+        async with app.run_test(size=_SIZE) as pilot:
+            await wait_until(pilot, lambda: "So it is." in text_of(app), "the conversation")
+            pane = pane_of(app)
+            pane.prompt.cursor_blink = False
+            pane.again()
+            await wait_until(pilot, lambda: len(server.requests) == 1, "the request")
+            server.start()
+            server.think("The user wants to know why.")
+            server.say(BEGUN)
+            await wait_until(
+                pilot, lambda: "everywhere, and" in text_of(app) and "answering" in text_of(app), "the words"
+            )
+            return _export(app)
 
 
 async def _picture(scene: Callable[[Pilot[Any]], Awaitable[None]]) -> str:
@@ -54,7 +82,11 @@ async def _picture(scene: Callable[[Pilot[Any]], Awaitable[None]]) -> str:
     async with app.run_test(size=_SIZE) as pilot:
         await scene(pilot)
         await pilot.pause()
-        drawn = app.export_screenshot(title="edgellm", simplify=True)
+        return _export(app)
+
+
+def _export(app: App[Any]) -> str:
+    drawn = app.export_screenshot(title="edgellm", simplify=True)
     return re.sub(r"terminal-\d+", "terminal", drawn)  # a name that is another one each time
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edgellm.errors import UnsupportedError
 from edgellm_converters.arch import EncoderHyper, read_model
 from edgellm_converters.onnx.decoder import QKV, DecoderGraph, build_decoder
 from edgellm_converters.onnx.encoder import EncoderGraph, build_encoder
@@ -88,6 +89,11 @@ def open_model(
         facts = {ENCODER_FACTS: encoder_facts(hyper, pooling, normalised=sentence.normalise)}
         graph = build_encoder(encoder)
         return OnnxModel(recipe, graph, hyper, model_type, hyper.n_positions, n_parameters, facts)
+    if not hyper.is_causal:
+        raise UnsupportedError(
+            "the attention of this decoder looks ahead (is_causal in config.json), which the ONNX graph does not",
+            hint="take --format gguf",
+        )
     parts = DecoderGraph(hyper, plans, encodings, min(context_length, hyper.context_length), accuracy, kv_ranges)
     return OnnxModel(recipe, build_decoder(parts), hyper, model_type, parts.context_length, n_parameters)
 

@@ -58,12 +58,17 @@ class CheckpointInput(StandsAlone):
     @property
     def sentence(self) -> SentenceConfig:
         """What an encoder makes of a text; of other models nothing is known."""
-        return self._checkpoint.sentence if isinstance(self._hyper, EncoderHyper) else SentenceConfig()
+        return self._checkpoint.sentence if self._encodes else SentenceConfig()
+
+    @property
+    def _encodes(self) -> bool:
+        """Also a decoder that was trained to look ahead."""
+        return isinstance(self._hyper, EncoderHyper) or not self._hyper.is_causal
 
     @property
     def encoder(self) -> PlannedEncoder | None:
         """How an encoder makes a vector; None for a model that generates text."""
-        if not isinstance(self._hyper, EncoderHyper):
+        if not self._encodes:
             return None
         return PlannedEncoder(self._hyper.n_embd, self.sentence.pooling or "mean", self.sentence.normalise)
 

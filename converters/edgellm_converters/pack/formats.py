@@ -38,11 +38,10 @@ def settle_format(request: PackRequest, open_as: OpenAs, *, has_tokenizer_json: 
     if request.format != AUTO_FORMAT:
         return request
     as_gguf = replace(request, format="gguf")
-    if request.recipe != "auto" or request.adapters or not any(_evidence(request, one) for one in request.devices):
+    settled = request.recipe != "auto" or request.adapters or request.source.kind != "checkpoint"
+    if settled or not any(_evidence(request, one) for one in request.devices):
         return as_gguf
     with open_as("gguf") as model:
-        if model.facts.kind != "checkpoint":
-            return as_gguf
         gguf = choose_targets(as_gguf, model)
         shape = model.shape(gguf[0].choice.recipe)
     onnx: list[Target | None] = [None] * len(gguf)

@@ -200,9 +200,9 @@ def _retyped(known: ModelShape, recipe: Recipe, data_bytes: int) -> tuple[Tensor
     ordered = sorted(known.tensors, key=lambda tensor: layer_order(tensor.name))
     facts = ArchFacts(
         known.architecture,
-        n_layers=len(known.layers),
+        n_layers=1 + max(layer_order(tensor.name)[0] for tensor in ordered),
         n_heads=known.n_heads,
-        n_kv_heads=known.layers[0].n_kv_heads,
+        n_kv_heads=known.layers[0].n_kv_heads if known.layers else known.n_heads,
         n_experts=known.n_experts,
     )
     kept = {tensor.name: tensor.type for tensor in ordered}

@@ -12,7 +12,7 @@ from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.model import ModelShape
 from edgellm.errors import CheckpointError, ModelFileError, UnsupportedError
 from edgellm.files import os_errors
-from edgellm.formats.encoders import RANKING, is_encoder, pooling_of
+from edgellm.formats.encoders import RANKING, has_dense_layers, is_encoder, pooling_of
 from edgellm.formats.gguf_split import read_model
 from edgellm.progress import CancelToken, Progress
 from edgellm.sources.local import LocalSource
@@ -141,10 +141,12 @@ class GGUFInput(StandsAlone):
             raise UnsupportedError(
                 "the file is a reranker: it scores pairs of texts and gives no vectors", hint="take an embedding model"
             )
-        shape = shape_from_gguf(header)
-        width = metadata.get(f"{architecture}.embedding_length_out")
-        dimensions = width if isinstance(width, int) and width > 0 else shape.n_embd
-        return PlannedEncoder(dimensions, pooling_of(architecture, metadata) or "mean")
+        if has_dense_layers(tensor.name for tensor in header.tensors):
+            raise UnsupportedError(
+                "the vectors of this model pass through layers behind the pooling (dense_2), which is not supported",
+                hint="take an embedding model without them",
+            )
+        return PlannedEncoder(shape_from_gguf(header).n_embd, pooling_of(architecture, metadata) or "mean")
 
     def _sampling(self) -> SamplingDefaults:
         metadata = self._header.metadata

@@ -97,6 +97,7 @@ class WordPieceRules:
 
     lowercase: bool
     strip_accents: bool
+    strip_accents_given: bool = False  # the file says so, and does not leave it to ``lowercase``
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ __all__ = ["is_word_piece", "word_piece_vocabulary"]
 
 _WHERE = "tokenizer.json"
 _INSIDE = "##"
-_PRE = "bert-bge"  # what llama.cpp's converter calls the vocabulary of uncased BERT; nothing depends on it
+_PRE = "jina-v2-en"  # what llama.cpp's converter calls the vocabulary of uncased BERT; nothing depends on it
+_CLS_KEY = "tokenizer.ggml.cls_token_id"  # nobody reads it: the token before a text is bos
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ def word_piece_vocabulary(files: TokenizerFiles, config: dict[str, object], *, l
     table = _table(model.vocab, added, config)
     special, notes = special_tokens(files, raw.get("post_processor"), config, table, {"unk_token_id": model.unknown})
     templates = ChatTemplates(None, {})
-    metadata = tokenizer_metadata(table, special, templates, add_space_prefix=None)
+    metadata = [
+        entry for entry in tokenizer_metadata(table, special, templates, add_space_prefix=None) if entry[0] != _CLS_KEY
+    ]
     return Vocabulary(
         table=table,
         special=special,
@@ -74,11 +77,9 @@ def word_piece_vocabulary(files: TokenizerFiles, config: dict[str, object], *, l
 
 
 def _normalizer_keys(rules: WordPieceRules) -> list[MetadataEntry]:
-    """What differs from llama.cpp's defaults: lower case, and accents go where capitals do."""
-    entries: list[MetadataEntry] = []
-    if not rules.lowercase:
-        entries.append(("tokenizer.ggml.normalizer.lowercase", False, "bool"))
-    if rules.strip_accents != rules.lowercase:
+    """Without a key of its own, accents go where capitals do."""
+    entries: list[MetadataEntry] = [("tokenizer.ggml.normalizer.lowercase", rules.lowercase, "bool")]
+    if rules.strip_accents_given:
         entries.append(("tokenizer.ggml.normalizer.strip_accents", rules.strip_accents, "bool"))
     return entries
 
@@ -107,7 +108,7 @@ def _rules(raw: dict[str, Any], *, lowercase_before: bool) -> WordPieceRules:
             hint="supported: BertPreTokenizer",
         )
     strip_accents = take(normalizer, "strip_accents", bool, where) if strip is not None else lowercase
-    return WordPieceRules(lowercase, strip_accents)
+    return WordPieceRules(lowercase, strip_accents, strip_accents_given=strip is not None)
 
 
 def _model(model: dict[str, Any]) -> _Model:

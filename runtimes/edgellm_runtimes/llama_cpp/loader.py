@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgellm.devices.gguf_shape import shape_from_gguf
 from edgellm.devices.settings import SPARE_ROOMS
 from edgellm.errors import UnsupportedError
+from edgellm.formats.encoders import has_dense_layers
 from edgellm.formats.gguf_split import find_parts, read_model
 from edgellm_runtimes.checks import LARGEST_SEQUENCES
 from edgellm_runtimes.encoder import ENCODER_SEQUENCES
@@ -64,6 +65,11 @@ class LlamaLoader:
         if self.shape().is_encoder:
             from edgellm_runtimes.llama_cpp.encoder import LlamaEncoder
 
+            if has_dense_layers(tensor.name for tensor in self.shape().tensors):
+                raise UnsupportedError(
+                    f"{self._request.model_path}: layers behind the pooling (dense_2) are not supported",
+                    hint="take an embedding model without them",
+                )
             if self._request.adapters:
                 raise UnsupportedError(
                     f"encoders have no adapters here: {', '.join(sorted(self._request.adapters))[:200]}",

@@ -75,13 +75,17 @@ class _Measured:
 
 
 def bench(options: BenchOptions) -> None:
-    """Measure and print. Raises NotFoundError and the errors of loading."""
+    """Measure and print. Raises NotFoundError, MissingAbilityError for an encoder, and the errors of loading."""
     from edgellm.cli.bench_record import keep_results
     from edgellm_runtimes.bench import BenchWork, bench_model
+    from edgellm_runtimes.encoder import no_generation
 
     settings = user_settings()
     run = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     bundles = _bundles(options.names, open_store(settings), settings)
+    encoder = next((bundle for bundle in bundles if bundle.plan.encoder is not None), None)
+    if encoder is not None:
+        raise no_generation(encoder.name)
     work = BenchWork(options.prompt_tokens, options.decode_tokens, options.streams)
     runs: list[list[BenchResult]] = [[] for _ in bundles]
     with contextlib.ExitStack() as stack:

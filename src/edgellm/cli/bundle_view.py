@@ -37,7 +37,7 @@ def print_record(record: dict[str, Any]) -> None:
             f"repacked copy {format_bytes(memory['repack_bytes'])}, KV {format_bytes(memory['kv_bytes'])}, compute "
             f"{format_bytes(memory['compute_bytes'])}, {adapters}rest {format_bytes(memory['overhead_bytes'])}",
         ),
-        ("decode", _speed(plan.get("predicted_decode"))),
+        ("decode", "" if plan.get("encoder") else _speed(plan.get("predicted_decode"))),
         ("prefill", _speed(plan.get("predicted_prefill"))),
         ("source", f"{source['kind']} {source['name']}{revision} ({source['architecture']})"),
         ("adapters", _adapters(record)),

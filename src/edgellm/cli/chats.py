@@ -140,7 +140,8 @@ def purge(yes: bool) -> None:
 
     kept = _conversations()
     if yes or _confirmed(f"delete all {len(kept.summaries())} conversations?"):
-        print_message(f"{kept.purge()} conversations are deleted")
+        count = kept.purge()
+        print_message("1 conversation is deleted" if count == 1 else f"{count} conversations are deleted")
         preset_path(user_settings().paths.state).unlink(missing_ok=True)
 
 

@@ -84,7 +84,7 @@ def _print(model: str, device: str, memory_bytes: int, tables: FitTables) -> Non
             "SIZE": format_bytes(row.size_bytes),
             "MEMORY": format_bytes(row.memory_bytes),
             "FITS": {"fits": "yes", "tight": "tight", "does not fit": "no"}[row.verdict],
-            "DECODE tok/s": _speed(row.decode),
+            "DECODE tok/s": None if row.estimate.is_encoder else _speed(row.decode),
             "EACH USER": _speed(row.decode_per_user) if many else None,
             "PREFILL tok/s": _speed(row.prefill),
             "MEASURED": (f"{found.decode:.1f}, {found.prefill:.0f}" if found else "") if measured else None,

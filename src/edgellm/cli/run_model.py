@@ -15,6 +15,7 @@ from edgellm.errors import BusyError
 
 if TYPE_CHECKING:
     from edgellm.bundle.opened import OpenBundle
+    from edgellm.bundle.plan import Plan
     from edgellm.client.connection import Client
     from edgellm.running import RunningServer
     from edgellm_runtimes.engine import Engine
@@ -38,6 +39,11 @@ class RunModel(Protocol):
 
     @property
     def info(self) -> EngineInfo: ...
+
+    @property
+    def plan(self) -> Plan | None:
+        """Of its bundle; None for a model file alone."""
+        ...
 
     def answer(
         self, said: Said, sampling: Mapping[str, Any], options: GenerationOptions
@@ -74,7 +80,7 @@ def open_model(options: RunOptions) -> Iterator[tuple[asyncio.Runner, RunModel]]
             _refuse_second_copy(server, found.bundle, reason)
     with open_engine(options, found) as (runner, engine):
         engine.check_generates()
-        yield runner, _LocalModel(engine)
+        yield runner, _LocalModel(engine, None if found.bundle is None else found.bundle.plan)
 
 
 def _server_of(found: FoundModel) -> RunningServer | None:
@@ -114,8 +120,9 @@ def _refuse_second_copy(server: RunningServer, bundle: OpenBundle, reason: str) 
 class _LocalModel:
     """An engine in this process."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, plan: Plan | None) -> None:
         self._engine = engine
+        self.plan = plan
         self.token_text = engine.token_text
 
     @property
@@ -142,7 +149,7 @@ def _served(
 
     client = runner.run(connect())
     try:
-        served = _ServedModel(client, bundle.name, options.context)
+        served = _ServedModel(client, bundle, options.context)
         runner.run(served.load())
         if served.note and not options.quiet:
             print_message(served.note)
@@ -154,9 +161,10 @@ def _served(
 class _ServedModel:
     """A model in a server."""
 
-    def __init__(self, client: Client, name: str, context: int | None) -> None:
+    def __init__(self, client: Client, bundle: OpenBundle, context: int | None) -> None:
         self._client = client
-        self._name = name
+        self._name = bundle.name
+        self.plan: Plan | None = bundle.plan
         self._context = context
         self._texts: dict[int, str] = {}
         self.info: EngineInfo

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from edgellm.cli.run_model import RunModel, open_model
 from edgellm.errors import EdgeLLMError, UsageError
 
 if TYPE_CHECKING:
+    from edgellm.bundle.plan import Plan
     from edgellm_runtimes.generation import Chunk, GenerationOptions, GenerationStats, Overflow
     from edgellm_runtimes.grammar import Grammar
     from edgellm_runtimes.sampler import TokenLogprobs
@@ -93,7 +94,13 @@ class Conversation:
         return "".join(parts), last
 
     def _chunks(self, prompt: str) -> AsyncGenerator[Chunk, None]:
-        said = prompt if self.options.raw else self.messages
+        said: str | list[Mapping[str, Any]] = prompt
+        if not self.options.raw:
+            said = list(self.messages)
+            if self.model.plan is not None:
+                from edgellm.bundle.chat_defaults import with_default_messages
+
+                said = with_default_messages(self.model.plan, said)
         return self.model.answer(said, self.options.sampling, self.generation)
 
 
@@ -109,7 +116,7 @@ def run_session(options: RunOptions) -> None:
     if "logprobs" in options.sampling and not options.as_json:
         raise UsageError("--logprobs are part of what --json prints", hint="add --json")
     with open_model(options) as (runner, model):
-        conversation = Conversation(model, generation, options)
+        conversation = Conversation(model, _with_defaults(generation, model.plan), options)
         if not model.info.has_chat_template and not options.raw:
             raise UsageError(
                 "this model has no chat template: it continues text and does not answer",
@@ -152,6 +159,22 @@ def _generation(options: RunOptions, params: SamplingParams) -> GenerationOption
         adapters=adapter_uses(options.adapters),
         save=options.cache_chats,
         grammar=options.grammar,
+    )
+
+
+def _with_defaults(generation: GenerationOptions, plan: Plan | None) -> GenerationOptions:
+    """What the bundle says where the command line says nothing."""
+    if plan is None:
+        return generation
+    import msgspec
+
+    from edgellm.bundle.chat_defaults import default_adapters, default_stop
+    from edgellm_runtimes.generation import AdapterUse
+
+    return msgspec.structs.replace(
+        generation,
+        stop=generation.stop or default_stop(plan),
+        adapters=generation.adapters or tuple(map(AdapterUse, default_adapters(plan))),
     )
 
 

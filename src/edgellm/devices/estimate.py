@@ -29,6 +29,7 @@ class Estimate(msgspec.Struct, frozen=True, omit_defaults=True):
     decode_per_user: SpeedRange | None  # of each, when all sequences decode together
     prefill: SpeedRange | None
     notes: tuple[str, ...] = ()
+    is_encoder: bool = False  # decodes nothing
 
 
 def estimate(
@@ -65,6 +66,7 @@ def estimate(
         decode_per_user=per_user,
         prefill=prefill,
         notes=tuple(notes),
+        is_encoder=shape.is_encoder,
     )
 
 

@@ -57,6 +57,10 @@ def choose_format(
     """
     if onnx is None:
         return FormatVerdict("gguf", "GGUF: the model cannot become ONNX here.", "unknown")
+    if shape.is_encoder:
+        return FormatVerdict(
+            "gguf", "GGUF: what is measured of formats is measured of answers, and it has none.", "unknown"
+        )
     recipes = {"gguf": gguf.recipe, "onnx": onnx.recipe}
     pair = _last_pair(benched, model_sizes(shape), recipes)
     if pair is not None:

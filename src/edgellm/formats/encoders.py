@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
-__all__ = ["POOLING_IDS", "RANKING", "Pooling", "is_encoder", "keeps_cache", "pooling_of"]
+__all__ = ["POOLING_IDS", "RANKING", "Pooling", "has_dense_layers", "is_encoder", "keeps_cache", "pooling_of"]
 
 Pooling = Literal["mean", "cls", "last"]
 """How the hidden states of the tokens of a text become one vector."""
@@ -35,6 +35,11 @@ _WITHOUT_CACHE: Final = frozenset(
 def is_encoder(architecture: str, metadata: Mapping[str, object]) -> bool:
     """True where the attention of a model looks ahead: it takes whole texts and generates none."""
     return architecture in _WITHOUT_CACHE or metadata.get(f"{architecture}.attention.causal") is False
+
+
+def has_dense_layers(tensors: Iterable[str]) -> bool:
+    """True where further layers make the vector of what is pooled (``tensors``: names in a GGUF)."""
+    return any(name.startswith("dense_") for name in tensors)
 
 
 def keeps_cache(architecture: str) -> bool:

@@ -17,6 +17,7 @@ from edgellm.api.server import KeptAnswer
 from edgellm.errors import EdgeLLMError
 from edgellm.tui.connection import Connection, ServerSource
 from edgellm.tui.ending import TerminalState, end_on_signals
+from edgellm.tui.garbage import look_at_new_ones
 from edgellm.tui.themes import THEMES, pick_theme
 
 if TYPE_CHECKING:
@@ -95,6 +96,10 @@ class EdgeApp(App[None]):
         self._handle_signals()
         self.switch_mode(self._start)
         self.run_worker(self.connection.run(), name="connection", group="connection", exit_on_error=True)
+
+    def on_ready(self) -> None:
+        """The first frame is there."""
+        look_at_new_ones()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: what the screen's own keys do, modes, the server, and what Textual has."""

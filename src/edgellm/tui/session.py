@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgellm.settings import SettingsWithOrigin
-from edgellm.tui.app import EdgeApp
+from edgellm.tui.garbage import hold_back
 from edgellm.tui.launch import Launcher
 from edgellm.tui.output import forgiving_output
 
 if TYPE_CHECKING:
+    from edgellm.tui.app import EdgeApp
     from edgellm.tui.chat.conversations import Conversations
     from edgellm.tui.chat.opening import Opening
 
@@ -25,6 +26,9 @@ def run_tui(
     config_file: str | None = None,
 ) -> int:
     """Run the app until the user leaves it; returns the exit status. Raises what a fault of ours was."""
+    hold_back()
+    from edgellm.tui.app import EdgeApp
+
     app = EdgeApp(settings, Launcher(settings, keep=keep_server, config_file=config_file), start=start, theme=theme)
     return _run(app)
 
@@ -38,7 +42,9 @@ def run_chat_screen(
     config_file: str | None = None,
 ) -> int:
     """Run the app in its mode Chat, with the conversation that ``opening`` means."""
-    from edgellm.tui.chat.opening import ChatStart  # what the other modes start without
+    hold_back()
+    from edgellm.tui.app import EdgeApp
+    from edgellm.tui.chat.opening import ChatStart
 
     app = EdgeApp(settings, Launcher(settings, config_file=config_file), start="chat", theme=theme)
     app.chat_start = ChatStart(conversations, opening)

@@ -115,3 +115,20 @@ def test_a_file_without_a_model_is_refused() -> None:
 def test_only_the_largest_exaone_slides() -> None:
     assert sliding_layers("exaone4", 30, 4096, None)[0] == [None] * 30
     assert sliding_layers("exaone4", 64, 4096, None)[0].count(None) == 16
+
+
+@pytest.mark.parametrize(
+    ("architecture", "causal", "encodes"),
+    [
+        ("bert", None, True),
+        ("nomic-bert", None, True),
+        ("llama", False, True),
+        ("llama", True, False),
+        ("qwen3", None, False),
+    ],
+)
+def test_models_that_look_ahead_are_encoders(architecture: str, causal: bool | None, encodes: bool) -> None:
+    keys = PLAIN if causal is None else PLAIN | {"attention.causal": causal}
+    shape = shape_from_gguf(header(architecture, keys))
+    assert shape.is_encoder is encodes
+    assert (len(shape.layers) == 0) is architecture.endswith("bert"), "llama.cpp keeps a cache for the others"

@@ -250,8 +250,19 @@ def test_a_torn_counter_does_no_harm(path: Path) -> None:
         waiter.expect("took")
 
 
+def test_models_on_other_processors_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    names = []
+    for processors in (range(8), {0, 1}, {2, 3}, {1, 0}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _process, found=frozenset(processors): found)
+        names.append(lease_path().name)
+    assert names == ["compute.lock", "compute-3.lock", "compute-c.lock", "compute-3.lock"]
+
+
 def test_the_lock_file_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(os, "cpu_count", lambda: len(os.sched_getaffinity(0)))
     lease = ComputeLease()
     assert lease.path == tmp_path / "edgellm" / "compute.lock"
     assert lease.path.stat().st_mode & 0o777 == 0o600

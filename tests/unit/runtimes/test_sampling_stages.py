@@ -170,3 +170,14 @@ def test_mirostat_moves_its_bound_by_the_surprise_of_each_token(n_vocab: int, ta
         mu -= 0.3 * (-np.log2(found[token]) - tau)
         assert sequence.mirostat_mu == pytest.approx(mu, abs=1e-5)
         mu = sequence.mirostat_mu
+
+
+@pytest.mark.parametrize("tier", _sampling.tiers())
+def test_what_typical_keeps_far_below_the_largest_logit_stays_at_any_temperature(tier: str) -> None:
+    rng = np.random.default_rng(5)
+    row = rng.standard_normal(3000).astype(np.float32) * 2
+    options = OFF | {"order": "llama.cpp", "typical_p": 0.2, "temperature": 0.002}
+    rig = Rig(SamplingParams(**options), tier=tier)
+    kept = np.flatnonzero(rig.distribution(row))
+    assert int(row.argmax()) not in kept
+    assert set(rig.draw(row, np.array([0.0, 0.5, 0.999]))) <= set(kept)

@@ -12,7 +12,15 @@ import msgspec
 from edgellm.server.dialects.anthropic.messages import whole_message
 from edgellm.server.dialects.anthropic.requests import MessagesRequest
 from edgellm.server.dialects.anthropic.stream import MessageStream
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
 from edgellm_runtimes.generation import GenerationStats
 
 STATS = GenerationStats(
@@ -22,7 +30,9 @@ CALLS: list[list[Event]] = [
     [ThinkingPart("Which ")],
     [ThinkingPart("city?")],
     [TextPart(""), TextPart("Let me "), TextPart("see.")],
-    [ToolCallPart(0, "call_1", "weather", '{"city": "Rome"}'), ToolCallPart(1, "call_2", "clock", "{}")],
+    [ToolCallStart(0, "call_1", "weather"), ToolCallDelta(0, '{"city":"')],
+    [ToolCallDelta(0, 'Rome"}'), ToolCallEnd(0, True)],
+    [ToolCallStart(1, "call_2", "clock"), ToolCallDelta(1, "{}"), ToolCallEnd(1, True)],
     [AnswerEnd("tool_calls", STATS, thinking_tokens=2)],
 ]
 
@@ -78,7 +88,7 @@ def test_a_stream_opens_and_closes_one_block_after_the_other() -> None:
         *[("content_block_delta", 1)] * 2,
         ("content_block_stop", 1),
         ("content_block_start", 2),
-        ("content_block_delta", 2),
+        *[("content_block_delta", 2)] * 2,
         ("content_block_stop", 2),
         ("content_block_start", 3),
         ("content_block_delta", 3),
@@ -90,7 +100,10 @@ def test_a_stream_opens_and_closes_one_block_after_the_other() -> None:
 
 def test_arguments_are_streamed_as_json_text() -> None:
     deltas = [event["delta"] for event in streamed(CALLS) if event.get("index") == 2 and "delta" in event]
-    assert deltas == [{"type": "input_json_delta", "partial_json": '{"city": "Rome"}'}]
+    assert deltas == [
+        {"type": "input_json_delta", "partial_json": '{"city":"'},
+        {"type": "input_json_delta", "partial_json": 'Rome"}'},
+    ]
 
 
 def test_thinking_that_is_to_be_omitted_leaves_an_empty_block() -> None:
@@ -117,3 +130,17 @@ def test_ends_have_anthropics_names() -> None:
     assert reason(AnswerEnd("stop", STATS, "END")) == ("stop_sequence", "END")
     assert reason(AnswerEnd("length", STATS)) == ("max_tokens", None)
     assert reason(AnswerEnd("length", STATS), max_tokens=6) == ("model_context_window_exceeded", None)
+
+
+def test_a_call_that_was_cut_off_ends_with_max_tokens_and_what_there_is_of_it() -> None:
+    cut: list[list[Event]] = [
+        [ToolCallStart(0, "call_1", "weather"), ToolCallDelta(0, '{"city":"Rome","days":1')],
+        [ToolCallEnd(0, False), AnswerEnd("length", STATS)],
+    ]
+    message = whole(cut)
+    assert message["content"] == [{"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Rome"}}]
+    assert message["stop_reason"] == "max_tokens"
+    events = streamed(cut)
+    parts = [event["delta"]["partial_json"] for event in events if event["type"] == "content_block_delta"]
+    assert parts == ['{"city":"Rome","days":1']
+    assert events[-2]["delta"]["stop_reason"] == "max_tokens"

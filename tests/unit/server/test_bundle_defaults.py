@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from bundle_parts import make_plan
+from edgellm.bundle.chat_defaults import default_stop
 from edgellm.bundle.plan import ChatDefaults, PlannedMessage
 from edgellm.bundle.system_prompt import make_system_prompt
-from edgellm.server.generation.defaults import default_stop, with_bundle_defaults
-from edgellm.server.generation.request import ChatRequest
+from edgellm.server.generation.request import ChatRequest, with_bundle_defaults
 
 USER = {"role": "user", "content": "Hello"}
 OWN = {"role": "system", "content": "Own."}

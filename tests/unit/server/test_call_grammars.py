@@ -9,11 +9,14 @@ import pytest
 
 from edgellm.errors import UsageError
 from edgellm.server.generation.calls.call import Call
+from edgellm.server.generation.calls.deepseek import DEEPSEEK, DEEPSEEK_FENCED
 from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.glm import GLM, GLM_TIGHT
 from edgellm.server.generation.calls.granite import GRANITE
 from edgellm.server.generation.calls.hermes import HERMES, QWEN_TAGS
 from edgellm.server.generation.calls.llama3 import LLAMA3
 from edgellm.server.generation.calls.mistral import MISTRAL, MISTRAL_ARGS
+from edgellm.server.generation.calls.pieces import CallDelta, CallStart
 from edgellm.server.generation.calls.pythonic import LFM2
 from edgellm.server.generation.constraint import answer_grammar, tools_in_play
 from edgellm.server.generation.lark import LarkRules
@@ -53,6 +56,14 @@ ONE = {
     "mistral-args": '[TOOL_CALLS]weather[ARGS]{"city": "Oslo", "days": 2}',
     "granite": '<|tool_call|>[{"name": "weather", "arguments": {"city": "Oslo", "days": 2}}]',
     "lfm2": '<|tool_call_start|>[weather(city="Oslo", days=2)]<|tool_call_end|>',
+    "glm": '<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>"Oslo"</arg_value>\n<arg_key>days</arg_key>\n'
+    "<arg_value>2</arg_value>\n</tool_call>",
+    "glm-tight": '<tool_call>weather<arg_key>city</arg_key><arg_value>"Oslo"</arg_value><arg_key>days</arg_key>'
+    "<arg_value>2</arg_value></tool_call>",
+    "deepseek": '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{"city": "Oslo", "days": 2}'
+    "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+    "deepseek-fenced": "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n"
+    '{"city": "Oslo", "days": 2}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
 }
 TWO = {
     "hermes": ONE["hermes"] + '\n<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>',
@@ -62,8 +73,17 @@ TWO = {
     "mistral-args": ONE["mistral-args"] + "[TOOL_CALLS]now[ARGS]{}",
     "granite": ONE["granite"][:-1] + ', {"name": "now", "arguments": {}}]',
     "lfm2": ONE["lfm2"].replace("]", ", now()]"),
+    "glm": ONE["glm"] + "\n<tool_call>now\n</tool_call>",
+    "glm-tight": ONE["glm-tight"] + "<tool_call>now</tool_call>",
+    "deepseek": ONE["deepseek"].replace(
+        "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>now<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+    ),
+    "deepseek-fenced": ONE["deepseek-fenced"].replace(
+        "<｜tool▁calls▁end｜>",
+        "\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+    ),
 }
-FORMS = [HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE, LFM2]
+FORMS = [HERMES, QWEN_TAGS, LLAMA3, MISTRAL, MISTRAL_ARGS, GRANITE, LFM2, GLM, GLM_TIGHT, DEEPSEEK, DEEPSEEK_FENCED]
 
 
 class Bytes:
@@ -144,7 +164,8 @@ def test_calls_as_the_models_write_them(form: CallForm, are_control_tokens: bool
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_calls_that_were_made_are_said_as_the_models_write_them(form: CallForm) -> None:
     calls = [Call("weather", '{"city": "Oslo", "days": 2}'), Call("now", "{}")]
-    assert form.say(calls) == TWO["hermes" if form is QWEN_TAGS else form.name]
+    written = TWO["hermes" if form is QWEN_TAGS else form.name]
+    assert form.say(calls) == (written.replace('"Oslo"', "Oslo") if form in (GLM, GLM_TIGHT) else written)
 
 
 @pytest.mark.parametrize("optional", ["", "days=2", 'city="Oslo"', 'city="Oslo", days=2'])
@@ -160,9 +181,10 @@ def test_arguments_that_may_be_left_out(optional: str) -> None:
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_what_is_forced_is_read(form: CallForm) -> None:
     reader = AnswerReader(None, form, names=("weather", "now"))
-    calls = [*reader.push(TWO[form.name]), *reader.finish()]
-    assert [call[0] for call in calls] == ["weather", "now"]
-    assert json.loads(calls[0][1]) == {"city": "Oslo", "days": 2}
+    pieces = [*reader.push(TWO[form.name]), *reader.finish()]
+    assert [piece.name for piece in pieces if isinstance(piece, CallStart)] == ["weather", "now"]
+    arguments = "".join(piece.arguments for piece in pieces if isinstance(piece, CallDelta))
+    assert [json.loads(each + "}") for each in arguments.split("}")[:-1]] == [{"city": "Oslo", "days": 2}, {}]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)

@@ -11,7 +11,16 @@ from edgellm.server.dialects.ollama.chat import our_messages
 from edgellm.server.dialects.ollama.lines import encode_line
 from edgellm.server.dialects.ollama.messages import Message, ToolCall, ToolFunction
 from edgellm.server.dialects.ollama.replies import ChatReply, GenerateReply, Piece, read_events
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from edgellm.server.generation.gathering import CallGatherer
 from edgellm_runtimes.generation import GenerationStats
 
 STATS = GenerationStats(
@@ -20,7 +29,7 @@ STATS = GenerationStats(
 
 
 def piece_of(*events: Event) -> Piece:
-    return asyncio.run(read_events(cast("Any", None), events))
+    return asyncio.run(read_events(cast("Any", None), events, CallGatherer()))
 
 
 def decoded(line: Any) -> dict[str, Any]:
@@ -32,7 +41,10 @@ def test_thoughts_text_and_calls_have_their_places() -> None:
     piece = piece_of(
         ThinkingPart("Hm", (1,)),
         TextPart("Yes", (2, 3)),
-        ToolCallPart(index=0, id="call_1", name="weather", arguments='{"place": "Rome"}'),
+        ToolCallStart(0, "call_1", "weather"),
+        ToolCallDelta(0, '{"place":'),
+        ToolCallDelta(0, '"Rome"}'),
+        ToolCallEnd(0, True),
     )
     line = decoded(ChatReply("m").part(piece))
     assert line["message"] == {
@@ -81,3 +93,17 @@ def test_messages_become_those_of_chat_templates() -> None:
         },
         {"role": "tool", "content": "sunny", "name": "weather", "tool_call_id": "call_0"},
     )
+
+
+BROKEN = (ToolCallStart(0, "call_1", "weather"), ToolCallDelta(0, '{"place":'), ToolCallEnd(0, False))
+
+
+def test_a_call_that_was_cut_off_is_none() -> None:
+    """Clients make calls without looking at how the answer ended."""
+    piece = piece_of(*BROKEN, AnswerEnd("length", STATS))
+    assert (piece.calls, piece.text) == ([], "")
+
+
+def test_a_call_whose_arguments_are_no_json_is_text() -> None:
+    piece = piece_of(*BROKEN)
+    assert (piece.calls, piece.text) == ([], '{"name": "weather", "arguments": {"place":}')

@@ -146,8 +146,8 @@ class Candidates {
 
     void run(Stage stage) {
         if (!is_on(stage)) return;
-        if (stage == Stage::temperature && p_.dynamic_range <= 0.0f && is_weighted_) {
-            is_reweighed_ = true;  // the same places with other weights
+        if (stage == Stage::temperature && p_.dynamic_range <= 0.0f && is_weighted_ && has_largest_) {
+            is_reweighed_ = true;  // the same places with other weights, relative to the largest logit as before
         } else {
             settle();
         }
@@ -295,6 +295,7 @@ class Candidates {
 
     // Keeps the places with the highest keys whose weights reach `target` (or pass it), of `total`.
     void keep_prefix(const float *keys, double total, double target, bool passes) {
+        has_largest_ = keys == w_.weights.data();
         weight_left_ = search_.run(keys, w_.weights.data(), row_.blocks(), total, target, passes);
         is_weighted_ = true;
     }
@@ -369,6 +370,7 @@ class Candidates {
     bool is_list_ = false;      // the row is a list of candidates, not the whole vocabulary
     bool is_short_ = false;
     bool is_weighted_ = false;  // the candidates are the places of the row with a weight above 0
+    bool has_largest_ = false;  // among them the place of the largest logit
     bool is_reweighed_ = false;  // and the temperature has changed since
     double weight_left_ = 0.0;
     int list_ = 0;

@@ -8,22 +8,28 @@ from functools import partial
 
 import msgspec
 
+from edgellm.bundle.chat_defaults import default_adapters, default_stop
 from edgellm.errors import UsageError
 from edgellm.server.generation.choice import ChoiceEvents
 from edgellm.server.generation.constraint import answer_grammar, tools_in_play
-from edgellm.server.generation.defaults import default_adapters, default_stop, with_bundle_defaults
 from edgellm.server.generation.events import AnswerEnd, Event, TextPart
 from edgellm.server.generation.limits import check_request
 from edgellm.server.generation.profile import chat_profile
 from edgellm.server.generation.prompt import render_prompt
+from edgellm.server.generation.reading.harmony import HarmonyReader
 from edgellm.server.generation.reading.reader import AnswerReader
-from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
+from edgellm.server.generation.request import (
+    AnswerOptions,
+    ChatRequest,
+    CompletionRequest,
+    with_bundle_defaults,
+)
 from edgellm.server.generation.schemas import closed_grammar
 from edgellm.server.generation.tools import read_tools
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.telemetry.record import current_record
 from edgellm.server.telemetry.work import begin_work
-from edgellm_runtimes.generation import Chunk, GenerationOptions
+from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
 
 __all__ = ["answer"]
 
@@ -73,21 +79,25 @@ async def _chat(
             raise UsageError(f"the model cannot think before an answer in a {wanted.kind}", hint="turn thinking off")
         request, may_think = msgspec.structs.replace(request, thinking=False), False
     prompt = await render_prompt(engine, profile, request)
-    tokens = await engine.prompt_tokens(prompt.text, add_special=False)  # the template writes bos where it belongs
+    # a grammar knows nothing of headers: the prompt begins the message that it is for
+    in_answer = bool(profile.calls.answers) and wanted is not None and wanted.kind != "json_schema"
+    text = prompt.text + profile.calls.answers if in_answer else prompt.text
+    tokens = await engine.prompt_tokens(text, add_special=False)  # the template writes bos where it belongs
     grammar = answer_grammar(profile, request, wanted, tools, may_think=may_think, in_thinking=prompt.in_thinking)
     options = msgspec.structs.replace(options, grammar=grammar)
     if not tools and markers is None:
         return tokens, options, None
-    shown = [*(markers or ()), *(profile.calls.markers if tools else ())]
+    form = profile.calls
+    shown = [*(markers or ()), *(form.markers if tools or form.answers else ())]
     options = msgspec.structs.replace(options, markers=tuple(name for name in shown if name in profile.control_tokens))
     names = frozenset(tool.name for tool in tools)
 
-    def reader() -> AnswerReader:
-        form = profile.calls if tools else None
-        return AnswerReader(markers, form, in_thinking=prompt.in_thinking, names=names)
+    def reader() -> AnswerReader | HarmonyReader:
+        if form.answers:
+            return HarmonyReader(in_answer=request.continue_last or in_answer)
+        return AnswerReader(markers, form if tools else None, in_thinking=prompt.in_thinking, names=names)
 
-    short_ids = profile.calls.short_ids
-    return tokens, options, [ChoiceEvents(reader(), index, short_ids) for index in range(options.choices)]
+    return tokens, options, [ChoiceEvents(reader(), index, form.short_ids) for index in range(options.choices)]
 
 
 def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions:
@@ -99,7 +109,7 @@ def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions
         overflow=options.overflow,
         keep=options.keep,
         grammar=closed_grammar(options.grammar),
-        adapters=options.adapters or default_adapters(model.bundle.plan),
+        adapters=options.adapters or tuple(map(AdapterUse, default_adapters(model.bundle.plan))),
         scope=options.scope,
         save=options.save,
     )

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgellm.server.generation.calls.call import Call, new_call_id
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.calls.call import new_call_id
+from edgellm.server.generation.calls.pieces import CallDelta, CallEnd, CallPiece, CallStart
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from edgellm.server.generation.reading.harmony import HarmonyReader
 from edgellm.server.generation.reading.reader import AnswerReader, Piece
 from edgellm_runtimes.generation import Chunk
 from edgellm_runtimes.sampler import TokenLogprobs
@@ -19,7 +29,7 @@ class ChoiceEvents:
     Tokens go with the first text that is given after they came; those of calls and of markers go with none.
     """
 
-    def __init__(self, reader: AnswerReader, index: int, short_ids: bool) -> None:
+    def __init__(self, reader: AnswerReader | HarmonyReader, index: int, short_ids: bool) -> None:
         self._reader = reader
         self._index = index
         self._short_ids = short_ids
@@ -36,7 +46,7 @@ class ChoiceEvents:
         if was_thinking or reader.is_thinking:
             self._n_thinking += len(chunk.token_ids)
         if chunk.finish_reason is not None:
-            found += reader.finish()
+            found += reader.finish(is_cut=chunk.finish_reason in ("length", "deadline"))
         self._tokens += chunk.token_ids
         self._logprobs += chunk.logprobs
         events = self._events(found)
@@ -47,16 +57,20 @@ class ChoiceEvents:
             events.append(AnswerEnd(reason, chunk.stats, chunk.stop_string, self._n_thinking, self._index))
         return events
 
-    def _events(self, found: Sequence[Piece | Call]) -> list[Event]:
+    def _events(self, found: Sequence[Piece | CallPiece]) -> list[Event]:
         events: list[Event] = []
         for piece in found:
             tokens, logprobs = tuple(self._tokens), tuple(self._logprobs)
             self._tokens.clear()
             self._logprobs.clear()
-            if isinstance(piece, Call):
+            if isinstance(piece, CallStart):
                 call_id = piece.id or new_call_id(short=self._short_ids)
-                events.append(ToolCallPart(self._n_calls, call_id, piece.name, piece.arguments, self._index))
+                events.append(ToolCallStart(self._n_calls, call_id, piece.name, self._index))
                 self._n_calls += 1
+            elif isinstance(piece, CallDelta):
+                events.append(ToolCallDelta(self._n_calls - 1, piece.arguments, self._index))
+            elif isinstance(piece, CallEnd):
+                events.append(ToolCallEnd(self._n_calls - 1, piece.is_whole, self._index))
             elif piece.kind == "text":
                 events.append(TextPart(piece.text, tokens, logprobs, self._index))
             else:

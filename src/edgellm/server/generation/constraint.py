@@ -45,7 +45,8 @@ def answer_grammar(
     UsageError for a grammar that cannot be had together with tools.
     """
     must_call = bool(tools) and request.tool_choice != "auto"
-    if not must_call and (wanted is None or not (tools or may_think or in_thinking)):
+    form = profile.calls
+    if not must_call and (wanted is None or not (tools or may_think or in_thinking or form.answers)):
         return wanted
     if wanted is not None and wanted.kind != "json_schema" and not must_call:
         if tools:
@@ -56,9 +57,10 @@ def answer_grammar(
     rules = LarkRules(profile.control_tokens)
     bodies = []
     if tools:
-        bodies.append(rules.rule(profile.calls.write(rules, tools, request.parallel_tool_calls)))
+        bodies.append(rules.rule(form.write(rules, tools, request.parallel_tool_calls)))
     if wanted is not None and not must_call:
-        bodies.append(rules.json_value(json.loads(wanted.text)))
+        value = rules.json_value(json.loads(wanted.text))
+        bodies.append(f"{rules.literal(form.answers)} {value}" if form.answers else value)
     body = rules.choice(bodies)
     markers = profile.traits.thinking
     if markers is not None and in_thinking:

@@ -9,7 +9,16 @@ import msgspec
 from edgellm_runtimes.generation import GenerationStats
 from edgellm_runtimes.sampler import TokenLogprobs
 
-__all__ = ["AnswerEnd", "EndReason", "Event", "TextPart", "ThinkingPart", "ToolCallPart"]
+__all__ = [
+    "AnswerEnd",
+    "EndReason",
+    "Event",
+    "TextPart",
+    "ThinkingPart",
+    "ToolCallDelta",
+    "ToolCallEnd",
+    "ToolCallStart",
+]
 
 EndReason = Literal["stop", "length", "deadline", "tool_calls"]
 
@@ -32,13 +41,28 @@ class ThinkingPart(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
-class ToolCallPart(msgspec.Struct, frozen=True):
-    """A whole call of a tool. ``arguments`` is the text of a JSON object."""
+class ToolCallStart(msgspec.Struct, frozen=True):
+    """A call of a tool begins; its arguments follow."""
 
     index: int  # among the calls of this answer
     id: str
     name: str
+    choice: int = 0
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True):
+    """More of the text of a call's arguments, which is a JSON object once it is whole."""
+
+    index: int
     arguments: str
+    choice: int = 0
+
+
+class ToolCallEnd(msgspec.Struct, frozen=True):
+    """Nothing more comes of a call. Not ``is_whole``: the answer was cut off, or its arguments are no JSON."""
+
+    index: int
+    is_whole: bool
     choice: int = 0
 
 
@@ -52,4 +76,4 @@ class AnswerEnd(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
-Event = TextPart | ThinkingPart | ToolCallPart | AnswerEnd
+Event = TextPart | ThinkingPart | ToolCallStart | ToolCallDelta | ToolCallEnd | AnswerEnd

@@ -50,9 +50,10 @@ class LarkRules:
 
     def until(self, opening: str, closing: str) -> str:
         """An expression that matches ``opening``, any text, and ``closing`` where it comes first."""
-        start = "" if not opening or opening in self._tokens else _regex(opening)
-        before = f"{self.literal(opening)} " if opening in self._tokens else ""
-        if closing in self._tokens:
+        has_tokens = any(token in opening for token in self._tokens)
+        start = "" if has_tokens else _regex(opening)
+        before = f"{self.literal(opening)} " if has_tokens else ""
+        if any(closing.startswith(token) for token in self._tokens):
             return f"{before}{self.rule(f'/{start}{_ANY}/')} {self.literal(closing)}"
         return before + self.rule(f"/{start}{_ANY}/", f"[suffix={json.dumps(closing, ensure_ascii=False)}]")
 

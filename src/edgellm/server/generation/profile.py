@@ -40,9 +40,10 @@ async def chat_profile(engine: Engine) -> ChatProfile:
         if template is None:
             raise UsageError("this model has no chat template", hint="send a prompt that it continues as it is")
         traits = read_traits(template)
-        abilities = await probe(engine.render)
+        tells_tools = traits.calls is not None and traits.calls.tell is not None
+        abilities = await probe(engine.render, tells_tools=tells_tools)
         switches = await find_switches(engine.render) if traits.thinking is not None else ()
-        form = traits.calls if traits.calls is not None and abilities.tools else HERMES
+        form = traits.calls if traits.calls is not None and (abilities.tools or tells_tools) else HERMES
         markers = [*form.markers, *(traits.thinking or ())]
         tokens = await asyncio.to_thread(_control_tokens, engine, markers)
         profile = _profiles[engine] = ChatProfile(traits, abilities, form, switches, tokens)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from edgellm.errors import UsageError
-from edgellm.server.generation.defaults import with_bundle_defaults
 from edgellm.server.generation.profile import ChatProfile, chat_profile
-from edgellm.server.generation.request import ChatRequest
+from edgellm.server.generation.request import ChatRequest, with_bundle_defaults
 from edgellm.server.generation.templates.content import text_of
 from edgellm.server.generation.templates.messages import Messages, adapt_messages
 from edgellm.server.models.loaded import LoadedModel
@@ -41,7 +40,12 @@ async def render_prompt(engine: Engine, profile: ChatProfile, request: ChatReque
         raise UsageError("there are no messages")
     tools = request.tools if request.tool_choice != "none" else ()
     messages, given = adapt_messages(
-        request.messages, tools, profile.abilities, profile.calls, short_call_ids=profile.traits.short_call_ids
+        request.messages,
+        tools,
+        profile.abilities,
+        profile.calls,
+        short_call_ids=profile.traits.short_call_ids,
+        thought_key=profile.traits.thought_key,
     )
     continues = request.continue_last and messages[-1]["role"] == "assistant"
     text = await engine.render(
@@ -54,7 +58,7 @@ async def render_prompt(engine: Engine, profile: ChatProfile, request: ChatReque
         return ChatPrompt(text, False)
     in_thinking = text.rstrip().endswith(markers.opens)
     if request.thinking is False and (in_thinking or not profile.switches):
-        text += f"{'' if in_thinking else markers.opens}\n\n{markers.closes}\n\n"
+        text += f"{'' if in_thinking else markers.opens}{markers.gap}{markers.closes}{markers.gap}"
         in_thinking = False
     return ChatPrompt(text, in_thinking)
 

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from edgellm.bundle.chat_defaults import with_default_messages
+from edgellm.bundle.plan import Plan
 from edgellm_runtimes.generation import AdapterUse, Overflow
 from edgellm_runtimes.grammar import Grammar
 
-__all__ = ["AnswerOptions", "ChatRequest", "CompletionRequest", "NamedTool", "ToolChoice"]
+__all__ = ["AnswerOptions", "ChatRequest", "CompletionRequest", "NamedTool", "ToolChoice", "with_bundle_defaults"]
 
 
 class NamedTool(msgspec.Struct, frozen=True):
@@ -66,3 +68,9 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt: str | tuple[int, ...]
     options: AnswerOptions = AnswerOptions()
+
+
+def with_bundle_defaults(plan: Plan, request: ChatRequest) -> ChatRequest:
+    """``request`` behind the messages of the bundle."""
+    messages = tuple(with_default_messages(plan, request.messages))
+    return request if messages == request.messages else msgspec.structs.replace(request, messages=messages)

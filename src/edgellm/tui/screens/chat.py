@@ -69,7 +69,7 @@ class ChatScreen(ModeScreen):
         Binding("escape", "stop", "Stop", show=False),
         Binding("ctrl+c", "interrupt", "Stop", show=False),
         Binding("ctrl+n", "new", "New", priority=True),
-        Binding("ctrl+o", "conversations", "Conversations", priority=True),
+        Binding("ctrl+o", "conversations", "Chats", priority=True),
         Binding("ctrl+g", "again", "Again", priority=True),
         Binding("ctrl+t", "ask('parameters')", "Parameters", priority=True),
         Binding("ctrl+l", "ask('model')", "Model", priority=True),

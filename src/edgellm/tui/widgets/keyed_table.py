@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from rich.text import Text
-from textual.widgets import DataTable
 
 from edgellm.tui.models.text import Tone, shortened
+from edgellm.tui.widgets.fixed_table import FixedTable
 from edgellm.tui.widgets.tones import TONE_CLASSES, TONE_CSS
 
 __all__ = ["Cell", "KeyedTable", "TableColumn"]
@@ -35,7 +35,7 @@ class Cell(NamedTuple):
     tone: Tone = "plain"
 
 
-class KeyedTable(DataTable[Text]):
+class KeyedTable(FixedTable):
     """Rows that are shown again and again. ``show`` them; ``key`` is that of the row under the cursor."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = TONE_CLASSES

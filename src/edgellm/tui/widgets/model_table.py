@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
-from textual.widgets import DataTable
 
 from edgellm.tui.models.listing import COLUMNS, Column, ModelRow, Room, columns_for
+from edgellm.tui.widgets.fixed_table import FixedTable
 
 __all__ = ["ModelTable"]
 
@@ -20,7 +21,7 @@ _LONGEST_NAME = 44
 _LONGEST_NAME_NARROW = 24
 
 
-class ModelTable(DataTable[Text]):
+class ModelTable(FixedTable):
     """See the module. ``sort_key`` and ``is_reversed`` are shown in the header; whoever fills it sorts."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Details", id="models.details")]
@@ -42,17 +43,26 @@ class ModelTable(DataTable[Text]):
     def show(self, rows: Sequence[ModelRow], room: Room, width: int) -> None:
         """Show ``rows`` in this order. The cursor stays on its model."""
         columns = columns_for(width)
-        header = (width, self.sort_key, self.is_reversed, self.app.theme)
+        longest_name = _LONGEST_NAME if len(columns) == len(COLUMNS) else _LONGEST_NAME_NARROW
         shown = [(row.name, tuple((column.text(row, room), column.style(row)) for column in columns)) for row in rows]
+        widths = [
+            max(self._title(column).cell_len, *(cell_len(cells[place][0]) for _, cells in shown), 0)
+            for place, column in enumerate(columns)
+        ]
+        widths = [
+            min(size, longest_name) if column.key == "name" else size
+            for column, size in zip(columns, widths, strict=True)
+        ]
+        header = (width, widths, self.sort_key, self.is_reversed, self.app.theme)
         if header == self._header and [name for name, _ in shown] == [name for name, _ in self._shown]:
             self._update(shown)
             return
         selected, scroll = self.selected, self.scroll_offset
-        self._longest_name = _LONGEST_NAME if len(columns) == len(COLUMNS) else _LONGEST_NAME_NARROW
+        self._longest_name = longest_name
         self._header, self._columns_shown, self._shown = header, columns, shown
         self.clear(columns=True)
-        for column in columns:
-            self.add_column(self._title(column), key=column.key)
+        for column, size in zip(columns, widths, strict=True):
+            self.add_column(self._title(column), key=column.key, width=size)
         self.add_rows([self._cell(index, *cell) for index, cell in enumerate(cells)] for _, cells in shown)
         names = [name for name, _ in shown]
         if selected in names:
@@ -63,7 +73,7 @@ class ModelTable(DataTable[Text]):
         for row, ((_, old), (_, new)) in enumerate(zip(self._shown, shown, strict=True)):
             for index, cell in enumerate(new):
                 if old[index] != cell:
-                    self.update_cell_at(Coordinate(row, index), self._cell(index, *cell), update_width=True)
+                    self.update_cell_at(Coordinate(row, index), self._cell(index, *cell))
         self._shown = shown
 
     def _title(self, column: Column) -> Text:

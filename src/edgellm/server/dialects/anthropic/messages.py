@@ -5,8 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 
-import msgspec
-
 from edgellm.server.dialects.anthropic.requests import MessagesRequest
 from edgellm.server.dialects.anthropic.responses import (
     ContentBlock,
@@ -18,7 +16,17 @@ from edgellm.server.dialects.anthropic.responses import (
     ToolUseContent,
     Usage,
 )
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.calls.json_text import whole_members
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from edgellm.server.generation.gathering import CallGatherer
 
 __all__ = ["ending", "new_message_id", "omits_thinking", "usage_of", "whole_message"]
 
@@ -55,11 +63,14 @@ def ending(end: AnswerEnd, max_tokens: int) -> tuple[StopReason, str | None]:
 
 
 async def whole_message(body: MessagesRequest, events: AsyncIterator[list[Event]]) -> Message:
-    """The answer to ``body`` that ``events`` make, in blocks: what follows each other and is of one kind is one."""
+    """The answer to ``body`` that ``events`` make, in blocks: what follows each other and is of one kind is one.
+
+    The input of a call that was cut off has the members that are whole: it must be an object."""
     content: list[ContentBlock] = []
     texts: list[str] = []  # of the block that grows
     kind: type[TextContent | ThinkingContent] = TextContent
     end: AnswerEnd | None = None
+    gatherer = CallGatherer()
 
     def finish() -> None:
         if text := "".join(texts):
@@ -74,9 +85,10 @@ async def whole_message(body: MessagesRequest, events: AsyncIterator[list[Event]
                     finish()
                     kind = wanted
                 texts.append(event.text)
-            case ToolCallPart():
+            case ToolCallStart() | ToolCallDelta() | ToolCallEnd():
                 finish()
-                content.append(ToolUseContent(event.id, event.name, msgspec.json.decode(event.arguments)))
+                if (call := gatherer.take(event)) is not None:
+                    content.append(ToolUseContent(call.id, call.name, whole_members(call.arguments)))
             case AnswerEnd():
                 end = event
     finish()

@@ -28,7 +28,15 @@ from edgellm.server.dialects.anthropic.responses import (
     ToolUseContent,
     Usage,
 )
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
 
 __all__ = ["MessageStream", "encoded"]
 
@@ -69,10 +77,12 @@ class MessageStream:
                 yield from self._block(ThinkingContent)
                 if not self._omits_thinking:
                     yield ContentBlockDelta(self._index, ThinkingDelta(text))
-            case ToolCallPart():
+            case ToolCallStart():
                 yield from self._finish()
                 yield self._begin(ToolUseContent(event.id, event.name))
+            case ToolCallDelta():
                 yield ContentBlockDelta(self._index, InputJSONDelta(event.arguments))
+            case ToolCallEnd():
                 yield from self._finish()
             case AnswerEnd():
                 yield from self._finish()

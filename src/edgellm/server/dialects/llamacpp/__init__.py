@@ -17,7 +17,7 @@ LLAMACPP = Dialect(
     "llamacpp",
     (
         *("/completion", "/tokenize", "/detokenize", "/apply-template", "/props", "/slots", "/health", "/v1/health"),
-        *("/embedding", "/lora-adapters", "/infill", "/rerank"),
+        *("/embedding", "/lora-adapters", "/infill", "/rerank", "/v1/rerank"),
     ),
     [
         Route("/health", _deferred("health", "health"), methods=["GET"]),
@@ -38,6 +38,8 @@ LLAMACPP = Dialect(
         Route("/infill", _deferred("health", "not_here"), methods=["POST"]),
         Route("/rerank", _deferred("health", "not_here"), methods=["POST"]),
         Route("/reranking", _deferred("health", "not_here"), methods=["POST"]),
+        Route("/v1/rerank", _deferred("health", "not_here"), methods=["POST"]),
+        Route("/v1/reranking", _deferred("health", "not_here"), methods=["POST"]),
     ],
     f"{__name__}.errors",
     keyless=("/health", "/v1/health"),

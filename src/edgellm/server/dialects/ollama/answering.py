@@ -14,6 +14,7 @@ from edgellm.server.dialects.ollama.errors import error_body, not_found
 from edgellm.server.dialects.ollama.lines import Line, encode_line
 from edgellm.server.dialects.ollama.replies import Piece, Reply, add_piece, read_events
 from edgellm.server.generation.answer import answer
+from edgellm.server.generation.gathering import CallGatherer
 from edgellm.server.generation.request import ChatRequest, CompletionRequest
 from edgellm.server.http.responses import JSONResponse, unless_gone
 from edgellm.server.http.streaming import begun_stream
@@ -72,9 +73,10 @@ def _failed(error: EdgeLLMError) -> bytes:
 async def _pieces(state: ServerState, asked: Asked) -> AsyncGenerator[tuple[LoadedModel, Piece], None]:
     async with using(state, asked.name, asked.keep_alive_s, asked.n_context) as model:
         request = await asked.prepare(model)
+        gatherer = CallGatherer()
         async with contextlib.aclosing(answer(model, request)) as batches:
             async for events in batches:
-                yield model, await read_events(model, events)
+                yield model, await read_events(model, events, gatherer)
 
 
 async def _whole(state: ServerState, asked: Asked, reply: Reply) -> Line:

@@ -21,8 +21,7 @@ from edgellm.server.dialects.ollama.messages import GenerateBody
 from edgellm.server.dialects.ollama.options import answer_options, asked_context, check_options, format_grammar
 from edgellm.server.dialects.ollama.replies import GenerateReply
 from edgellm.server.dialects.ollama.templates import render_with, require_jinja
-from edgellm.server.generation.defaults import with_bundle_defaults
-from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest
+from edgellm.server.generation.request import AnswerOptions, ChatRequest, CompletionRequest, with_bundle_defaults
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.models.loaded import LoadedModel

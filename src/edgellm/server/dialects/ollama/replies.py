@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +19,17 @@ from edgellm.server.dialects.ollama.lines import (
     now_text,
 )
 from edgellm.server.dialects.ollama.logprobs import named_logprobs
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.calls.call import Call, call_json
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from edgellm.server.generation.gathering import CallGatherer
 from edgellm.server.models.loaded import LoadedModel
 
 __all__ = ["ChatReply", "GenerateReply", "Piece", "Reply", "add_piece", "read_events"]
@@ -35,9 +46,11 @@ class Piece(msgspec.Struct):
     end: AnswerEnd | None = None
 
 
-async def read_events(model: LoadedModel, events: Sequence[Event]) -> Piece:
-    """``events`` as one piece."""
+async def read_events(model: LoadedModel, events: Sequence[Event], gatherer: CallGatherer) -> Piece:
+    """``events`` as one piece. Calls are told when they are whole: clients make them without asking how an answer
+    ended. One that was cut off is none; one whose arguments are no JSON is text."""
     piece = Piece()
+    broken = ""
     for event in events:
         match event:
             case TextPart() | ThinkingPart():
@@ -48,11 +61,17 @@ async def read_events(model: LoadedModel, events: Sequence[Event]) -> Piece:
                 piece.token_ids.extend(event.token_ids)
                 if event.logprobs:
                     piece.logprobs += await named_logprobs(model.engine, event.token_ids, event.logprobs)
-            case ToolCallPart():
-                arguments = msgspec.json.decode(event.arguments or "{}")
-                piece.calls.append(CalledTool(event.id, CalledFunction(event.index, event.name, arguments)))
+            case ToolCallStart() | ToolCallDelta() | ToolCallEnd():
+                call = gatherer.take(event)
+                if call is not None and call.is_whole:
+                    function = CalledFunction(call.index, call.name, json.loads(call.arguments))
+                    piece.calls.append(CalledTool(call.id, function))
+                elif call is not None:
+                    broken += call_json(Call(call.name, call.arguments))
             case AnswerEnd():
                 piece.end = event
+    if piece.end is None or piece.end.reason not in ("length", "deadline"):
+        piece.text += broken
     return piece
 
 

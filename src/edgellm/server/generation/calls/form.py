@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edgellm.server.generation.calls.call import Call
+from edgellm.server.generation.calls.json_stream import WholeCalls
+from edgellm.server.generation.calls.pieces import CallStream
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
@@ -20,7 +23,9 @@ class CallForm:
     that begins with a JSON object may be a call without a marker. ``read`` gives the calls between the markers, None
     where they are none. ``write`` adds rules to a grammar and returns the expression that matches calls of ``tools``,
     as the model would write them; with its last argument several. ``say`` gives the text of calls that were made, with
-    their markers.
+    their markers. ``streams`` makes what reads calls while they are written, for tools with these names; without it
+    they are told of when they are whole. ``tell`` describes tools as the model knows it, for templates that do
+    not. ``answers`` is what begins a message for the user, where messages have headers.
     """
 
     name: str
@@ -32,6 +37,13 @@ class CallForm:
     bare: bool = False
     inner: tuple[str, ...] = ()  # markers inside a call
     short_ids: bool = False  # ids of nine letters and digits
+    streams: Callable[[Collection[str]], CallStream] | None = None
+    answers: str = ""
+    tell: Callable[[Sequence[Mapping[str, Any]]], str] | None = None
+
+    def stream(self, names: Collection[str]) -> CallStream:
+        """What reads one block of calls of tools with these ``names``."""
+        return WholeCalls(self.read) if self.streams is None else self.streams(names)
 
     @property
     def markers(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from edgellm.server.generation.calls.call import Call, call_json, calls_in_json
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.hermes import json_call
+from edgellm.server.generation.calls.json_stream import json_calls
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
@@ -32,4 +33,6 @@ def _say(calls: Sequence[Call]) -> str:
     return f"{_MARKER}[{', '.join(call_json(call) for call in calls)}]"
 
 
-GRANITE = CallForm("granite", (_MARKER,), None, _read, _write, _say, inner=(_CLOSING,))
+GRANITE = CallForm(
+    "granite", (_MARKER,), None, _read, _write, _say, inner=(_CLOSING,), streams=json_calls(_read, _CLOSING)
+)

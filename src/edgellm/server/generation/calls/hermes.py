@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from edgellm.server.generation.calls.call import Call, call_json, calls_in_json, encode
 from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.json_stream import json_calls
+from edgellm.server.generation.calls.tag_stream import TagCalls, tag_value
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
-__all__ = ["HERMES", "QWEN_TAGS", "json_call"]
+__all__ = ["HERMES", "QWEN_TAGS", "json_call", "tagged_value"]
 
 _FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
 _PARAMETER_END = "\n</parameter>"
 _PARAMETER = re.compile(
     r"<parameter=([^>\n]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|(?=</function>)|\Z)", re.DOTALL
 )
+
+_TAG_HEAD = re.compile(r"\s*<function=\s*(?P<name>[^>\s]+)\s*>")
+_TAG_START = r"\s*<parameter=(?P<key>[^>\n]+)>\n?(?P<value>.*?)"
+_TAG_ARGUMENT = re.compile(_TAG_START + r"\n?(?:</parameter>|(?=<parameter=)|(?=</function>))", re.DOTALL)
+_TAG_LAST = re.compile(_TAG_START + r"\s*\Z", re.DOTALL)
+_TAG_TAIL = re.compile(r"\s*</function>")
 
 
 def json_call(rules: LarkRules, tool: Tool, arguments_key: str = "arguments", after: str = "") -> str:
@@ -36,17 +44,9 @@ def _read(text: str) -> list[Call] | None:
 
 def _read_tags(text: str) -> list[Call] | None:
     return [
-        Call(name.strip(), encode({key.strip(): _value(value) for key, value in _PARAMETER.findall(body)}))
+        Call(name.strip(), encode({key.strip(): tag_value(value) for key, value in _PARAMETER.findall(body)}))
         for name, body in _FUNCTION.findall(text)
     ] or None
-
-
-def _value(text: str) -> Any:
-    """Numbers, lists and objects are written as JSON, texts as they are."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _write(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
@@ -68,27 +68,31 @@ def _tagged(rules: LarkRules, tool: Tool) -> str:
     required = tool.parameters.get("required", ())
     parts = [rules.literal(f"<function={tool.name}>\n")]
     for name in tool.parameters.get("properties", {}):
-        value = _tagged_value(rules, tool.argument(name))
+        value = tagged_value(rules, tool.argument(name), _PARAMETER_END)
         part = " ".join([rules.literal(f"<parameter={name}>\n"), value, rules.literal("\n")])
         parts.append(part if name in required else f"({part})?")
     return rules.rule(" ".join(parts))
 
 
-def _tagged_value(rules: LarkRules, schema: dict[str, Any]) -> str:
-    """An expression for a value and the end of its tag."""
+def tagged_value(rules: LarkRules, schema: dict[str, Any], end: str) -> str:
+    """An expression for a value and ``end``, the end of its tag."""
     words = schema.get("enum")
     if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
         value = rules.choice([rules.literal(word) for word in words])
     elif schema.get("type") == "string":
-        return rules.until("", _PARAMETER_END)
+        return rules.until("", end)
     else:
         value = rules.json_value(schema, lenient=True)
-    return f"{value} {rules.literal(_PARAMETER_END)}"
+    return f"{value} {rules.literal(end)}"
 
 
 def _say(calls: Sequence[Call]) -> str:
     return "\n".join(f"<tool_call>\n{call_json(call)}\n</tool_call>" for call in calls)
 
 
-HERMES = CallForm("hermes", ("<tool_call>",), "</tool_call>", _read, _write, _say)
-QWEN_TAGS = CallForm("qwen-tags", ("<tool_call>",), "</tool_call>", _read, _write_tags, _say)
+def _stream_tags(names: Collection[str]) -> TagCalls:
+    return TagCalls(_TAG_HEAD, _TAG_ARGUMENT, _TAG_LAST, _TAG_TAIL, _read, names)
+
+
+HERMES = CallForm("hermes", ("<tool_call>",), "</tool_call>", _read, _write, _say, streams=json_calls(_read))
+QWEN_TAGS = CallForm("qwen-tags", ("<tool_call>",), "</tool_call>", _read, _write_tags, _say, streams=_stream_tags)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from edgellm.server.generation.calls.call import Call, call_json, calls_in_json
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.hermes import json_call
+from edgellm.server.generation.calls.json_stream import json_calls
 from edgellm.server.generation.calls.pythonic import python_calls
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
@@ -36,4 +37,4 @@ def _say(calls: Sequence[Call]) -> str:
     return "; ".join(call_json(call, "parameters") for call in calls)
 
 
-LLAMA3 = CallForm("llama3", ("<|python_tag|>",), None, _read, _write, _say, bare=True)
+LLAMA3 = CallForm("llama3", ("<|python_tag|>",), None, _read, _write, _say, bare=True, streams=json_calls(_read))

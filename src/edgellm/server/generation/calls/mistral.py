@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from edgellm.server.generation.calls.call import SHORT_ID_LENGTH, Call, call_json, calls_in_json, encode
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.hermes import json_call
+from edgellm.server.generation.calls.json_stream import JsonCalls, json_calls
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
@@ -19,6 +20,7 @@ __all__ = ["MISTRAL", "MISTRAL_ARGS"]
 
 _MARKER = "[TOOL_CALLS]"
 _ID = f"/[a-zA-Z0-9]{{{SHORT_ID_LENGTH}}}/"
+_ARGS_HEAD = r"(?P<name>[^\s\[\]{}]+)\s*(?:\[CALL_ID\]\s*(?P<id>\w+)\s*)?\[ARGS\]\s*(?=\{)"
 _NAME = re.compile(r"\s*[^\s\[\]]+\s*")
 
 
@@ -69,7 +71,19 @@ def _say_args(calls: Sequence[Call]) -> str:
     return "".join(f"{_MARKER}{call.name}[ARGS]{call.arguments}" for call in calls)
 
 
-MISTRAL = CallForm("mistral", (_MARKER,), None, _read, _write, _say, short_ids=True)
+def _stream_args(names: Collection[str]) -> JsonCalls:
+    return JsonCalls(_ARGS_HEAD, r"(?:\s|\[TOOL_CALLS\])*", _read, names)
+
+
+MISTRAL = CallForm("mistral", (_MARKER,), None, _read, _write, _say, short_ids=True, streams=json_calls(_read, _MARKER))
 MISTRAL_ARGS = CallForm(
-    "mistral-args", (_MARKER,), None, _read, _write_args, _say_args, inner=("[ARGS]", "[CALL_ID]"), short_ids=True
+    "mistral-args",
+    (_MARKER,),
+    None,
+    _read,
+    _write_args,
+    _say_args,
+    inner=("[ARGS]", "[CALL_ID]"),
+    short_ids=True,
+    streams=_stream_args,
 )

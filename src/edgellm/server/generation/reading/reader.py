@@ -6,8 +6,10 @@ from collections.abc import Collection
 from enum import Enum, auto
 from typing import Literal, NamedTuple
 
-from edgellm.server.generation.calls.call import Call, calls_in_json, is_unfinished, may_be_bare_call
+from edgellm.server.generation.calls.call import is_unfinished, may_be_bare_call
 from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.json_stream import bare_calls
+from edgellm.server.generation.calls.pieces import CallPiece, CallStream
 from edgellm.server.generation.reading.markers import first_marker, without_marker_start
 from edgellm.server.generation.templates.traits import ThinkingMarkers
 
@@ -33,7 +35,8 @@ class _State(Enum):
 class AnswerReader:
     """Takes text as it comes and gives what is certain by then: never a part of a marker, all of everything else.
 
-    White space around thoughts and calls is left out. What stands where a call should, and is none, is text.
+    White space around thoughts and calls is left out. What stands where a call should, and is none, is text. Calls are
+    told as they are written: that one begins, some of its arguments, that it ends.
     ``in_thinking``: the prompt has begun the thought. ``names`` are those of the tools.
     """
 
@@ -51,29 +54,30 @@ class AnswerReader:
         self._state = _State.THINKING if in_thinking else _State.START
         self._held = ""
         self._opened = ""  # the marker that began the call
+        self._stream: CallStream | None = None  # that reads the calls behind it
         self._begun = False  # something of the thought was given
-        self._found: list[Piece | Call] = []
+        self._found: list[Piece | CallPiece] = []
 
     @property
     def is_thinking(self) -> bool:
         """True while a thought goes on."""
         return self._state is _State.THINKING
 
-    def push(self, text: str) -> list[Piece | Call]:
+    def push(self, text: str) -> list[Piece | CallPiece]:
         """Add ``text``; returns what is certain now."""
         self._held += text
         while self._held and self._STEPS[self._state](self):
             pass
         return self._take()
 
-    def finish(self) -> list[Piece | Call]:
-        """What was held back."""
+    def finish(self, *, is_cut: bool = False) -> list[Piece | CallPiece]:
+        """What was held back. ``is_cut``: the answer ended since it was as long as it may be."""
         held, self._held = self._held, ""
         match self._state:
             case _State.CALL:
-                self._end_call(held, "")
+                self._end_call(held, "", is_cut=is_cut)
             case _State.BARE:
-                self._end_bare(held)
+                self._end_call(held, "", is_cut=is_cut)
             case _State.THINKING:
                 self._say("thinking", held.rstrip() if self._begun else held.strip())
             case _State.AFTER:
@@ -82,7 +86,7 @@ class AnswerReader:
                 self._say("text", held)
         return self._take()
 
-    def _take(self) -> list[Piece | Call]:
+    def _take(self) -> list[Piece | CallPiece]:
         found, self._found = self._found, []
         return found
 
@@ -106,7 +110,14 @@ class AnswerReader:
     def _begin_text(self) -> bool:
         is_bare = self._calls is not None and self._calls.bare and self._held.lstrip().startswith(("{", "[{"))
         self._state = _State.BARE if is_bare else _State.TEXT
+        if is_bare:
+            self._begin_call("")
         return True
+
+    def _begin_call(self, opened: str) -> None:
+        assert self._calls is not None
+        self._opened = opened
+        self._stream = self._calls.stream(self._names) if opened else bare_calls(self._names)
 
     def _after(self) -> bool:
         self._held = self._held.lstrip()
@@ -135,14 +146,16 @@ class AnswerReader:
         keep = without_marker_start(self._held, self._calls.opens) if found is None else found[0]
         said, self._held = self._held[:keep], self._held[keep:]
         if found is not None:
-            said, self._opened = said.rstrip(), found[1]
-            self._held = self._held[len(self._opened) :]
+            said = said.rstrip()
+            self._held = self._held[len(found[1]) :]
             self._state = _State.CALL
+            self._begin_call(found[1])
         self._say("text", said)
         return found is not None
 
     def _call(self) -> bool:
         assert self._calls is not None
+        self._take_calls()
         closing = self._calls.closes
         place = -1 if closing is None else self._held.find(closing)
         while closing is not None and place >= 0 and is_unfinished(self._held[:place]):
@@ -153,29 +166,33 @@ class AnswerReader:
         self._end_call(body, closing)
         return True
 
-    def _end_call(self, body: str, closing: str) -> None:
-        assert self._calls is not None
-        calls = self._calls.read(body)
-        if calls is None:
-            self._say("text", f"{self._opened}{body}{closing}")
-            self._state = _State.TEXT
-        else:
-            self._found += calls
-            self._state = _State.AFTER
+    def _take_calls(self) -> None:
+        assert self._stream is not None
+        pieces, taken = self._stream.take(self._held)
+        self._found += pieces
+        self._held = self._held[taken:]
+
+    def _end_call(self, body: str, closing: str, *, is_cut: bool = False) -> None:
+        assert self._stream is not None
+        pieces, rest = self._stream.finish(body, is_cut=is_cut)
+        self._found += pieces
+        is_call = bool(pieces) or self._stream.has_begun
+        if not is_call and not (is_cut and self._opened):
+            rest = f"{self._opened}{rest}{closing}"
+        elif not is_call:
+            rest = ""  # the beginning of a call whose name is not known yet
+        rest = rest.strip() if is_call else rest
+        self._say("text", rest)
+        self._state = _State.AFTER if is_call and not rest else _State.TEXT
 
     def _bare(self) -> bool:
         """An object that cannot become a call is text at once."""
-        if may_be_bare_call(self._held, self._names):
+        assert self._stream is not None
+        if self._stream.has_begun or may_be_bare_call(self._held, self._names):
+            self._take_calls()
             return False
         self._state = _State.TEXT
         return True
-
-    def _end_bare(self, held: str) -> None:
-        calls = calls_in_json(held)
-        if calls is not None and all(call.name in self._names for call in calls):
-            self._found += calls
-        else:
-            self._say("text", held)
 
     _STEPS = {  # noqa: RUF012  not changed
         _State.START: _start,

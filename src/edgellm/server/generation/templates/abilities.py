@@ -30,8 +30,9 @@ class Abilities(NamedTuple):
     text_arguments: bool  # the arguments of calls must be the text of a JSON object
 
 
-async def probe(render: Render) -> Abilities:
-    """The abilities of the template behind ``render``."""
+async def probe(render: Render, *, tells_tools: bool = False) -> Abilities:
+    """The abilities of the template behind ``render``. ``tells_tools``: where it does not tell of tools, somebody else
+    will, and it may know calls all the same."""
 
     async def shown(messages: list[dict[str, Any]], tool: str = "") -> str:
         """The prompt, empty where the template refuses. Some refuse whatever comes without tools."""
@@ -55,12 +56,12 @@ async def probe(render: Render) -> Abilities:
     can_system = _NEEDLE in await shown([{"role": "system", "content": content(_NEEDLE)}, user])
     can_tools = _NEEDLE in await shown([user], _NEEDLE)
     can_calls, can_results, text_arguments = False, False, False
-    if can_tools:
+    if can_tools or tells_tools:
         for text_arguments in (False, True):
             arguments: Any = f'{{"city": "{_NEEDLE}"}}' if text_arguments else {"city": _NEEDLE}
             out = await shown([user, *_called(arguments, content)], _TOOL)
             can_results = can_results or _RESULT in out
-            can_calls = f'"{_NEEDLE}"' in out or f">\n{_NEEDLE}\n<" in out
+            can_calls = f'"{_NEEDLE}"' in out or f">\n{_NEEDLE}\n<" in out or f">{_NEEDLE}<" in out
             if can_calls:
                 break
     return Abilities(texts, can_parts, can_system, can_tools, can_calls, can_results, can_calls and text_arguments)

@@ -28,6 +28,7 @@ def adapt_messages(
     form: CallForm,
     *,
     short_call_ids: bool = False,
+    thought_key: str | None = None,
 ) -> tuple[Messages, list[dict[str, Any]] | None]:
     """``messages`` and ``tools`` for a template of such ``abilities``.
 
@@ -43,10 +44,12 @@ def adapt_messages(
     if not abilities.results:
         adapted = [say_result(message) if message["role"] == "tool" else message for message in adapted]
     if given and not abilities.tools:
-        adapted, given = tell_tools(adapted, given), None
+        adapted, given = tell_tools(adapted, given, form), None
     if not abilities.system:
         adapted = _without_system(adapted)
     for message in adapted:
+        if thought_key is not None and "reasoning_content" in message and not _says_and_calls(message):
+            message[thought_key] = message["reasoning_content"]
         _adapt_calls(message, abilities, short_call_ids)
         if not abilities.parts and isinstance(message["content"], list):
             message["content"] = text_of(message["content"])
@@ -128,6 +131,11 @@ def _adapt_call(call: Mapping[str, Any], abilities: Abilities, short_ids: bool) 
     if short_ids and isinstance(call.get("id"), str):
         adapted["id"] = _short(call["id"])
     return adapted
+
+
+def _says_and_calls(message: Mapping[str, Any]) -> bool:
+    """Templates of gpt-oss refuse a thought beside both."""
+    return bool(message.get("tool_calls") and message["content"])
 
 
 def _short(call_id: str) -> str:

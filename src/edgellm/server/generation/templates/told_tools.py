@@ -1,4 +1,5 @@
-"""Tools, calls and results as text, for chat templates that do not know them. Tools are told of as for Hermes.
+"""Tools, calls and results as text, for chat templates that do not know them. Tools are told of as for Hermes,
+unless a form of calls has its own way.
 
 https://github.com/NousResearch/Hermes-Function-Calling#prompt-format-for-function-calling
 """
@@ -27,10 +28,12 @@ To call one, answer with its name and arguments as JSON inside these tags, once 
 </tool_call>"""
 
 
-def tell_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[Message]:
-    """``messages`` behind a system prompt that tells of ``tools``."""
-    lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
-    text = _TOLD.format(tools=lines)
+def tell_tools(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], form: CallForm) -> list[Message]:
+    """``messages`` behind a system prompt that tells of ``tools``, as models of ``form`` know it."""
+    if form.tell is not None:
+        text = form.tell(tools)
+    else:
+        text = _TOLD.format(tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
     if messages and messages[0]["role"] == "system":
         first = {**messages[0], "content": f"{text_of(messages[0]['content'])}\n\n{text}"}
         return [first, *messages[1:]]

@@ -17,6 +17,7 @@ class ThinkingMarkers(NamedTuple):
 
     opens: str
     closes: str
+    gap: str = "\n\n"  # around the end of a thought that is none
 
 
 _MARKERS = (
@@ -27,6 +28,7 @@ _MARKERS = (
     ThinkingMarkers("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
     ThinkingMarkers("<thought>", "</thought>"),  # EXAONE Deep
     ThinkingMarkers("◁think▷", "◁/think▷"),  # Kimi
+    ThinkingMarkers("<|channel|>analysis<|message|>", "<|end|><|start|>assistant", ""),  # gpt-oss
     ThinkingMarkers("Here is my thought process:", "Here is my response:"),  # Granite 3.2
 )
 _EFFORTS = ("reasoning_effort", "thinking_effort")
@@ -39,18 +41,24 @@ class TemplateTraits(NamedTuple):
     efforts: tuple[str, ...]
     calls: CallForm | None
     short_call_ids: bool  # it refuses ids that are not nine letters and digits
+    thought_key: str | None = None  # of messages, where it reads thoughts from another than reasoning_content
 
 
 @functools.lru_cache(maxsize=32)
 def read_traits(template: str) -> TemplateTraits:
     """The traits of ``template``."""
-    thinking = next((pair for pair in _MARKERS if pair.closes in template), None)
+    thinking = next((pair for pair in _MARKERS if pair.closes in template or _is_harmony(pair, template)), None)
     return TemplateTraits(
         thinking=thinking,
         efforts=tuple(name for name in _EFFORTS if _is_read(name, template)),
         calls=call_form(template),
+        thought_key="thinking" if "message.thinking" in template and "reasoning_content" not in template else None,
         short_call_ids=re.search(r"length\s*!=\s*9|length 9", template) is not None,
     )
+
+
+def _is_harmony(pair: ThinkingMarkers, template: str) -> bool:
+    return pair.opens.startswith("<|channel|>") and pair.opens in template
 
 
 def _is_read(name: str, template: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
+from rich.segment import Segment
 from rich.style import Style
 from rich.syntax import Syntax
 from rich.text import Text
@@ -70,10 +71,11 @@ class _Block(Markdown):
 
 
 class MarkdownLines:
-    """The lines of one text in ``width`` columns. ``update`` it as it grows."""
+    """The lines of one text in ``width`` columns; the first ``indent`` stay empty. ``update`` it as it grows."""
 
-    def __init__(self, look: Look, width: int) -> None:
-        self._width = max(width, 8)
+    def __init__(self, look: Look, width: int, indent: int = 0) -> None:
+        self._width = max(width - indent, 8)
+        self._indent = [Segment(" " * indent)] if indent else []
         self._look = look
         self._console = _console(look, self._width)
         self._done_text = ""
@@ -96,10 +98,15 @@ class MarkdownLines:
     def _render(self, block: Sequence[Token]) -> list[Strip]:
         options = self._console.options
         lines = self._console.render_lines(_Block(block, self._look.code_theme), options, pad=False)
-        strips = [Strip(line) for line in lines]
-        while strips and not strips[-1].text.strip():
-            strips.pop()
-        return strips
+        while lines and _is_blank(lines[-1]):
+            lines.pop()
+        while lines and _is_blank(lines[0]):
+            del lines[0]
+        return [Strip([*self._indent, *line]) for line in lines]
+
+
+def _is_blank(line: Sequence[Segment]) -> bool:
+    return not any(segment.text.strip() for segment in line)
 
 
 def code_blocks(text: str) -> list[str]:

@@ -61,7 +61,7 @@ class LiveLines:
     def __init__(self, model: str, look: Look, width: int) -> None:
         self._look, self._width = look, width
         self._head = _plain(model, Style(color=look.accent, bold=True))
-        self._body = MarkdownLines(look, width - _INDENT)
+        self._body = MarkdownLines(look, width, _INDENT)
 
     def update(self, text: str, thoughts: str, *, unfolded: bool, waiting: str) -> Lines:
         """With what came so far; ``waiting`` says what is waited for while that is nothing."""
@@ -71,7 +71,7 @@ class LiveLines:
             title = f"{'▾' if unfolded else '▸'} thinking" if not text else f"{'▾' if unfolded else '▸'} thought"
             strips += _thoughts(title, thoughts, self._look, self._width, unfolded=unfolded)
         if text:
-            strips += map(_indented, self._body.update(text))
+            strips += self._body.update(text)
         elif not thoughts:
             strips.append(_plain(waiting, Style(color=self._look.muted)))
         strips.append(Strip.blank(0))
@@ -119,7 +119,7 @@ def _body(text: str, is_user: bool, look: Look, width: int) -> list[Strip]:
     if is_user:  # as it was typed
         strips = [strip for line in printable(shown).splitlines() for strip in _wrapped(line, Style(), width)]
     else:
-        strips = [_indented(strip) for strip in MarkdownLines(look, width - _INDENT).update(shown)]
+        strips = MarkdownLines(look, width, _INDENT).update(shown)
     if len(text) > len(shown):
         strips.append(_plain(f"... and {len(text) - len(shown)} more characters", Style(color=look.muted)))
     return strips

@@ -414,7 +414,9 @@ class ChatPane(Vertical):
             note=session.note,
             is_kept=session.conversations.folder is not None or conversation.path is not None,
         )
-        self._status.update(status.content(max(self._status.size.width - 2, 0)))
+        line = status.content(max(self._status.size.width - 2, 0))
+        if line != self._status.content:
+            self._status.update(line, layout=False)
 
     def _activity(self) -> str:
         if self.editing is not None:

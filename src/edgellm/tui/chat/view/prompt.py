@@ -21,7 +21,7 @@ class Prompt(TextArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "send", "Send", priority=True),
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="^j", priority=True),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="^j", priority=True, show=False),
         Binding("tab", "complete", "Complete", show=False, priority=True),
     ]
 

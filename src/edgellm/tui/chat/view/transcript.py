@@ -17,11 +17,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
+from textual.widget import Widget
 
 from edgellm.tui.chat.view.message_lines import Lines
 
@@ -33,6 +34,9 @@ Item = int | str
 _MOST_COMPUTED = 60
 _MOST_SELECTED_LINES = 5000
 _BUDGET_S = 0.02  # of one frame
+_MOST_FINISHED = 400  # lines that are remembered as they were drawn
+_MARK = Style(bold=True)
+_BLANK = Strip.blank(0)
 _GUTTER = 1  # columns on the left, where the chosen message is marked
 
 
@@ -84,6 +88,8 @@ class Transcript(ScrollView, can_focus=True):
         self._lines: OrderedDict[Item, Lines] = OrderedDict()
         self._width = 0
         self._is_settling = False
+        self._style = Style()
+        self._finished: dict[tuple[int, int, bool], tuple[Strip, Strip]] = {}
 
     @property
     def items(self) -> Sequence[Item]:
@@ -120,10 +126,19 @@ class Transcript(ScrollView, can_focus=True):
 
     def forget(self, item: Item) -> None:
         """It has become otherwise: compute it anew."""
-        if item in self._index:
-            self._lines.pop(item, None)
-            self._exact.discard(item)
-            self._settle()
+        if item not in self._index:
+            return
+        before = self._lines.pop(item, None)
+        self._exact.discard(item)
+        state = (self._tops[-1], self.scroll_offset.y)
+        self._settle(draw=False)
+        lines = self._lines.get(item)
+        if before is None or lines is None or state != (self._tops[-1], self.scroll_offset.y):
+            self.refresh()
+            return
+        first = _first_difference(before.strips, lines.strips)
+        if first < len(lines.strips):  # most often a word more in the last line
+            self.refresh_lines(self._tops[self._index[item]] + first, len(lines.strips) - first)
 
     def forget_all(self) -> None:
         """All of it looks different now."""
@@ -174,16 +189,34 @@ class Transcript(ScrollView, can_focus=True):
         width = self.size.width
         found = self._at(line)
         if found is None:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._style)
         item, offset = found
         lines = self._lines.get(item)
-        strip = lines.strips[offset] if lines is not None and offset < len(lines.strips) else Strip.blank(0)
-        mark = "▌" if item == self.chosen else " "
-        strip = Strip([Segment(mark * _GUTTER, Style(bold=True)), *strip])
-        strip = strip.extend_cell_length(width).crop(0, width).apply_style(self.rich_style)
+        strip = lines.strips[offset] if lines is not None and offset < len(lines.strips) else _BLANK
+        strip = self._drawn(strip, width, is_chosen=item == self.chosen)
         if self.text_selection is not None and (span := self.text_selection.get_span(line)) is not None:
             strip = _selected(strip, span, self.screen.get_component_rich_style("screen--selection"))
         return strip.apply_offsets(self.scroll_offset.x, line)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Some of the lines, all in the same style."""
+        if self.rich_style != self._style:
+            self._style = self.rich_style
+            self._finished.clear()
+        return super().render_lines(crop)
+
+    def _drawn(self, strip: Strip, width: int, *, is_chosen: bool) -> Strip:
+        """A line as it is drawn, remembered for as long as it is in memory."""
+        key = (id(strip), width, is_chosen)
+        found = self._finished.get(key)
+        if found is not None and found[0] is strip:
+            return found[1]
+        mark = Segment(("▌" if is_chosen else " ") * _GUTTER, _MARK)
+        drawn = Strip([mark, *strip]).extend_cell_length(width).crop(0, width).apply_style(self._style)
+        if len(self._finished) > _MOST_FINISHED:
+            self._finished.clear()
+        self._finished[key] = (strip, drawn)
+        return drawn
 
     def selection_updated(self, selection: Selection | None) -> None:
         """Show what is selected with the mouse."""
@@ -297,7 +330,7 @@ class Transcript(ScrollView, can_focus=True):
             self._lines.move_to_end(item)
         return lines
 
-    def _settle(self, place: tuple[int, int] | None = None) -> None:
+    def _settle(self, place: tuple[int, int] | None = None, *, draw: bool = True) -> None:
         """Compute what is in sight, and a screen above it, for as long as a frame may take; the rest afterwards."""
         if not self.size.height or not self.is_attached:
             return
@@ -312,7 +345,8 @@ class Transcript(ScrollView, can_focus=True):
             self._scroll(place)
         finally:
             self._is_settling = False
-        self.refresh()
+        if draw:
+            self.refresh()
 
     def _next_missing(self, place: tuple[int, int] | None) -> int | None:
         """The index of an item that is, or is about to be, in sight and not computed."""
@@ -348,7 +382,8 @@ class Transcript(ScrollView, can_focus=True):
     def _scroll(self, place: tuple[int, int] | None) -> None:
         size = Size(self.size.width, self._tops[-1])
         if self.virtual_size != size:
-            self.virtual_size = size
+            self.set_reactive(Widget.virtual_size, size)  # no layout: the widget itself stays as large as it is
+            self._scroll_update(size)
         bottom = max(self._tops[-1] - self.size.height, 0)
         if place is not None:
             index, offset = place
@@ -361,6 +396,13 @@ class Transcript(ScrollView, can_focus=True):
         if target != self.scroll_offset.y:
             self.scroll_target_y = target
             self.scroll_y = target
+
+
+def _first_difference(before: Sequence[Strip], after: Sequence[Strip]) -> int:
+    for index, (old, new) in enumerate(zip(before, after, strict=False)):
+        if old is not new and old != new:
+            return index
+    return min(len(before), len(after))
 
 
 def _selected(strip: Strip, span: tuple[int, int], style: Style) -> Strip:

@@ -12,7 +12,15 @@ from edgellm.server.dialects.openai.logprobs import name_logprobs
 from edgellm.server.dialects.openai.names import fingerprint, new_id, now_s
 from edgellm.server.dialects.openai.sse import DONE
 from edgellm.server.dialects.openai.usage import finish_reason, usage_of
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
 from edgellm.server.models.loaded import LoadedModel
 
 __all__ = ["chat_chunks"]
@@ -68,10 +76,15 @@ class _Chunks:
                 return start + await self._text(event)
             case ThinkingPart():
                 return start + self._chunk(index, {"reasoning_content": event.text})
-            case ToolCallPart():
-                function = {"name": event.name, "arguments": event.arguments}
+            case ToolCallStart():
+                function = {"name": event.name, "arguments": ""}
                 call = {"index": event.index, "id": event.id, "type": "function", "function": function}
                 return start + self._chunk(index, {"tool_calls": [call]})
+            case ToolCallDelta():
+                more = {"index": event.index, "function": {"arguments": event.arguments}}
+                return start + self._chunk(index, {"tool_calls": [more]})
+            case ToolCallEnd():
+                return start
             case AnswerEnd():
                 return start + self._chunk(index, {}, finish_reason(event))
 

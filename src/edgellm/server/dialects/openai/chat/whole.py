@@ -15,7 +15,16 @@ from edgellm.server.dialects.openai.chat.messages import (
 from edgellm.server.dialects.openai.logprobs import name_logprobs
 from edgellm.server.dialects.openai.names import fingerprint, new_id, now_s
 from edgellm.server.dialects.openai.usage import finish_reason, usage_of
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from edgellm.server.generation.gathering import CallGatherer
 from edgellm.server.models.loaded import LoadedModel
 from edgellm_runtimes.sampler import TokenLogprobs
 
@@ -29,6 +38,7 @@ class _Choice:
         self.text: list[str] = []
         self.thoughts: list[str] = []
         self.calls: list[ToolCall] = []
+        self._gatherer = CallGatherer()
         self.token_ids: list[int] = []
         self.logprobs: list[TokenLogprobs] = []
         self.end: AnswerEnd | None = None
@@ -41,8 +51,9 @@ class _Choice:
                 self.logprobs += event.logprobs
             case ThinkingPart():
                 self.thoughts.append(event.text)
-            case ToolCallPart():
-                self.calls.append(ToolCall(event.id, FunctionCall(event.name, event.arguments)))
+            case ToolCallStart() | ToolCallDelta() | ToolCallEnd():
+                if (call := self._gatherer.take(event)) is not None:
+                    self.calls.append(ToolCall(call.id, FunctionCall(call.name, call.arguments)))
             case AnswerEnd():
                 self.end = event
 

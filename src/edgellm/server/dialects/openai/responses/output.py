@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgellm.server.dialects.openai.names import new_id
-from edgellm.server.generation.events import AnswerEnd, ToolCallPart
+from edgellm.server.generation.events import AnswerEnd, ToolCallDelta, ToolCallEnd, ToolCallStart
 
 __all__ = ["ResponseOutput", "StreamEvent"]
 
 StreamEvent = dict[str, Any]
 _THOUGHT, _TEXT = "response.reasoning_text", "response.output_text"
+_ARGUMENTS = "response.function_call_arguments"
 
 
 class ResponseOutput:
@@ -35,27 +36,36 @@ class ResponseOutput:
         self._open["content"][0]["logprobs"] += logprobs
         return [*begun, self._place(f"{_TEXT}.delta", delta=self._add(text), logprobs=list(logprobs))]
 
-    def call(self, call: ToolCallPart) -> list[StreamEvent]:
-        """A whole call."""
+    def begin_call(self, call: ToolCallStart) -> list[StreamEvent]:
+        """A call, whose arguments are to come."""
         told = self.close()
-        index = len(self.items)
         item = {
             "id": new_id("fc_"),
             "type": "function_call",
             "call_id": call.id,
             "name": call.name,
-            "arguments": call.arguments,
-            "status": "completed",
+            "arguments": "",
+            "status": "in_progress",
         }
         self.items.append(item)
-        place = {"item_id": item["id"], "output_index": index}
-        empty = {**item, "arguments": "", "status": "in_progress"}
-        name = "response.function_call_arguments"
+        added = {"type": "response.output_item.added", "output_index": len(self.items) - 1, "item": {**item}}
+        return [*told, added]
+
+    def add_arguments(self, more: ToolCallDelta) -> list[StreamEvent]:
+        """Some of its arguments."""
+        self._parts.append(more.arguments)
+        return [{"type": f"{_ARGUMENTS}.delta", **self._call_place(), "delta": more.arguments}]
+
+    def end_call(self, end: ToolCallEnd) -> list[StreamEvent]:
+        """The call is whole, or as whole as it will be."""
+        item = self.items[-1]
+        item["arguments"] = "".join(self._parts)
+        item["status"] = "completed" if end.is_whole else "incomplete"
+        self._parts = []
+        index = len(self.items) - 1
+        done = {"name": item["name"], "arguments": item["arguments"]}
         return [
-            *told,
-            {"type": "response.output_item.added", "output_index": index, "item": empty},
-            {"type": f"{name}.delta", **place, "delta": call.arguments},
-            {"type": f"{name}.done", **place, "name": call.name, "arguments": call.arguments},
+            {"type": f"{_ARGUMENTS}.done", **self._call_place(), **done},
             {"type": "response.output_item.done", "output_index": index, "item": item},
         ]
 
@@ -96,6 +106,9 @@ class ResponseOutput:
     def _add(self, text: str) -> str:
         self._parts.append(text)
         return text
+
+    def _call_place(self) -> dict[str, Any]:
+        return {"item_id": self.items[-1]["id"], "output_index": len(self.items) - 1}
 
     def _place(self, kind: str, **fields: Any) -> StreamEvent:
         assert self._open is not None

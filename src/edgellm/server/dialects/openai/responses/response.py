@@ -13,7 +13,15 @@ from edgellm.server.dialects.openai.names import new_id, now_s
 from edgellm.server.dialects.openai.responses.messages import ResponsesBody
 from edgellm.server.dialects.openai.responses.output import ResponseOutput, StreamEvent
 from edgellm.server.dialects.openai.usage import usage_of
-from edgellm.server.generation.events import AnswerEnd, Event, TextPart, ThinkingPart, ToolCallPart
+from edgellm.server.generation.events import (
+    AnswerEnd,
+    Event,
+    TextPart,
+    ThinkingPart,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
 from edgellm.server.models.loaded import LoadedModel
 
 __all__ = ["ResponseWriter"]
@@ -75,8 +83,12 @@ class ResponseWriter:
                 return output.say(event.text, logprobs) if event.text or logprobs else []
             case ThinkingPart():
                 return output.think(event.text)
-            case ToolCallPart():
-                return output.call(event)
+            case ToolCallStart():
+                return output.begin_call(event)
+            case ToolCallDelta():
+                return output.add_arguments(event)
+            case ToolCallEnd():
+                return output.end_call(event)
             case AnswerEnd():
                 output.end = event
                 return output.close(_status(event))

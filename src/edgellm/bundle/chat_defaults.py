@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from edgellm.bundle.plan import Plan
-from edgellm.server.generation.request import ChatRequest
-from edgellm_runtimes.generation import AdapterUse
 
-__all__ = ["default_adapters", "default_stop", "with_bundle_defaults"]
+__all__ = ["default_adapters", "default_stop", "with_default_messages"]
 
 _SYSTEM = ("system", "developer")
 
 
-def with_bundle_defaults(plan: Plan, request: ChatRequest) -> ChatRequest:
-    """``request`` behind the messages of the bundle. System messages of its own replace the bundle's."""
-    own = [message for message in request.messages if message.get("role") in _SYSTEM]
+def with_default_messages(plan: Plan, messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """``messages`` behind those of the bundle. System messages of their own replace the bundle's."""
+    own = [message for message in messages if message.get("role") in _SYSTEM]
     added: list[Mapping[str, Any]] = []
     if plan.system_prompt is not None and not own:
         added.append({"role": "system", "content": plan.system_prompt.text})
@@ -26,9 +22,9 @@ def with_bundle_defaults(plan: Plan, request: ChatRequest) -> ChatRequest:
         if message.role not in _SYSTEM or not own:
             added.append({"role": message.role, "content": message.content})
     if not added:
-        return request
-    rest = [message for message in request.messages if message.get("role") not in _SYSTEM]
-    return msgspec.structs.replace(request, messages=(*own, *added, *rest))
+        return list(messages)
+    rest = [message for message in messages if message.get("role") not in _SYSTEM]
+    return [*own, *added, *rest]
 
 
 def default_stop(plan: Plan) -> tuple[str, ...]:
@@ -36,6 +32,6 @@ def default_stop(plan: Plan) -> tuple[str, ...]:
     return plan.chat.stop if plan.chat is not None else ()
 
 
-def default_adapters(plan: Plan) -> tuple[AdapterUse, ...]:
+def default_adapters(plan: Plan) -> tuple[str, ...]:
     """The adapters of requests that name none."""
-    return tuple(AdapterUse(name) for name in plan.chat.adapters) if plan.chat is not None else ()
+    return plan.chat.adapters if plan.chat is not None else ()

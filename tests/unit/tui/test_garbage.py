@@ -1,0 +1,28 @@
+"""When the terminal program looks for objects that hold each other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_none_are_looked_for_until_the_first_frame_and_then_only_new_ones() -> None:
+    code = (
+        "import gc\n"
+        "from edgellm.tui.garbage import hold_back, look_at_new_ones\n"
+        "look_at_new_ones()\n"
+        "assert gc.isenabled() and not gc.get_freeze_count()\n"
+        "hold_back()\n"
+        "assert not gc.isenabled()\n"
+        "look_at_new_ones()\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 1000\n"
+        "class Ring: pass\n"
+        "import weakref\n"
+        "ring = Ring(); ring.self = ring; seen = weakref.ref(ring); del ring\n"
+        "kept = []\n"
+        "while seen() is not None and len(kept) < 100_000:\n"
+        "    kept.append([])\n"
+        "assert seen() is None\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
