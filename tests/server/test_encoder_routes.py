@@ -136,3 +136,9 @@ def test_the_server_goes_on(bert_server: RunningServer, vectors: np.ndarray) -> 
     assert props["chat_template"] == ""
     again = post(bert_server, "/v1/embeddings", {"input": TEXTS})["data"]
     assert np.allclose([entry["embedding"] for entry in again], vectors, atol=1e-2)
+
+
+def test_a_context_beyond_the_positions_is_cut_to_them(bert_server: RunningServer, vectors: np.ndarray) -> None:
+    """Clients of Ollama ask for the same context of every model."""
+    answer = post(bert_server, "/api/embed", {"input": TEXTS, "options": {"num_ctx": 4096}})
+    assert np.allclose(answer["embeddings"], vectors, atol=1e-2)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from chat_rig import ScriptedServer, pane_of, scripted_app, scripted_server, texts, write_conversation
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, TextArea
 from tui_rig import WIDE, run_app, text_of, wait_until
@@ -439,6 +440,26 @@ def test_commands_answer_below_the_conversation(home: Path, server: ScriptedServ
         await type_text(pilot, "/mod")
         await pilot.press("tab")
         assert pane_of(app).prompt.text == "/model "
+
+    run_app(app, use)
+
+
+def test_what_is_typed_faster_than_it_is_read_arrives_in_order(home: Path, server: ScriptedServer) -> None:
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        keys = [*"/set", "space", *"top_k", "space", "5", "enter", *"one", "enter", *"two", "enter", *"three"]
+        prompt = pane_of(app).prompt
+        for key in keys:
+            character = {"space": " ", "enter": "\r"}.get(key, key)
+            prompt.post_message(events.Key({"_": "underscore", "/": "slash"}.get(key, key), character))
+        await wait_until(pilot, lambda: len(server.requests) == 1, "the request")
+        assert server.requests[0]["messages"][-1]["content"] == "one"
+        assert server.requests[0]["sampling"] == {"top_k": 5}
+        await wait_until(pilot, lambda: prompt.text == "twothree", "what was not sent")
+        server.answer("ok")
+        await answered(pilot, app)
 
     run_app(app, use)
 

@@ -10,16 +10,23 @@ from typing import Any
 import pytest
 from recorded import RecordedConnection, StoppedClock, recorded_app
 from textual.pilot import Pilot
-from tui_rig import NARROW, WIDE, text_of, wait_until
-from watch_rig import BUSY_LOG, SETTINGS, busy_jobs, busy_statistics, idle_statistics, running_job
+from tui_rig import NARROW, WIDE, wait_until
+from watch_rig import (
+    BUSY_LOG,
+    DEVICE,
+    JOBS,
+    LOG,
+    SETTING,
+    SETTINGS,
+    busy_jobs,
+    busy_statistics,
+    idle_statistics,
+    running_job,
+    shown,
+)
 
 from edgellm.api.jobs import JobChanges
-from edgellm.tui.screens.device import DeviceScreen
-from edgellm.tui.widgets.keyed_table import KeyedTable
-from edgellm.tui.widgets.log_view import LogView
 
-JOBS, DEVICE = "/api/edgellm/jobs/stream", "/api/edgellm/statistics/stream"
-LOG, SETTING = "/api/edgellm/log/stream", "/api/edgellm/settings"
 ANSWERS: dict[str, dict[str, Any]] = {
     "jobs-empty": {JOBS: [JobChanges([], is_whole=True)]},
     "jobs-busy": {JOBS: [busy_jobs(270), JobChanges([running_job(300)])]},
@@ -41,27 +48,6 @@ def one_moment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
-
-
-async def shown(pilot: Pilot[None]) -> None:
-    """Wait until everything that was recorded is on the screen."""
-    app = pilot.app
-    connection = app.connection  # type: ignore[attr-defined]
-    await wait_until(pilot, lambda: connection.is_connected and connection.asked, "asking")
-    match app.current_mode:
-        case "jobs":
-            rows = len(connection.answers[JOBS][0].jobs)
-            await wait_until(pilot, lambda: app.screen.query_one(KeyedTable).row_count == rows, "the jobs")
-            await wait_until(pilot, lambda: not rows or "MiB/s" in text_of(app), "the speed")
-        case "device":
-            screen, last = app.screen, connection.answers[DEVICE][-1]
-            assert isinstance(screen, DeviceScreen)
-            await wait_until(pilot, lambda: screen.statistics == last, "the last moment")
-        case "logs":
-            lines = len(connection.answers[LOG])
-            await wait_until(pilot, lambda: app.screen.query_one(LogView).n_lines == lines, "the lines")
-        case "settings":
-            await wait_until(pilot, lambda: app.screen.query_one(KeyedTable).row_count, "the settings")
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

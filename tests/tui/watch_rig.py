@@ -5,16 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from recorded import NOW_S
+from textual.pilot import Pilot
+from tui_rig import text_of, wait_until
 
 from edgellm.api.jobs import Job, JobChanges, JobError, JobPhase
 from edgellm.api.models import LoadStatus, ModelStatus, Room
 from edgellm.api.orders import ExportOrder, Order, PackOrder, PullOrder, VerifyOrder
 from edgellm.api.watching import Gauges, LogLine, ModelCounters, SettingOrigin, Statistics
 from edgellm.devices.health import Health
+from edgellm.tui.screens.device import DeviceScreen
+from edgellm.tui.widgets.keyed_table import KeyedTable
+from edgellm.tui.widgets.log_view import LogView
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
 
-__all__ = ["BUSY_LOG", "SETTINGS", "busy_jobs", "busy_statistics", "idle_statistics", "running_job"]
+__all__ = [
+    "BUSY_LOG",
+    "DEVICE",
+    "JOBS",
+    "LOG",
+    "SETTING",
+    "SETTINGS",
+    "busy_jobs",
+    "busy_statistics",
+    "idle_statistics",
+    "running_job",
+    "shown",
+]
 
+JOBS, DEVICE = "/api/edgellm/jobs/stream", "/api/edgellm/statistics/stream"
+LOG, SETTING = "/api/edgellm/log/stream", "/api/edgellm/settings"
 MIB, GIB = 1 << 20, 1 << 30
 
 
@@ -188,3 +207,25 @@ SETTINGS = {
     "config_folder": SettingOrigin("/home/me/.config/edgellm", "default"),
     "cache_folder": SettingOrigin("/home/me/.cache/edgellm", "default"),
 }
+
+
+async def shown(pilot: Pilot[None]) -> None:
+    """Wait until everything that was recorded is on the screen."""
+    app = pilot.app
+    connection = app.connection  # type: ignore[attr-defined]
+    await wait_until(pilot, lambda: connection.is_connected and connection.asked, "asking")
+    match app.current_mode:
+        case "jobs":
+            rows = len(connection.answers[JOBS][0].jobs)
+            await wait_until(pilot, lambda: app.screen.query_one(KeyedTable).row_count == rows, "the jobs")
+            await wait_until(pilot, lambda: not rows or "MiB/s" in text_of(app), "the speed")
+        case "device":
+            screen, last = app.screen, connection.answers[DEVICE][-1]
+            assert isinstance(screen, DeviceScreen)
+            await wait_until(pilot, lambda: screen.statistics == last, "the last moment")
+        case "logs":
+            lines = len(connection.answers[LOG])
+            await wait_until(pilot, lambda: app.screen.query_one(LogView).n_lines == lines, "the lines")
+        case "settings":
+            await wait_until(pilot, lambda: app.screen.query_one(KeyedTable).row_count, "the settings")
+            await wait_until(pilot, lambda: "A flag counts" in text_of(app), "how it is changed")

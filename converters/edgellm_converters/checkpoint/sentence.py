@@ -1,6 +1,7 @@
 """What a folder of sentence-transformers says beside the model: how a text becomes one vector.
 
 modules.json lists the steps: the transformer, a pooling with a configuration of its own, and often a normalisation.
+Where texts are cut stands in sentence_bert_config.json; since release 6 in tokenizer_config.json.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from edgellm_converters.checkpoint.files import inside, read_json
 __all__ = ["SentenceConfig", "read_sentence_config"]
 
 _MODULES = "modules.json"
-_LENGTHS = ("sentence_bert_config.json", "sentence_transformers_config.json")
+_TRANSFORMER = "sentence_bert_config.json"
+_TOKENIZER = "tokenizer_config.json"
+_PROMPTS = "config_sentence_transformers.json"
+_LONGEST = 1 << 24  # tokens; "no limit" is written as 10^30
 _LIMIT_BYTES = 1 << 20
 _HINT = "download the model's folder again, with its subfolders"
 _FLAGS: dict[str, Pooling] = {
@@ -39,6 +43,7 @@ class SentenceConfig:
     normalise: bool = False  # to a length of 1
     max_tokens: int | None = None  # of a text, special tokens included; what is longer is cut
     lowercase: bool = False  # before the tokenizer sees the text
+    prompt: str = ""  # that sentence-transformers puts before a text by itself
     files: tuple[Path, ...] = ()  # that were read
 
 
@@ -63,14 +68,28 @@ def read_sentence_config(folder: Path) -> SentenceConfig:
         )
     pooling_file = _pooling_file(folder, steps[1][1])
     files.append(pooling_file)
-    length_file = next((folder / name for name in _LENGTHS if (folder / name).is_file()), None)
     max_tokens, lowercase = None, False
-    if length_file is not None:
-        files.append(length_file)
-        config = Config(read_json(folder, length_file.name), str(length_file), _HINT)
+    if (folder / _TRANSFORMER).is_file():
+        files.append(folder / _TRANSFORMER)
+        config = Config(read_json(folder, _TRANSFORMER), str(folder / _TRANSFORMER), _HINT)
         max_tokens = config.integer("max_seq_length") if "max_seq_length" in config else None
         lowercase = config.flag("do_lower_case")
-    return SentenceConfig(_pooling(pooling_file), "Normalize" in kinds, max_tokens, lowercase, tuple(files))
+    if max_tokens is None and (folder / _TOKENIZER).is_file():
+        stated = read_json(folder, _TOKENIZER).get("model_max_length")
+        max_tokens = stated if isinstance(stated, int) and 0 < stated < _LONGEST else None
+    return SentenceConfig(
+        _pooling(pooling_file), "Normalize" in kinds, max_tokens, lowercase, _prompt(folder), tuple(files)
+    )
+
+
+def _prompt(folder: Path) -> str:
+    """The text that goes before every other one unless a program says otherwise; mostly there is none."""
+    if not (folder / _PROMPTS).is_file():
+        return ""
+    values = read_json(folder, _PROMPTS)
+    prompts, name = values.get("prompts"), values.get("default_prompt_name")
+    found = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
+    return found if isinstance(found, str) else ""
 
 
 def _steps(folder: Path) -> list[tuple[str, str]]:

@@ -31,9 +31,15 @@ _CARD = "README.md"
 
 def encoder_notes(sentence: SentenceConfig) -> tuple[str, ...]:
     """What the user should know of an encoder."""
-    if sentence.pooling is not None:
-        return ()
-    return ("no modules.json says how the model was trained to pool: its vectors are the mean of all tokens",)
+    notes = []
+    if sentence.pooling is None:
+        notes.append("no modules.json says how the model was trained to pool: its vectors are the mean of all tokens")
+    if sentence.prompt:
+        notes.append(
+            f"sentence-transformers puts {sentence.prompt[:200]!r} before every text for this model; here a text is "
+            "taken as it is: put it there yourself"
+        )
+    return tuple(notes)
 
 
 class CheckpointInput(StandsAlone):

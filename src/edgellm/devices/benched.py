@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edgellm.devices.calibration import Machine, this_machine
+from edgellm.devices.calibration import Machine, machine_mismatch, this_machine
 from edgellm.devices.model import ModelShape
 from edgellm.errors import AccessError, NotFoundError, UsageError
 from edgellm.files import os_errors, read_small_file, write_atomic
@@ -105,14 +105,17 @@ def read_benched(
     """All that was measured on this machine as it is now, the oldest first.
 
     What was measured with another processor, other threads or another version of a runtime is left out; a file that
-    cannot be read counts as none, and ``progress`` hears why.
+    cannot be read counts as none. ``progress`` hears why nothing is left.
     """
     path = benched_path(state_folder)
     known, problem = _read(path)
-    if problem and progress is not None:
-        progress.message(f"the measurements in {path} are not used: {problem}")
     here = {format_: this_machine(root, package) for format_, package in RUNTIME_PACKAGES.items()} if known else {}
-    return tuple(one for one in known if one.machine == here[one.format])
+    found = tuple(one for one in known if one.machine == here[one.format])
+    if known and not found:
+        problem = machine_mismatch(known[-1].machine, here[known[-1].format])
+    if problem and progress is not None:
+        progress.message(f"what bench kept in {path} is not used: {problem}")
+    return found
 
 
 def latest_of(benched: Iterable[BenchedModel], shape: ModelShape, recipe: str) -> BenchedModel | None:
@@ -129,7 +132,7 @@ def _read(path: Path) -> tuple[tuple[BenchedModel, ...], str]:
     except NotFoundError:
         return (), ""
     except (msgspec.MsgspecError, UnicodeDecodeError, UsageError, AccessError) as error:
-        return (), f"they cannot be read ({error})"
+        return (), f"it cannot be read ({error})"
     if found.version != _VERSION:
-        return (), f"they have version {found.version}, this edgellm writes {_VERSION}"
+        return (), f"it has version {found.version}, this edgellm writes {_VERSION}"
     return found.models, ""

@@ -28,6 +28,7 @@ __all__ = [
     "Measured",
     "apply_calibration",
     "calibration_path",
+    "machine_mismatch",
     "read_calibration",
     "this_machine",
     "write_calibration",
@@ -125,7 +126,11 @@ def _mismatch(calibration: Calibration, machine: Machine) -> str:
     """Why ``calibration`` says nothing about ``machine``; empty when it does."""
     if calibration.version != _VERSION:
         return f"it has version {calibration.version}, this edgellm writes {_VERSION}"
-    made, here = calibration.machine, machine
+    return machine_mismatch(calibration.machine, machine)
+
+
+def machine_mismatch(made: Machine, here: Machine) -> str:
+    """Why what was measured on ``made`` does not hold for ``here``; empty when it does."""
     if made.cpu != here.cpu:
         return f"it was made on {made.cpu or 'another processor'}, this is {here.cpu or 'an unknown processor'}"
     if made.features_digest != here.features_digest:

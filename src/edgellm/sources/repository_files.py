@@ -32,7 +32,9 @@ CHECKPOINT_FILES = (
 """What a bundle is made from, besides the weights."""
 
 DOCUMENT_LIMIT_BYTES = 4 * 2**20
-_SENTENCE_FILE = re.compile(r"modules\.json|sentence_bert_config\.json|\d{1,3}_[A-Za-z]{1,40}/config\.json")
+_SENTENCE_FILE = re.compile(
+    r"modules\.json|(sentence_bert_config|config_sentence_transformers)\.json|\d{1,3}_[A-Za-z]{1,40}/config\.json"
+)
 _DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE[_-]?POLICY|README|COPYING)([._-][\w.-]*)?", re.IGNORECASE)
 
 

@@ -11,9 +11,11 @@ import pytest
 
 from bert_checkpoint import BERT_CONFIG, bert_tensors, make_bert, tokenizer_json
 from edgellm.errors import CheckpointError, EdgeLLMError, UnsupportedError
+from edgellm.sources.local import open_source
 from edgellm_converters.arch import get_decoder, get_encoder, read_model
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.checkpoint.sentence import SentenceConfig, read_sentence_config
+from edgellm_converters.pack.checkpoint_input import CheckpointInput
 from edgellm_converters.recipes import get_recipe
 from edgellm_converters.shape import shape_of
 from edgellm_converters.tokenizer import TokenType, load_vocabulary, prove
@@ -110,8 +112,25 @@ def test_modules_of_a_later_release(tmp_path: Path) -> None:
         module["type"] = f"sentence_transformers.{package}.{module['type'].rpartition('.')[2]}"
     (tmp_path / "bert" / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "bert" / "1_Pooling" / "config.json").write_text('{"embedding_dimension": 64, "pooling_mode": "mean"}')
-    found = read_sentence_config(tmp_path / "bert")
-    assert (found.pooling, found.normalise) == ("mean", True)
+    (tmp_path / "bert" / "sentence_bert_config.json").write_text('{"transformer_task": "feature-extraction"}')
+    for stated, limit in ((40, 40), (10**30, None)):
+        (tmp_path / "bert" / "tokenizer_config.json").write_text(json.dumps({"model_max_length": stated}))
+        found = read_sentence_config(tmp_path / "bert")
+        assert (found.pooling, found.normalise, found.max_tokens) == ("mean", True, limit)
+
+
+def test_a_prompt_that_goes_before_every_text_is_told(tmp_path: Path) -> None:
+    make_bert(tmp_path / "bert")
+    settings = {"prompts": {"query": "query: ", "document": ""}, "default_prompt_name": "query"}
+    (tmp_path / "bert" / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    assert read_sentence_config(tmp_path / "bert").prompt == "query: "
+    model = CheckpointInput(open_source(str(tmp_path / "bert")), None, "")
+    try:
+        assert any("'query: '" in note for note in model.facts.notes)
+    finally:
+        model.close()
+    (tmp_path / "bert" / "config_sentence_transformers.json").write_text('{"prompts": {"a": "b"}}')
+    assert read_sentence_config(tmp_path / "bert").prompt == ""
 
 
 @pytest.mark.parametrize(

@@ -79,21 +79,30 @@ def test_the_last_measurement_of_a_recipe_is_found_again(tmp_path: Path, shapes:
     assert latest_of(found, shapes["Q8_0"], "Q8_0") is None
 
 
-@pytest.mark.parametrize("change", [{"cpu": "another"}, {"threads": 99}, {"runtime": "onnxruntime 0.1"}])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"cpu": "another"}, "it was made on another"),
+        ({"threads": 99}, "99 threads"),
+        ({"runtime": "onnxruntime 0.1"}, "it was made with onnxruntime 0.1"),
+    ],
+)
 def test_what_another_machine_or_version_measured_does_not_count(
-    tmp_path: Path, shapes: dict[str, ModelShape], change: dict[str, object]
+    tmp_path: Path, shapes: dict[str, ModelShape], change: dict[str, object], why: str
 ) -> None:
     one = benched(shapes["INT4_32"], "INT4_32")
     machine = msgspec.structs.replace(one.machine, **change)
     keep_benched(tmp_path, [msgspec.structs.replace(one, machine=machine)])
-    assert read_benched(tmp_path) == ()
+    notes = Notes()
+    assert read_benched(tmp_path, progress=notes) == ()
+    assert why in notes.messages[0]
 
 
 def test_a_file_that_cannot_be_read_counts_as_none_and_is_said(tmp_path: Path, shapes: dict[str, ModelShape]) -> None:
     benched_path(tmp_path).write_text('{"version": 1, "models": [{"run": "yesterday"}]}')
     notes = Notes()
     assert read_benched(tmp_path, progress=notes) == ()
-    assert "bench.json are not used" in notes.messages[0]
+    assert "bench.json is not used" in notes.messages[0]
     benched_path(tmp_path).write_text('{"version": 2, "models": []}')
     notes = Notes()
     assert read_benched(tmp_path, progress=notes) == ()

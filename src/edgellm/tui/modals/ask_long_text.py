@@ -23,7 +23,7 @@ class AskLongText(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("ctrl+j", "done", "Save", priority=True),
+        Binding("ctrl+j", "done", "Save"),
     ]
 
     def __init__(

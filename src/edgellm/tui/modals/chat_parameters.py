@@ -28,7 +28,7 @@ class ChatParameters(ModalScreen[dict[str, Any] | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Cancel"),
-        Binding("ctrl+j", "done", "Take them", priority=True),
+        Binding("ctrl+j", "done", "Take them"),
         Binding("delete,d", "reset", "Model's own"),
         Binding("p", "preset", "Preset"),
         Binding("s", "save", "Save as preset"),

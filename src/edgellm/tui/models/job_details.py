@@ -73,7 +73,7 @@ def _now(job: Job, meter: SpeedMeter | None) -> Iterator[Line]:
     speed = None if meter is None else meter.bytes_per_s()
     left = None if meter is None else meter.left_s(job.total_bytes)
     parts += [] if speed is None else [f"{format_bytes(speed)}/s"]
-    parts += [] if left is None else [f"about {format_duration(left)} left"]
+    parts += [] if left is None else [f"{format_duration(left)} left"]
     has_bytes = job.done_bytes or job.total_bytes or speed
     yield Line("now", f"{one_line(job.phase)}: {', '.join(parts)}" if has_bytes else one_line(job.phase), "busy")
 

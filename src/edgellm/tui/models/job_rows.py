@@ -64,7 +64,7 @@ def progress_text(job: Job, ahead: int = 0) -> str:
     if job.state == "failed" and job.error is not None:
         return one_line(job.error.message)
     if job.state == "running":
-        return " ".join(filter(None, (one_line(job.phase) or "starting", _amount(job))))
+        return " ".join(filter(None, (_amount(job), one_line(job.phase) or "starting")))
     if job.state == "interrupted":
         return "the server ended before it"
     took_s = (job.ended or 0.0) - (job.started or job.ended or 0.0)

@@ -16,7 +16,7 @@ from edgellm.tui.widgets.tones import toned
 __all__ = ["cores_content", "curves_content", "gauges_content", "models_content"]
 
 _NAME_WIDTH = 12
-_TEXT_WIDTH = 26
+_TEXT_WIDTH = 28
 _CORE_WIDTH = 9  # of "12 ██▌   " with its number, bar and space
 _CURVE_TEXT_WIDTH = 24
 _BUSY, _VERY_BUSY = 0.7, 0.9

@@ -46,6 +46,7 @@ class KeyedTable(FixedTable):
         self._all_columns = columns
         self._widths: list[int] = []  # of the columns; 0 for those that are left out
         self._shown: list[tuple[str, Sequence[Cell]]] = []
+        self._theme = ""  # whose colours the cells have
 
     @property
     def key(self) -> str | None:
@@ -66,16 +67,23 @@ class KeyedTable(FixedTable):
                     self.update_cell(key, str(place), self._text(place, new[place]))
 
     def notify_style_update(self) -> None:
-        """Another theme: the cells have its colours."""
+        """Another theme: the cells get its colours, once they are known."""
         super().notify_style_update()
-        if self._widths:
-            self._fill(self._shown)
+        if self._widths and self.app.theme != self._theme:
+            self._theme = self.app.theme
+            self.call_after_refresh(self._colour)
+
+    def _colour(self) -> None:
+        for key, cells in self._shown:
+            for place, width in enumerate(self._widths):
+                if width and cells[place].tone != "plain":
+                    self.update_cell(key, str(place), self._text(place, cells[place]))
 
     def on_resize(self) -> None:
         """Another width may have room for more columns, or fewer."""
         widths = self._fitting(self.scrollable_content_region.width)
         if widths != self._widths:
-            self._widths = widths
+            self._widths, self._theme = widths, self.app.theme
             key, scroll_y = self.key, self.scroll_y
             self.clear(columns=True)
             for place, (column, width) in enumerate(zip(self._all_columns, widths, strict=True)):

@@ -191,10 +191,10 @@ class ChatPane(Vertical):
         text = event.text
         command = command_line(text)
         if command is not None and "\n" not in text:
-            self.prompt.put("")
             self.obey(*command)
         elif self.is_answering:
             self.notify("the model still answers: Esc stops it", markup=False)
+            self.prompt.give_back(text)
         else:
             self.send(text.removeprefix("/") if text.startswith("//") else text)
 
@@ -209,8 +209,6 @@ class ChatPane(Vertical):
             self.notify(error.message, severity="warning", markup=False)
             return
         self.editing = None
-        self.prompt.put("")
-        self._draft.write("")
         self._notices.clear()
         self.answer()
 

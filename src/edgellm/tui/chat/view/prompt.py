@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import events
@@ -20,9 +20,9 @@ class Prompt(TextArea):
     ``said_before`` at the first and the last line; Tab completes commands."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", priority=True),
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="^j", priority=True, show=False),
-        Binding("tab", "complete", "Complete", show=False, priority=True),
+        Binding("enter", "send", "Send"),
+        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", key_display="^j", show=False),
+        Binding("tab", "complete", "Complete", show=False),
     ]
 
     class Sent(Message):
@@ -41,6 +41,7 @@ class Prompt(TextArea):
             placeholder="Say something, or / for commands",
             **options,  # type: ignore[arg-type]
         )
+        self.cursor_blink = False  # it costs power, and traffic on a slow line
         self.said_before: Sequence[str] = ()
         self._at: int | None = None  # which of the history is shown, from its end
         self._own = ""  # what was typed before that
@@ -51,6 +52,10 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
         self._at = None
 
+    def give_back(self, text: str) -> None:
+        """``text`` was not sent: have it in front of what was typed since."""
+        self.put(text + self.text)
+
     def action_send(self) -> None:
         """Send what is there, or begin a line behind a backslash."""
         row, column = self.cursor_location
@@ -58,7 +63,8 @@ class Prompt(TextArea):
             self.action_delete_left()
             self.action_newline()
         else:
-            self.post_message(self.Sent(self.text))
+            self.post_message(self.Sent(self.text))  # before it is known that nothing is typed any more
+            self.put("")  # here: what is typed next may come before anybody has read the message
 
     def action_newline(self) -> None:
         """Begin a line."""
@@ -87,6 +93,13 @@ class Prompt(TextArea):
             super().action_cursor_down(select)
 
     async def _on_key(self, event: events.Key) -> None:
+        """Keys in the order in which they were typed: bindings with priority would overtake letters."""
+        run = _KEYS.get(event.key)
+        if run is not None:
+            event.stop()
+            event.prevent_default()
+            run(self)
+            return
         if event.is_printable:
             self._at = None
         await super()._on_key(event)
@@ -107,3 +120,12 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
         self._at = later or None
         return True
+
+
+_KEYS: dict[str, Callable[[Prompt], None]] = {
+    "enter": Prompt.action_send,
+    "ctrl+j": Prompt.action_newline,
+    "shift+enter": Prompt.action_newline,
+    "alt+enter": Prompt.action_newline,
+    "tab": Prompt.action_complete,
+}
