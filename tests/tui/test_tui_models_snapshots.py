@@ -37,7 +37,8 @@ def shows(text: str, *keys: str) -> Before:
     async def before(pilot: Pilot[Any]) -> None:
         await wait_until(pilot, lambda: is_settled(text_of(pilot.app)), "the list")
         await pilot.press(*keys)
-        await wait_until(pilot, lambda: text in text_of(pilot.app), text)
+        # the modes too: what lies below a dialog is drawn a moment after it
+        await wait_until(pilot, lambda: text in text_of(pilot.app) and "1 Models" in text_of(pilot.app), text)
 
     return before
 
@@ -79,7 +80,9 @@ def test_adding_a_model_shows_what_fits(snap_compare: Any, size: tuple[int, int]
     app = CannedApp(ANSWERS, theme=theme)
 
     async def before(pilot: Pilot[Any]) -> None:
-        await shows("Add a model", "a")(pilot)
+        await wait_until(pilot, lambda: is_settled(text_of(app)), "the list")
+        await pilot.press("a")
+        await wait_until(pilot, lambda: "Raspberry Pi 5, 8.0 GiB" in text_of(app), "the devices")
         app.screen.query_one("#source", Input).value = "acme/assistant"
         await wait_until(pilot, lambda: "Q4_K_M chosen" in text_of(app), "the reason")
         await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit")
