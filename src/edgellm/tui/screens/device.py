@@ -28,6 +28,16 @@ _AWAY_S = 10.0  # while the terminal's window is not the one that is looked at
 _WIDE, _LOW = 100, 28
 
 
+class _Measured(Static):
+    """What it shows is made for its width: another one means to make it anew."""
+
+    def on_resize(self) -> None:
+        """Tell the screen."""
+        screen = self.screen
+        assert isinstance(screen, DeviceScreen)
+        screen.show_again()
+
+
 class DeviceScreen(WatchedScreen):
     """See the module. Numbers come once a second while it is shown; the server measures nothing for nobody."""
 
@@ -50,11 +60,11 @@ class DeviceScreen(WatchedScreen):
         with VerticalScroll(id="device", can_focus=False):
             yield Static(Content("Asking the server..."), id="board")
             with Vertical(id="gauges"):
-                yield Static(id="resources")
+                yield _Measured(id="resources")
                 yield Static(id="health")
             yield Static(id="cores")
             yield Static("Activity", classes="title")
-            yield Static(id="curves")
+            yield _Measured(id="curves")
             yield Static("Models in memory", classes="title")
             yield Static(id="room")
             yield Static(id="models")
@@ -78,10 +88,13 @@ class DeviceScreen(WatchedScreen):
         self._show()
 
     def on_resize(self, event: Resize) -> None:
-        """Bars are as wide as there is room."""
+        """Two columns where there is room for them, no empty lines where there is little."""
         self.set_class(event.size.width >= _WIDE, "-wide")
         self.set_class(event.size.height < _LOW, "-low")
-        self.call_after_refresh(self._show)
+
+    def show_again(self) -> None:
+        """Bars are as wide as there is room."""
+        self._show()
 
     def on_app_blur(self, _event: AppBlur) -> None:
         """Nobody looks: seldom is enough."""
