@@ -50,6 +50,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix_daily_mib: Annotated[
         int, Meta(ge=0, le=1 << 24, description="Most MiB of saved prompts that are written in a day: SD cards wear.")
     ] = 1024
+    cache_chats: Annotated[
+        bool,
+        Meta(
+            description="Whether a server keeps conversations on the disk: what was said is not computed again after "
+            "a restart."
+        ),
+    ] = False
     memory_budget: Annotated[
         str | None,
         Meta(description="Memory that a server and its models may take, like 2GiB. Default: what is free."),

@@ -1,17 +1,20 @@
 """Our ONNX runtime against onnxruntime-genai and our llama.cpp backend on a machine that is busy: turn by turn.
 
-usage: python -P tests/benchmarks/onnx_turns.py [--shape NAME]... [--work FOLDER] [--steps N] [--prompts N]
+usage: python -P tests/benchmarks/onnx_turns.py [--shape NAME]... [--work FOLDER] [--processes N] [--steps N]
 
 All are loaded into one process, each with one thread, and take turns step by step; what counts is the CPU time of that
-thread, medians of the steps and the shortest prompt. Other programs then disturb all of them alike, so the ratios hold
-where times do not. The models are those of `onnx.py --prepare --work FOLDER`.
+thread, the median of the steps and the shorter of two prompts. Other programs then disturb all of them alike. Where a
+process's memory happens to lie makes a difference of a tenth, so there are several processes: the table has the medians
+of their ratios, and the least and the largest. The models are those of `onnx.py --prepare --work FOLDER`.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -97,14 +100,15 @@ def timed(action: Callable[[], None], times: list[float]) -> None:
     times.append(time.thread_time() - started)
 
 
-def measure_shape(shape: str, work: Path, steps: int, prompts: int) -> dict[str, Candidate]:
+def measure(shape: str, work: Path, steps: int) -> dict[str, dict[str, float]]:
+    """Ratios to onnxruntime-genai, and of eight streams to one, in this process."""
     store = Store(work / "home" / "store", work / "home" / "state")
     prepared = work / "home" / "cache" / "prepared"
     found = {PEER: genai(work / f"{shape}-genai")}
     for name, (tag, is_prepared) in OURS.items():
         found[name] = ours(store, f"{shape}:{tag}", prepared if is_prepared else None)
-    for _, one in itertools.product(range(prompts), found.values()):
-        timed(one.prompt, one.prompt_s)
+    for one in found.values():
+        one.prompt()
     for turn in range(steps):
         for one in list(found.values())[:: 1 if turn % 2 else -1]:
             one.step()  # brings its weights into the cache that the others have filled
@@ -112,31 +116,49 @@ def measure_shape(shape: str, work: Path, steps: int, prompts: int) -> dict[str,
     for one in found.values():
         for turn in range(steps // 4 if one.streams is not None else 0):
             timed(one.streams or one.step, one.streams_s if turn else [])
-    return found
-
-
-def report(shape: str, found: dict[str, Candidate]) -> None:
-    peer = found[PEER]
-    print(f"\n{shape}, CPU time of one thread\n")
-    print("| | prompt s | x genai | answer ms/token | x genai | 8 streams / 1 |")
-    print("|---|---:|---:|---:|---:|---:|")
+    for _, one in itertools.product(range(2), found.values()):
+        timed(one.prompt, one.prompt_s)
+    ratios = {}
     for name, one in found.items():
-        prompt_s, step_s = min(one.prompt_s), statistics.median(one.step_s)
-        ratios = (min(peer.prompt_s) / prompt_s, statistics.median(peer.step_s) / step_s)
-        streams = f"{STREAMS * step_s / statistics.median(one.streams_s):.2f}" if one.streams_s else ""
-        print(f"| {name} | {prompt_s:.2f} | {ratios[0]:.2f} | {1000 * step_s:.2f} | {ratios[1]:.2f} | {streams} |")
+        step_s = statistics.median(one.step_s)
+        ratios[name] = {
+            "prompt": min(found[PEER].prompt_s) / min(one.prompt_s),
+            "answer": statistics.median(found[PEER].step_s) / step_s,
+            "streams": STREAMS * step_s / statistics.median(one.streams_s) if one.streams_s else 0.0,
+        }
+    return ratios
+
+
+def report(shape: str, processes: list[dict[str, dict[str, float]]]) -> None:
+    print(f"\n{shape}: times onnxruntime-genai; medians of {len(processes)} processes (least to largest)\n")
+    print("| | prompt | answer | 8 streams / 1 |")
+    print("|---|---:|---:|---:|")
+    for name in OURS:
+        cells = []
+        for what in ("prompt", "answer", "streams"):
+            values = [one[name][what] for one in processes]
+            cells.append(f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Turn by turn on a busy machine.")
     parser.add_argument("--shape", action="append", choices=sorted(SHAPES))
     parser.add_argument("--work", type=Path, default=Path("build/onnx-benchmark"))
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--prompts", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    shapes = arguments.shape or DEFAULT_SHAPES
+    if arguments.child:
+        print(json.dumps(measure(shapes[0], arguments.work.absolute(), arguments.steps)))
+        return
     print(machine())
-    for shape in arguments.shape or DEFAULT_SHAPES:
-        report(shape, measure_shape(shape, arguments.work.absolute(), arguments.steps, arguments.prompts))
+    for shape in shapes:
+        command = [sys.executable, "-P", __file__, "--child", "--shape", shape, "--work", str(arguments.work)]
+        command += ["--steps", str(arguments.steps)]
+        done = [subprocess.run(command, stdout=subprocess.PIPE, check=True) for _ in range(arguments.processes)]
+        report(shape, [json.loads(one.stdout.splitlines()[-1]) for one in done])
 
 
 if __name__ == "__main__":

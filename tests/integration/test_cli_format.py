@@ -108,6 +108,12 @@ def test_a_model_that_cannot_become_onnx_is_said(cli: Cli, tiny_llm: Path, tmp_p
     assert {row["format"] for row in fit["rows"]} == {"gguf"}
 
 
+def test_a_format_that_leaves_less_room_says_for_how_much(cli: Cli, tiny_llm: Path) -> None:
+    rows = cli.json("fit", tiny_llm, "--device", "raspberrypi5", "--memory", "280MiB")["rows"]
+    assert {row["format"]: row["settings"]["sequences"] for row in rows} == {"gguf": 4, "onnx": 1}
+    assert all(("1 at once" in row["note"]) == (row["format"] == "onnx") for row in rows)
+
+
 def test_measurements_that_cannot_be_kept_are_shown_all_the_same(own_home: Path) -> None:
     cli = Cli(own_home)
     (own_home / "state" / "bench.json").mkdir(parents=True)

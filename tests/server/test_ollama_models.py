@@ -167,6 +167,33 @@ def test_an_uploaded_file_becomes_a_model(empty: RunningServer, hub_root: Path) 
     assert answer.json()["done"] is True
 
 
+def test_an_uploaded_file_becomes_a_model_with_all_that_one_of_the_store_can_have(
+    empty: RunningServer, hub_root: Path
+) -> None:
+    digest = upload(empty, (hub_root / "acme" / "tiny-llm-GGUF" / "tiny-llm-Q4_K_M.gguf").read_bytes())
+    template = "{{ bos_token }}{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    changes: dict[str, Any] = {
+        "system": "Be brief.",
+        "template": template,
+        "parameters": {"temperature": 0.25, "stop": ["x"]},
+        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}],
+        "license": "Free for all.",
+    }
+    files = {"model.gguf": digest}
+    broken = statuses(empty, "/api/create", model="mine", files=files, adapters={"a.gguf": digest}, **changes)
+    assert list(broken[-1]) == ["error"]
+    with empty.client() as client:
+        assert client.get("/api/tags").json()["models"] == []
+    assert statuses(empty, "/api/create", model="mine", files=files, **changes)[-1] == {"status": "success"}
+    with empty.client() as client:
+        assert [row["name"] for row in client.get("/api/tags").json()["models"]] == ["mine:latest"]
+        shown = client.post("/api/show", json={"model": "mine"}).json()
+    assert (shown["system"], shown["template"]) == ("Be brief.", template)
+    assert "Free for all." in shown["license"]
+    assert "temperature" in shown["parameters"]
+    assert [message["content"] for message in shown["messages"]] == ["Hi", "Ho"]
+
+
 def test_bytes_that_are_not_those_of_the_digest_are_refused(own_server: RunningServer, own_home: Path) -> None:
     with own_server.client() as client:
         answer = client.post(f"/api/blobs/sha256:{'0' * 64}", content=b"something else")

@@ -251,3 +251,24 @@ def test_what_the_bundle_says_first_holds_here_and_there(own_home: Path, tmp_pat
     assert here[2][2] is None
     with serving(own_home):
         assert asked() == here
+
+
+def test_vectors_are_the_same_here_and_there(cli: Cli, served: Serving) -> None:
+    texts = ["The cat sat.", "Grüße aus Köln"]
+    for options in ((), ("--pooling", "last", "--no-normalise"), ("--context", "64")):
+        here = cli.json("embed", "tiny-llm", *texts, "--local", "--force", *options)
+        there = cli.json("embed", "tiny-llm", *texts, *options)
+        assert there["embeddings"] == here["embeddings"]
+        assert [there[name] for name in ("dimensions", "pooling", "normalised", "tokens")] == [
+            here[name] for name in ("dimensions", "pooling", "normalised", "tokens")
+        ]
+    assert loaded(cli) == [NAME]
+    many = [f"text {number}" for number in range(300)]  # more than one request takes
+    lines = cli.run("embed", "tiny-llm", stdin="\n".join(many).encode()).stdout.splitlines()
+    assert len(lines) == 300
+    assert json.loads(lines[299]) == cli.json("embed", "tiny-llm", many[299])["embeddings"][0]["vector"]
+
+
+def test_errors_of_embedding_are_those_of_the_server(cli: Cli, served: Serving) -> None:
+    assert "text 1 is empty" in cli.run("embed", "tiny-llm", "a", "", status=2).stderr
+    assert "no adapter" in cli.run("embed", "tiny-llm", "a", "--adapter", "missing", status=3).stderr

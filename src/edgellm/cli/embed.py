@@ -27,7 +27,10 @@ __all__ = ["command"]
 @click.option(
     "--adapter", "adapters", multiple=True, metavar="NAME[=SCALE]", help="Use this adapter of the bundle; repeatable."
 )
-@click.option("--force", is_flag=True, help="Load even if memory looks too small.")
+@click.option("--local", is_flag=True, help="Load the model in this process, also where a server answers.")
+@click.option(
+    "--force", is_flag=True, help="Load it here, even if memory looks too small or a server has it loaded already."
+)
 @yes_option
 @json_option
 @quiet_option
@@ -35,7 +38,8 @@ def command(model: str, texts: tuple[str, ...], as_json: bool, quiet: bool, **op
     """Turn texts into vectors with a packed model.
 
     Without TEXT every line of standard input is one. Each vector is a line of JSON on stdout, in the order of the
-    texts; --json prints one object with token counts and the model.
+    texts; --json prints one object with token counts and the model. A server that serves the store makes them; without
+    one, with --local and with options that say how to load the model (--threads, --force) it is loaded in this process.
     """
     from edgellm.cli.embed_session import EmbedCommand, embed_session
 

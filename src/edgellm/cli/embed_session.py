@@ -1,4 +1,4 @@
-"""What `edgellm embed` does: load, embed, print."""
+"""What `edgellm embed` does: find who has the model, embed, print."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgellm.cli.console import print_json
-from edgellm.cli.model_request import adapter_uses, open_engine
+from edgellm.cli.model_request import adapter_uses
+from edgellm.cli.run_model import Embedded, open_model
 from edgellm.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgellm_runtimes.embedding import Embeddings, Pooling
-    from edgellm_runtimes.engine import Engine
+    from edgellm_runtimes.embedding import Pooling
+    from edgellm_runtimes.engine_info import EngineInfo
 
 __all__ = ["EmbedCommand", "embed_session"]
 
@@ -29,6 +30,7 @@ class EmbedCommand:
     context: int | None
     threads: int | None
     adapters: tuple[str, ...]
+    local: bool
     force: bool
     yes: bool
     as_json: bool
@@ -37,21 +39,14 @@ class EmbedCommand:
 
 
 def embed_session(options: EmbedCommand) -> None:
-    """Load the model and embed the texts. Raises the errors of loading and embedding."""
+    """Embed the texts, here or in a server. Raises the errors of loading and embedding."""
     texts = list(options.texts) or _lines()
     adapters = adapter_uses(options.adapters)
-    with open_engine(options) as (runner, engine):
-        found = runner.run(
-            engine.embed(
-                texts,
-                pooling=options.pooling,
-                normalise=not options.no_normalise,
-                truncate=options.truncate,
-                adapters=adapters,
-            )
-        )
+    with open_model(options) as (runner, model):
+        normalise = not options.no_normalise
+        found = runner.run(model.embed(texts, options.pooling, normalise, options.truncate, adapters))
         if options.as_json:
-            _print_object(engine, options, found)
+            _print_object(model.info, options, found)
         else:
             _print_lines(found)
 
@@ -69,27 +64,27 @@ def _lines() -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]  # not at every character that may end a line
 
 
-def _print_lines(found: Embeddings) -> None:
+def _print_lines(found: Embedded) -> None:
     import msgspec
 
     for vector in found.vectors:
-        sys.stdout.write(msgspec.json.encode(vector.tolist()).decode() + "\n")
+        sys.stdout.write(msgspec.json.encode(vector).decode() + "\n")
     sys.stdout.flush()
 
 
-def _print_object(engine: Engine, options: EmbedCommand, found: Embeddings) -> None:
+def _print_object(info: EngineInfo, options: EmbedCommand, found: Embedded) -> None:
     import msgspec
 
     print_json(
         {
             "embeddings": [
-                {"tokens": n_tokens, "vector": vector.tolist()}
+                {"tokens": n_tokens, "vector": vector}
                 for vector, n_tokens in zip(found.vectors, found.n_tokens, strict=True)
             ],
-            "dimensions": engine.facts.n_embd,
-            "pooling": options.pooling or engine.facts.pooling,
+            "dimensions": len(found.vectors[0]),
+            "pooling": found.pooling,
             "normalised": not options.no_normalise,
             "tokens": sum(found.n_tokens),
-            "model": msgspec.to_builtins(engine.info),
+            "model": msgspec.to_builtins(info),
         }
     )

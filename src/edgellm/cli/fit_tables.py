@@ -11,7 +11,7 @@ from edgellm.errors import DoesNotFitError
 if TYPE_CHECKING:
     from edgellm.cli.fit_candidates import FitCandidates
     from edgellm.devices.benched import BenchedModel
-    from edgellm.devices.fit import Choice, FitRequest, FitRow
+    from edgellm.devices.fit import Choice, FitRequest, FitRow, RunSettings
     from edgellm.devices.load import LoadedProfile
 
 __all__ = ["FitTables", "compare"]
@@ -49,8 +49,9 @@ def compare(
             misfits[format_] = error
             tables[format_] = fit_table(shapes, device.profile, request)
     taken, why = _format(candidates, choices, device, benched)
+    first = next((row.settings for table in tables.values() for row in table), None)
     rows = [
-        msgspec.structs.replace(row, chosen=row.chosen and format_ == taken, note=_note(row, format_, taken))
+        msgspec.structs.replace(row, chosen=row.chosen and format_ == taken, note=_note(row, format_, taken, first))
         for format_, table in tables.items()
         for row in table
     ]
@@ -80,8 +81,12 @@ def _format(
     return verdict.format, verdict.why
 
 
-def _note(row: FitRow, format_: str, taken: str) -> str:
-    """What is taken of the other format where that is asked for."""
-    if not row.chosen or format_ == taken:
-        return row.note
-    return "; ".join(part for part in (f"what --format {format_} takes", row.note) if part)
+def _note(row: FitRow, format_: str, taken: str, first: RunSettings | None) -> str:
+    """Also what is taken of the other format where that is asked for, and what it is planned with if not as the
+    ``first`` row."""
+    parts = [f"what --format {format_} takes"] if row.chosen and format_ != taken else []
+    if first is not None and row.settings.context != first.context:
+        parts.append(f"context {row.settings.context}")
+    if first is not None and row.settings.sequences != first.sequences:
+        parts.append(f"{row.settings.sequences} at once")
+    return "; ".join([*parts, *([row.note] if row.note else [])])

@@ -1,11 +1,11 @@
-"""The model that `edgellm run` talks to: in the server that serves its store, else in this process."""
+"""The model that `edgellm run` and `embed` ask: in the server that serves its store, else in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from edgellm.bundle.plan import Plan
     from edgellm.client.connection import Client
     from edgellm.running import RunningServer
+    from edgellm_runtimes.embedding import Pooling
     from edgellm_runtimes.engine import Engine
     from edgellm_runtimes.engine_info import EngineInfo
-    from edgellm_runtimes.generation import Chunk, GenerationOptions
+    from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
 
-__all__ = ["RunModel", "open_model"]
+__all__ = ["Embedded", "RunModel", "open_model"]
+
+_MOST_TEXTS, _MOST_CHARACTERS = 256, 2 << 20  # of one request
 
 Said = str | Sequence[Mapping[str, Any]]
 
@@ -55,6 +58,25 @@ class RunModel(Protocol):
     def token_text(self, token: int) -> str:
         """The text of a token that the logprobs of an answer named."""
         ...
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        pooling: Pooling | None,
+        normalise: bool,
+        truncate: bool,
+        adapters: tuple[AdapterUse, ...],
+    ) -> Embedded:
+        """The vectors of ``texts``; see ``Engine.embed``."""
+        ...
+
+
+class Embedded(NamedTuple):
+    """Vectors and numbers of tokens, in the order of the texts, and the pooling that was used."""
+
+    vectors: list[list[float]]
+    n_tokens: list[int]
+    pooling: str
 
 
 @contextlib.contextmanager
@@ -137,6 +159,20 @@ class _LocalModel:
             return self._engine.generate(said, options=options)
         return self._engine.chat(said, options=options)
 
+    async def embed(
+        self,
+        texts: Sequence[str],
+        pooling: Pooling | None,
+        normalise: bool,
+        truncate: bool,
+        adapters: tuple[AdapterUse, ...],
+    ) -> Embedded:
+        found = await self._engine.embed(
+            texts, pooling=pooling, normalise=normalise, truncate=truncate, adapters=adapters
+        )
+        vectors = [vector.tolist() for vector in found.vectors]
+        return Embedded(vectors, list(found.n_tokens), pooling or self._engine.facts.pooling)
+
 
 @contextlib.contextmanager
 def _served(
@@ -211,3 +247,42 @@ class _ServedModel:
 
     def token_text(self, token: int) -> str:
         return self._texts[token]
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        pooling: Pooling | None,
+        normalise: bool,
+        truncate: bool,
+        adapters: tuple[AdapterUse, ...],
+    ) -> Embedded:
+        from edgellm.api.embed import EmbedAnswer, EmbedOrder
+
+        found = Embedded([], [], "")
+        for part in _parts(texts):
+            order = EmbedOrder(
+                model=self._name,
+                texts=part,
+                pooling=pooling,
+                normalise=normalise,
+                truncate=truncate,
+                adapters=adapters,
+                context=self._context,
+            )
+            answer = await self._client.post("/api/edgellm/embed", order, EmbedAnswer)
+            found = Embedded(found.vectors + answer.vectors, found.n_tokens + answer.n_tokens, answer.pooling)
+        return found
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """``texts`` in requests that a server takes."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        if part and (len(part) == _MOST_TEXTS or size + len(text) > _MOST_CHARACTERS):
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    if part:
+        yield part

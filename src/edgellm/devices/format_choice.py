@@ -59,7 +59,9 @@ def choose_format(
         return FormatVerdict("gguf", "GGUF: the model cannot become ONNX here.", "unknown")
     if shape.is_encoder:
         return FormatVerdict(
-            "gguf", "GGUF: what is measured of formats is measured of answers, and it has none.", "unknown"
+            "gguf",
+            "GGUF: formats are compared by answers, and an encoder gives none (--format onnx decides otherwise).",
+            "unknown",
         )
     recipes = {"gguf": gguf.recipe, "onnx": onnx.recipe}
     pair = _last_pair(benched, model_sizes(shape), recipes)
@@ -101,6 +103,9 @@ def _judge(
     if onnx.settings.context < gguf.settings.context:
         context = f"leaves memory for {onnx.settings.context} tokens of context instead of {gguf.settings.context}"
         return FormatVerdict("gguf", f"GGUF. {compared}, but it {context}.", basis)
+    if onnx.settings.sequences < gguf.settings.sequences:
+        many = f"leaves memory for {onnx.settings.sequences} at once instead of {gguf.settings.sequences}"
+        return FormatVerdict("gguf", f"GGUF. {compared}, but it {many}.", basis)
     return FormatVerdict("onnx", f"ONNX. {compared}.", basis)
 
 

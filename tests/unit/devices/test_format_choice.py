@@ -112,7 +112,7 @@ def test_several_conversations_are_judged_by_the_speed_of_all(shape: ModelShape,
     assert choose_format(shape, several["gguf"], several["onnx"], N100, benched).format == "onnx"
 
 
-def test_speed_does_not_buy_quality_or_context(shape: ModelShape, choices: dict[str, Choice]) -> None:
+def test_speed_does_not_buy_quality_context_or_conversations(shape: ModelShape, choices: dict[str, Choice]) -> None:
     worse = msgspec.structs.replace(choices["onnx"], recipe="INT4_128")
     verdict = choose_format(shape, choices["gguf"], worse, N100, pair(shape, choices | {"onnx": worse}, 2.0))
     assert verdict.format == "gguf"
@@ -122,6 +122,11 @@ def test_speed_does_not_buy_quality_or_context(shape: ModelShape, choices: dict[
     verdict = choose_format(shape, choices["gguf"], shorter, N100, pair(shape, choices, 2.0))
     assert verdict.format == "gguf"
     assert "256 tokens of context" in verdict.why
+    settings = msgspec.structs.replace(choices["gguf"].settings, sequences=4)
+    several = msgspec.structs.replace(choices["gguf"], settings=settings)
+    verdict = choose_format(shape, several, choices["onnx"], N100, pair(shape, choices, 2.0))
+    assert verdict.format == "gguf"
+    assert "1 at once instead of 4" in verdict.why
 
 
 def test_a_model_that_cannot_become_onnx_stays_gguf(shape: ModelShape, choices: dict[str, Choice]) -> None:

@@ -111,7 +111,7 @@ def _generation(model: LoadedModel, options: AnswerOptions) -> GenerationOptions
         grammar=closed_grammar(options.grammar),
         adapters=options.adapters or tuple(map(AdapterUse, default_adapters(model.bundle.plan))),
         scope=options.scope,
-        save=options.save,
+        save=options.save or model.saves_chats,
     )
 
 

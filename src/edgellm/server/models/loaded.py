@@ -17,13 +17,15 @@ __all__ = ["LoadedModel"]
 class LoadedModel:
     """A bundle and its engine, held by one request until it is done. ``load_s`` is what that request waited for it.
 
-    ``note`` says what is otherwise than was asked for: another context, the former bundle of a name.
+    ``note`` says what is otherwise than was asked for: another context, the former bundle of a name. With
+    ``saves_chats`` conversations are kept on the disk.
     """
 
     bundle: OpenBundle
     engine: Engine
     load_s: float = 0.0
     note: str = ""
+    saves_chats: bool = False
 
     @property
     def name(self) -> str:

@@ -254,6 +254,7 @@ class Loader:
             prefix_folder=self._settings.paths.prefixes,
             prefix_cap_bytes=self._settings.values.prefix_cache_mib << 20,
             prefix_daily_bytes=self._settings.values.prefix_daily_mib << 20,
+            save_chats=self._policy.cache_chats,
             force=force,
         )
 

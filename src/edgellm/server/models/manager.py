@@ -86,7 +86,8 @@ class ModelManager:
         try:
             resident.keep_alive_s = self.policy.keep_alive_s if keep_alive_s is None else keep_alive_s
             served = bundle if failed is None else failed.serving
-            yield LoadedModel(served, resident.engine, time.monotonic() - begun, _note(resident, context, failed))
+            load_s, note = time.monotonic() - begun, _note(resident, context, failed)
+            yield LoadedModel(served, resident.engine, load_s, note, saves_chats=self.policy.cache_chats)
         finally:
             self._residents.release(resident)
 

@@ -20,6 +20,7 @@ class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True):
     parallel: int  # answers of one model at the same time; 0: what suits the memory
     keep_alive_s: float  # after the last request; below 0 for ever
     isolation: Literal["worker", "process"]
+    cache_chats: bool = False  # conversations are kept on the disk
 
 
 def model_policy(config: ServerConfig, settings: SettingsWithOrigin) -> ModelPolicy:
@@ -34,6 +35,7 @@ def model_policy(config: ServerConfig, settings: SettingsWithOrigin) -> ModelPol
         parallel=values.parallel if config.parallel is None else config.parallel,
         keep_alive_s=parse_duration_s(values.keep_alive) if config.keep_alive_s is None else config.keep_alive_s,
         isolation=_of_this_machine() if isolation == "auto" else isolation,
+        cache_chats=values.cache_chats,
     )
 
 

@@ -24,6 +24,7 @@ NATIVE = Dialect(
         Route("/api/edgellm/stop", _deferred("server", "stop"), methods=["POST"]),
         Route("/api/edgellm/run", _deferred("run", "run"), methods=["POST"]),
         Route("/api/edgellm/chat", _deferred("chat", "chat"), methods=["POST"]),
+        Route("/api/edgellm/embed", _deferred("embed", "embed"), methods=["POST"]),
         Route("/api/edgellm/jobs", _deferred("jobs", "list_jobs"), methods=["GET"]),
         Route("/api/edgellm/jobs", _deferred("jobs", "start"), methods=["POST"]),
         Route("/api/edgellm/jobs/stream", _deferred("jobs", "follow"), methods=["GET"]),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import hashlib
 import re
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgellm.api.orders import CreateOrder, OrderMessage, PackOrder
+from edgellm.api.orders import CreateOrder, Order, OrderMessage, PackOrder
 from edgellm.bundle.names import parse_name, sanitize_name
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.server.dialects.ollama.answering import NDJSON
@@ -17,7 +20,7 @@ from edgellm.server.dialects.ollama.errors import model_name, not_found, require
 from edgellm.server.dialects.ollama.managing import LATEST
 from edgellm.server.dialects.ollama.messages import CreateBody
 from edgellm.server.dialects.ollama.options import asked_context, check_options
-from edgellm.server.dialects.ollama.progress import Status, run_job
+from edgellm.server.dialects.ollama.progress import Status, run_jobs
 from edgellm.server.dialects.ollama.templates import require_jinja
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
@@ -40,7 +43,7 @@ async def create(request: Request) -> Response:
         )
     _check(body)
     if body.files:
-        return await run_job(request, _pack(body, name), stream=stream, first="parsing GGUF")
+        return await _from_files(request, body, name, stream)
     if not body.from_:
         raise UsageError("neither 'from' or 'files' was specified")
     try:
@@ -52,17 +55,8 @@ async def create(request: Request) -> Response:
             f"{base.name} is {base.plan.recipe}: a packed model is not quantized again",
             hint="pull or pack the model in that recipe",
         )
-    order = CreateOrder(
-        name=name,
-        base=base.name,
-        system=body.system,
-        template=body.template,
-        parameters=_parameters(body),
-        messages=[OrderMessage(message.role, message.content or "") for message in body.messages or ()],
-        licenses=_texts(body.license),
-        adapters=_adapters(body.adapters),
-    )
-    return await run_job(request, order, stream=stream, first="using existing layer")
+    order = _changed(body, name, base.name)
+    return await run_jobs(request, [order], stream=stream, first="using existing layer")
 
 
 def _check(body: CreateBody) -> None:
@@ -80,20 +74,37 @@ def _parameters(body: CreateBody) -> dict[str, Any]:
     return found
 
 
-def _pack(body: CreateBody, name: str) -> PackOrder:
-    changes = (body.template, body.parameters, body.messages, body.license, body.adapters)
-    if any(changes):
-        raise UsageError(
-            "files become a model as they are, with a system prompt at most",
-            hint="create the model from its files first, then another one from it with the changes",
-        )
+async def _from_files(request: Request, body: CreateBody, name: str, stream: bool) -> Response:
+    """Files become a model. With changes they do so under a name of their own, from which the model is made: when that
+    fails ``name`` means what it meant."""
     files = {file: require_digest(digest) for file, digest in (body.files or {}).items()}
-    return PackOrder(
-        files=files,
-        devices=["local"],
+    if not any((body.template, body.parameters, body.messages, body.license, body.adapters)):
+        order = PackOrder(files=files, devices=["local"], name=name, quant=body.quantize, system=body.system or "")
+        return await run_jobs(request, [order], stream=stream, first="parsing GGUF")
+    plain = f"files-{hashlib.sha256(repr((name, sorted(files.items()))).encode()).hexdigest()[:16]}:{LATEST}"
+    orders: list[Order] = [
+        PackOrder(files=files, devices=["local"], name=plain, quant=body.quantize),
+        _changed(body, name, plain),
+    ]
+    store = state_of(request).store
+
+    async def remove_plain() -> None:
+        with contextlib.suppress(NotFoundError):
+            await asyncio.to_thread(store.remove, plain)
+
+    return await run_jobs(request, orders, stream=stream, first="parsing GGUF", afterwards=remove_plain)
+
+
+def _changed(body: CreateBody, name: str, base: str) -> CreateOrder:
+    return CreateOrder(
         name=name,
-        quant=body.quantize,
-        system=body.system or "",
+        base=base,
+        system=body.system,
+        template=body.template,
+        parameters=_parameters(body),
+        messages=[OrderMessage(message.role, message.content or "") for message in body.messages or ()],
+        licenses=_texts(body.license),
+        adapters=_adapters(body.adapters),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import ClassVar, Self
 
 import msgspec
@@ -20,7 +20,7 @@ from edgellm.server.http.responses import JSONResponse, StreamResponse, unless_g
 from edgellm.server.jobs.runner import JobRunner
 from edgellm.server.state import state_of
 
-__all__ = ["Status", "run_job"]
+__all__ = ["Status", "run_jobs"]
 
 
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,17 +35,28 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
 _SUCCESS = Status("success")
 
 
-async def run_job(request: Request, order: Order, *, stream: bool, first: str) -> Response:
-    """Do what ``order`` says while the client watches; ``first`` is the first status.
+async def run_jobs(
+    request: Request,
+    orders: Sequence[Order],
+    *,
+    stream: bool,
+    first: str,
+    afterwards: Callable[[], Awaitable[None]] | None = None,
+) -> Response:
+    """Do what ``orders`` say, one after the other, while the client watches; ``first`` is the first status.
+
+    ``afterwards`` is called in any case once all are done, or one has failed.
 
     Who asks for what is being done watches that. When the last who watches goes away the job stops; what it has
     downloaded is kept for the next time.
     """
     jobs = state_of(request).jobs
-    watched = _Watched(jobs, order)
+    begun = _Watched(jobs, orders[0])  # what cannot begin has a status of its own
+    watched = (begun if number == 0 else _Watched(jobs, order) for number, order in enumerate(orders))
+    changes = _all_changes(watched, afterwards)
     if not stream:
-        return JSONResponse(await unless_gone(request, _last(watched)))
-    return StreamResponse(_lines(watched, first), NDJSON)
+        return JSONResponse(await unless_gone(request, _last(changes)))
+    return StreamResponse(_lines(changes, first), NDJSON)
 
 
 class _Watched:
@@ -82,31 +93,42 @@ class _Watched:
         return self._jobs.watch(self.job)
 
 
-async def _last(watched: _Watched) -> Status:
-    with watched:
-        async with contextlib.aclosing(watched.changes()) as changes:
-            async for job in changes:
-                if job.has_ended:
-                    _raise_failure(job)
-                    return _SUCCESS
-    raise _stopped()
+async def _all_changes(
+    all_watched: Iterable[_Watched], afterwards: Callable[[], Awaitable[None]] | None
+) -> AsyncGenerator[Job, None]:
+    """The changes of one job after the other. Raises what one fails with, and BackendError when the server ends."""
+    try:
+        for watched in all_watched:
+            with watched:
+                async with contextlib.aclosing(watched.changes()) as changes:
+                    async for job in changes:
+                        yield job
+                        if job.has_ended:
+                            _raise_failure(job)
+                if not watched.job.has_ended:
+                    raise _stopped()
+    finally:
+        if afterwards is not None:
+            await afterwards()
 
 
-async def _lines(watched: _Watched, first: str) -> AsyncGenerator[bytes, None]:
-    with watched:
+async def _last(changes: AsyncGenerator[Job, None]) -> Status:
+    async with contextlib.aclosing(changes):
+        async for _job in changes:
+            pass
+    return _SUCCESS
+
+
+async def _lines(changes: AsyncGenerator[Job, None], first: str) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(changes):
         yield encode_line(Status(first))
         said: Status | None = None
         try:
-            async with contextlib.aclosing(watched.changes()) as changes:
-                async for job in changes:
-                    line = _line(job)
-                    if line is not None and line != said:
-                        yield encode_line(line)
-                        said = line
-                    if job.has_ended:
-                        _raise_failure(job)
-            if not watched.job.has_ended:
-                raise _stopped()
+            async for job in changes:
+                line = _line(job)
+                if line is not None and line != said:
+                    yield encode_line(line)
+                    said = line
         except EdgeLLMError as error:
             yield encode_line(error_body(error, error.http_status))
             return

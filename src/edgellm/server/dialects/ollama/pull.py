@@ -13,7 +13,7 @@ from edgellm.server.dialects.ollama.answering import NDJSON
 from edgellm.server.dialects.ollama.errors import model_name
 from edgellm.server.dialects.ollama.lines import encode_line
 from edgellm.server.dialects.ollama.messages import PullBody
-from edgellm.server.dialects.ollama.progress import Status, run_job
+from edgellm.server.dialects.ollama.progress import Status, run_jobs
 from edgellm.server.http.body import read_json
 from edgellm.server.http.operation import MODEL_ERRORS, operation
 from edgellm.server.http.responses import JSONResponse, StreamResponse
@@ -35,7 +35,8 @@ async def pull(request: Request) -> Response:
         reference = parse_hub_reference(name)
     except UsageError as error:
         return await _here(request, name, stream, error)
-    return await run_job(request, PullOrder(model=str(reference)), stream=stream, first="pulling manifest")
+    order = PullOrder(model=str(reference))
+    return await run_jobs(request, [order], stream=stream, first="pulling manifest")
 
 
 async def _here(request: Request, name: str, stream: bool, error: UsageError) -> Response:
