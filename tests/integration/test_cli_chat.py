@@ -84,9 +84,15 @@ class Terminal:
         os.write(self._parent, text.encode() + b"\r")
 
     def end(self) -> int:
-        """Its exit status."""
+        """Its exit status, after Ctrl-D at the prompt: before it the terminal would keep that for itself."""
+        self.until(">>> ")
         os.write(self._parent, b"\x04")
-        status = self.process.wait(_PATIENCE_S)
+        try:
+            status = self.process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
         os.close(self._parent)
         return status
 

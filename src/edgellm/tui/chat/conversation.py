@@ -53,6 +53,7 @@ class Conversation:
         self._children: dict[int | None, list[int]] = {None: []}
         self._path: list[int] = []
         self._last_id = 0
+        self._read_last: Message | None = None
         self._read()
 
     @classmethod
@@ -95,8 +96,11 @@ class Conversation:
 
     def message(self, id: int) -> Message:
         """A whole message, read from the disk."""
+        if self._read_last is not None and self._read_last.id == id:  # asked for again and again while it is shown
+            return self._read_last
         record = _decoder.decode(self._journal.read(self._entries[id].place))
         assert isinstance(record, Message)
+        self._read_last = record
         return record
 
     def messages(self, first: int = 0) -> Iterator[Message]:
@@ -208,6 +212,7 @@ class Conversation:
     def _take(self, message: Message, place: Place) -> None:
         if message.parent is not None and message.parent not in self._entries:  # its line is damaged
             message = msgspec.structs.replace(message, parent=self._last_id or None)
+        self._read_last = None
         entry = Entry(message, place)
         known = message.id in self._entries
         self._entries[entry.id] = entry
