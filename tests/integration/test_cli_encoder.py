@@ -160,3 +160,9 @@ def test_adapters_and_system_prompts_have_no_place_in_it(cli: Cli, tiny_bert: Pa
     words = ("pack", tiny_bert, "-d", "raspberrypi5", "--system", tmp_path / "system.txt")
     assert "no chat template" in cli.run(*words, status=2).stderr
     assert cli.json("list") == []
+
+
+def test_a_pack_without_a_format_says_why_it_is_gguf(cli: Cli, tiny_bert: Path) -> None:
+    found = cli.json("fit", tiny_bert, "-d", "raspberrypi5")
+    assert found["choice"] == "Q8_0"
+    assert "an encoder gives none" in cli.run("fit", tiny_bert, "-d", "raspberrypi5").stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncGenerator
 
+import httpx
 import pytest
 from served_app import connected, read_all, served
 from starlette.types import Receive, Scope, Send
@@ -144,3 +145,37 @@ def test_an_answer_can_be_read_while_the_unwanted_body_still_comes() -> None:
         client.sendall(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50000000\r\n\r\n")
         client.sendall(b"x" * 20_000_000)
         assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+async def count(scope: Scope, receive: Receive, send: Send) -> None:
+    """Streams three parts, one of them empty and one long."""
+    await receive()
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        yield b"one,"
+        yield b""
+        yield b"x" * 300_000
+        yield b",three"
+
+    await StreamResponse(parts(), "text/plain")(scope, receive, send)
+
+
+WHOLE = b"one," + b"x" * 300_000 + b",three"
+
+
+def test_streams_are_chunks_and_the_connection_goes_on() -> None:
+    with served(count, Limits()) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        for _ in range(3):
+            answer = client.get("/")
+            assert answer.headers["transfer-encoding"] == "chunked"
+            assert answer.content == WHOLE
+        assert client.head("/").content == b""
+        assert client.get("/").content == WHOLE
+
+
+def test_clients_that_know_no_chunks_get_the_bytes_alone() -> None:
+    with served(count, Limits()) as port, connected(port) as client:
+        client.sendall(b"GET / HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        head, _, body = read_all(client).partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert body == WHOLE

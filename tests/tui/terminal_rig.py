@@ -65,6 +65,12 @@ class Terminal:
             return bool(part)
         return False
 
+    def settle(self) -> None:
+        """Read until nothing is drawn for a moment: what is drawn for ever costs a slow line and a battery."""
+        until = time.monotonic() + _PATIENCE_S
+        while self.read():
+            assert time.monotonic() < until, f"it draws without an end:\n{self.text[-3000:]}"
+
     def end(self) -> int:
         """Read until it has ended; its exit status."""
         until = time.monotonic() + _PATIENCE_S

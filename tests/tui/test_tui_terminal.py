@@ -71,8 +71,7 @@ def test_every_mode_survives_small_and_large_windows(own_home: Path) -> None:
             for size in ((40, 10), (200, 60), (1, 1), (80, 24)):
                 screen.resize(*size)
                 screen.process.send_signal(signal.SIGWINCH)
-                while screen.read():
-                    pass
+                screen.settle()
         screen.press("\x11")  # Ctrl+Q
         assert screen.end() == 0
         assert "Traceback" not in screen.text

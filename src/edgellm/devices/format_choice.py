@@ -59,7 +59,9 @@ def choose_format(
         return FormatVerdict("gguf", "GGUF: the model cannot become ONNX here.", "unknown")
     if shape.is_encoder:
         return FormatVerdict(
-            "gguf", "GGUF: what is measured of formats is measured of answers, and it has none.", "unknown"
+            "gguf",
+            "GGUF: formats are compared by answers, and an encoder gives none (--format onnx decides otherwise).",
+            "unknown",
         )
     recipes = {"gguf": gguf.recipe, "onnx": onnx.recipe}
     pair = _last_pair(benched, model_sizes(shape), recipes)

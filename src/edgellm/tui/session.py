@@ -44,7 +44,7 @@ def run_chat_screen(
     """Run the app in its mode Chat, with the conversation that ``opening`` means."""
     hold_back()
     from edgellm.tui.app import EdgeApp
-    from edgellm.tui.chat.opening import ChatStart
+    from edgellm.tui.chat.opening import ChatStart  # what the other modes start without
 
     app = EdgeApp(settings, Launcher(settings, config_file=config_file), start="chat", theme=theme)
     app.chat_start = ChatStart(conversations, opening)

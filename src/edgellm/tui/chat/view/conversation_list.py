@@ -53,12 +53,15 @@ class ConversationList(Vertical):
     def __init__(self, conversations: Conversations, **options: str) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
         self._conversations = conversations
+        self._search_field = Input(placeholder="Search", id="search", compact=True)
+        self._options = OptionList(id="found", compact=True, markup=False)
+        self._none = Static(id="none", markup=False)
         self._found: dict[str, Found] = {}
 
     def compose(self) -> ComposeResult:
-        yield Input(placeholder="Search", id="search", compact=True)
-        yield OptionList(id="found", compact=True, markup=False)
-        yield Static(id="none", markup=False)
+        yield self._search_field
+        yield self._options
+        yield self._none
 
     def on_mount(self) -> None:
         """Read the list."""
@@ -69,16 +72,17 @@ class ConversationList(Vertical):
         start_work(self, "conversations", self._read, exclusive=True)
 
     async def _read(self) -> None:
-        text = self.query_one("#search", Input).value
+        text = self._search_field.value
         if text.strip():
             found = await asyncio.to_thread(lambda: list(search(self._conversations, text)))
         else:
             summaries = await asyncio.to_thread(self._conversations.summaries)
             found = [Found(summary, None, "") for summary in summaries]
-        self._show(found, text)
+        if self.is_attached:
+            self._show(found, text)
 
     def _show(self, found: Sequence[Found], text: str) -> None:
-        options = self.query_one("#found", OptionList)
+        options = self._options
         before = options.highlighted
         self._found = {each.summary.id: each for each in found[:_MOST_SHOWN]}
         options.set_options([Option(_line(each), id=each.summary.id) for each in self._found.values()])
@@ -88,9 +92,8 @@ class ConversationList(Vertical):
             empty = "Nothing is kept: history is off."
         else:
             empty = "Nothing was found." if text.strip() else "No conversations yet."
-        none = self.query_one("#none", Static)
-        none.update(empty)
-        none.display = not found
+        self._none.update(empty)
+        self._none.display = not found
         options.display = bool(found)
 
     @on(Input.Changed, "#search")
@@ -99,7 +102,7 @@ class ConversationList(Vertical):
 
     @on(Input.Submitted, "#search")
     def _to_list(self) -> None:
-        self.query_one("#found").focus()
+        self._options.focus()
 
     @on(OptionList.OptionSelected, "#found")
     def _open(self, event: OptionList.OptionSelected) -> None:
@@ -108,8 +111,7 @@ class ConversationList(Vertical):
 
     def action_ask(self, what: str) -> None:
         """Have the highlighted conversation deleted or renamed."""
-        options = self.query_one("#found", OptionList)
-        option = options.highlighted_option
+        option = self._options.highlighted_option
         if option is not None and option.id is not None:
             self.post_message(self.Asked(what, self._found[option.id].summary))
 
