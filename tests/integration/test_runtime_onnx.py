@@ -87,6 +87,21 @@ def test_weights_of_another_model_are_refused(folder: Path, tiny_llm: Path, tmp_
         rows_of(other, files=files)
 
 
+def test_weights_of_the_same_size_from_another_model_are_refused(folder: Path, tmp_path: Path) -> None:
+    """A model that was trained on has files of the same sizes."""
+    data = folder / "model.onnx.data"
+    with data.open("r+b") as file:
+        file.seek(100_000)
+        byte = file.read(1)[0]
+        file.seek(100_000)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(ModelFileError, match="do not belong together"):
+        rows_of(folder / "model.onnx")
+    with pytest.raises(ModelFileError, match="do not belong together"):
+        rows_of(folder / "model.onnx", prepared=tmp_path / "prepared")
+    assert not (tmp_path / "prepared").exists(), "nothing is prepared from it"
+
+
 def test_a_config_of_another_model_is_refused(folder: Path) -> None:
     config = folder / "genai_config.json"
     edit_json(config, lambda values: values["model"]["decoder"].update(num_key_value_heads=2))

@@ -58,6 +58,7 @@ class OnnxEncoder(EncoderBase):
         if found.encoder is None:
             raise UnsupportedError(f"{path} is no encoder")
         check_encoder_settings(settings, found.config)
+        found.prove_data(cancel)
         self.path, self.settings = path, settings
         self._options = ort.RunOptions()
         self._options.log_severity_level = log_level()

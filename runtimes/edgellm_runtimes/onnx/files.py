@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgellm.bundle.digest import sha256_stream
 from edgellm.errors import ModelFileError, UnsupportedError
 from edgellm.files import os_errors, read_small_file
 from edgellm.formats.encoders import Pooling
 from edgellm.formats.onnx_graph import OnnxGraph, check_data, read_graph
+
+if TYPE_CHECKING:
+    from edgellm.progress import CancelToken
 
 __all__ = [
     "CONFIG",
@@ -125,6 +130,17 @@ class OnnxFiles:
         """The file called ``name``."""
         return self._files[name]
 
+    def prove_data(self, cancel: CancelToken) -> None:
+        """Show that the weights are those that the graph was made with. In a store their name does; a file of another
+        name is read once. Raises ModelFileError, Interrupted."""
+        digest = self.graph.metadata.get(_DATA_DIGEST, "")
+        if self.data is None or not digest or self.data.parent.name == _BLOBS:
+            return
+        with os_errors(f"read {self.data}"), io.FileIO(self.data) as file:
+            found, _length = sha256_stream(file, self.data.stat().st_size, cancel=cancel)
+        if found != digest:
+            raise self._other_weights(self.data)
+
     @property
     def size_bytes(self) -> int:
         """Of the graph and its data."""
@@ -158,10 +174,13 @@ class OnnxFiles:
         digest = self.graph.metadata.get(_DATA_DIGEST, "")
         is_other = found.parent.name == _BLOBS and digest not in ("", f"sha256:{found.name}")
         if is_other or stated not in ("", str(size_bytes)):
-            raise ModelFileError(
-                f"{path} was made with other weights than those in {found}: they do not belong together", hint=_AGAIN
-            )
+            raise self._other_weights(found)
         return found
+
+    def _other_weights(self, data: Path) -> ModelFileError:
+        return ModelFileError(
+            f"{self.path} was made with other weights than those in {data}: they do not belong together", hint=_AGAIN
+        )
 
 
 def read_encoder(graph: OnnxGraph, path: Path) -> tuple[ModelConfig, EncoderTraits]:

@@ -76,6 +76,7 @@ class OnnxBackend:
         ort = library()
         self._files = found = OnnxFiles(path, files)
         check_settings(settings, found.config, found.graph)
+        found.prove_data(cancel)
         self.path, self.settings = path, settings
         self._runner: GraphRunner | None = None
         self._options = ort.RunOptions()
