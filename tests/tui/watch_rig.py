@@ -9,9 +9,10 @@ from textual.pilot import Pilot
 from tui_rig import text_of, wait_until
 
 from edgellm.api.jobs import Job, JobChanges, JobError, JobPhase
+from edgellm.api.log import LogLine
 from edgellm.api.models import LoadStatus, ModelStatus, Room
 from edgellm.api.orders import ExportOrder, Order, PackOrder, PullOrder, VerifyOrder
-from edgellm.api.watching import Gauges, LogLine, ModelCounters, SettingOrigin, Statistics
+from edgellm.api.watching import Gauges, ModelCounters, SettingOrigin, Statistics
 from edgellm.devices.health import Health
 from edgellm.tui.screens.device import DeviceScreen
 from edgellm.tui.widgets.keyed_table import KeyedTable

@@ -8,7 +8,7 @@ from edgellm.api.models import ModelStatus, Room
 from edgellm.devices.health import Health
 from edgellm_runtimes.scheduler.statistics import SchedulerStatistics
 
-__all__ = ["Gauges", "LogLine", "LogLines", "ModelCounters", "SettingOrigin", "Statistics"]
+__all__ = ["Gauges", "ModelCounters", "SettingOrigin", "Statistics"]
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,23 +45,6 @@ class Statistics(msgspec.Struct, frozen=True):
     memory: Room  # of models
     models: tuple[ModelCounters, ...]
     device: Gauges
-
-
-class LogLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line. ``traceback`` is there for faults of the server's own."""
-
-    number: int  # counts up from the start of the server
-    time: float  # seconds since the epoch
-    level: str
-    logger: str
-    message: str
-    traceback: str | None = None
-
-
-class LogLines(msgspec.Struct, frozen=True):
-    """Lines of the log, the oldest first."""
-
-    lines: list[LogLine]
 
 
 class SettingOrigin(msgspec.Struct, frozen=True):

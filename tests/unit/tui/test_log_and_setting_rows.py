@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from edgellm.api.watching import LogLine, SettingOrigin
+from edgellm.api.log import LogLine
+from edgellm.api.watching import SettingOrigin
 from edgellm.settings import Settings
 from edgellm.tui.models.log_rows import LogFilter, gap_row, log_rows
 from edgellm.tui.models.setting_rows import change_lines, config_line, setting_rows

@@ -8,7 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from edgellm.api.watching import LogLine
+from edgellm.api.log import LogLine
 
 __all__ = ["LogTail"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Literal, NamedTuple
 
-from edgellm.api.watching import LogLine
+from edgellm.api.log import LogLine
 from edgellm.tui.models.text import Tone, one_line
 
 __all__ = ["LEVELS", "LogFilter", "LogRow", "gap_row", "log_rows"]

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from edgellm.api.watching import LogLine
+from edgellm.api.log import LogLine
 from edgellm.running import RunningServer
 from edgellm.tui.models.log_rows import LEVELS, LogFilter, LogRow, gap_row
 from edgellm.tui.screens.watched import WatchedScreen

@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from edgellm.api.watching import LogLine
+from edgellm.api.log import LogLine
 from edgellm.tui.models.log_rows import LogFilter, LogRow, log_rows
 from edgellm.tui.widgets.tones import TONE_CLASSES, TONE_CSS
 

@@ -11,7 +11,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgellm.api.watching import Gauges, LogLines, SettingOrigin, Statistics
+from edgellm.api.log import LogLines
+from edgellm.api.watching import Gauges, SettingOrigin, Statistics
 from edgellm.errors import UsageError
 from edgellm.server.http.operation import Query, operation
 from edgellm.server.http.responses import JSONResponse, event_stream
