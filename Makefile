@@ -6,6 +6,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Tests of terminals, servers and dying processes wait for conditions, but a machine can be too busy for any patience:
+# what fails is tried once more, and the summary names it.
 # `make oracle ORACLE_MARKS=` adds the comparisons on a model of a billion parameters: half an hour.
 ORACLE_MARKS ?= not slow
 # `make wheelhouse PROFILE=intel-n100 EXTRA=pack ACCELERATOR=1 OUTPUT=folder`; only PROFILE must be there.
@@ -28,7 +30,7 @@ demo: $(STAMPS)/pack
 	@$(BIN)/python tests/demo/demo.py
 
 test: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -n auto -rs
+	@$(BIN)/python -m pytest -n auto -rsR --reruns 1
 
 check: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
@@ -43,7 +45,7 @@ docs: $(STAMPS)/dev
 oracle: $(STAMPS)/oracle
 	$(BIN)/python tests/oracle/build_tools.py
 	$(BIN)/python tests/oracle/fetch_arm_python.py
-	EDGELLM_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n 2 -rs -m "$(ORACLE_MARKS)"
+	EDGELLM_REQUIRE_ORACLE=1 $(BIN)/python -m pytest tests/oracle -n 2 -rsR --reruns 1 -m "$(ORACLE_MARKS)"
 	$(BIN)/python tests/packaging/make_wheelhouse.py build/wheelhouse
 	EDGELLM_WHEELHOUSE=build/wheelhouse $(BIN)/python -m pytest tests/packaging/test_wheelhouse_install.py -rs
 
