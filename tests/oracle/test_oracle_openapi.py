@@ -29,7 +29,7 @@ not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "501", "503", "507"
 # What a schema allows may be no model of this store, no role of that template, or too long.
 positive_data_acceptance.enabled = false
 """
-_ENDLESS = "stream$|/events$"  # they send for as long as somebody listens
+_ENDLESS = "stream$|/events$|/changes$"  # they send for as long as somebody listens
 
 
 def test_no_request_breaks_the_document(tiny_llm: Path, tmp_path: Path) -> None:

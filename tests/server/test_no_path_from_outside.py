@@ -26,7 +26,7 @@ ROUTES = sorted(
         for dialect in DIALECTS
         for route in dialect.routes
         for method in route.methods or ()
-        if method != "HEAD" and not route.path.endswith("/stream") and route.path != "/api/edgellm/stop"
+        if method != "HEAD" and not route.path.endswith(("/stream", "/changes")) and route.path != "/api/edgellm/stop"
     }
 )
 
