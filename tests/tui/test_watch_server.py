@@ -10,8 +10,12 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 from tui_rig import WIDE, app_of, run_app, text_of, wait_until
 
+from cli_process import Cli
+from edgellm.api.watching import SettingOrigin
 from edgellm.errors import BackendError
+from edgellm.settings import load_settings
 from edgellm.tui.app import EdgeApp
+from edgellm.tui.launch import Launcher
 from edgellm.tui.screens.device import DeviceScreen
 from edgellm.tui.widgets.keyed_table import KeyedTable
 from edgellm.tui.widgets.log_view import LogView
@@ -208,6 +212,26 @@ def test_settings_with_their_origin_and_how_to_change_them(own_home: Path, tmp_p
     with running_server(own_home, tmp_path / "log", "--keep-alive", "90s", environment={"EDGELLM_THREADS": "2"}):
         run_app(app, use, WIDE)
     assert copied == ["threads = 2"]
+
+
+def test_a_server_that_the_program_starts_names_the_origins_that_the_user_knows(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGELLM_HOME", str(own_home))
+    monkeypatch.setenv("EDGELLM_PORT", "0")
+    settings = load_settings(system_config=own_home / "none")
+    app = EdgeApp(settings, Launcher(settings), start="settings")
+    shown: dict[str, SettingOrigin] = {}
+
+    async def use(pilot: Pilot[None]) -> None:
+        await wait_until(pilot, lambda: app.connection.is_connected, "the server")
+        shown.update(await app.connection.get("/api/edgellm/settings", dict[str, SettingOrigin]))
+
+    run_app(app, use)
+    expected = {name: row["origin"] for name, row in Cli(own_home).json("config", "show").items()}
+    folders = ("store", "state", "system_store", "config_folder", "cache_folder", "runtime_folder")
+    assert {name: shown[name].origin for name in folders} == {name: expected[name] for name in folders}
+    assert shown["store"].value == str(own_home / "store")
 
 
 @pytest.mark.parametrize("mode", ["jobs", "device", "logs", "settings"])

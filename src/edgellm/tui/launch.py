@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgellm.errors import BackendError
 from edgellm.files import os_errors
+from edgellm.paths import user_path
 from edgellm.running import RunningServer, private_folder
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["Launcher"]
 _START_S = 60.0
 _IDLE_S = 10
 _SAID_BYTES = 4096
+_FOLDER_VARIABLES = ("EDGELLM_HOME", "EDGELLM_STORE", "EDGELLM_STATE", "EDGELLM_SYSTEM_STORE")
 
 
 class Launcher:
@@ -80,7 +82,7 @@ class Launcher:
                     stdout=subprocess.PIPE,
                     stderr=sink,
                     cwd="/",
-                    env=os.environ | self._folders(),
+                    env=self._environment(),
                     start_new_session=True,  # Ctrl-C and the end of the terminal are not its affair
                 )
         finally:
@@ -98,14 +100,22 @@ class Launcher:
         serve = ["serve", "--json", "--no-request-log", *life]
         return [sys.executable, "-P", "-m", "edgellm.cli.main", *config, *serve]
 
-    def _folders(self) -> dict[str, str]:
-        """Its folders are ours, whatever named them, relative paths included."""
-        paths = self._settings.paths
-        return {
-            "EDGELLM_STORE": str(paths.store),
-            "EDGELLM_STATE": str(paths.state),
-            "EDGELLM_SYSTEM_STORE": str(paths.system_store or ""),
-        } | {name: str(Path(os.environ[name]).absolute()) for name in ("EDGELLM_HOME",) if os.environ.get(name)}
+    def _environment(self) -> dict[str, str]:
+        """That of this process, in which its folders are ours: a variable is there for a folder only where the server
+        would not find it by itself, so that it says of its settings what the user's own commands say."""
+        from edgellm.settings import load_settings
+
+        found = dict(os.environ)
+        for name in _FOLDER_VARIABLES:  # relative ones, from here: the server runs in /
+            if found.get(name):
+                found[name] = str(user_path(found[name]).absolute())
+        ours, theirs = self._settings.paths, load_settings(self._config_file, found, problems=[])
+        for name in ("store", "state", "system_store"):
+            value, folder = getattr(theirs.values, name), getattr(ours, name)
+            is_relative = bool(value) and not user_path(value).is_absolute()
+            if is_relative or getattr(theirs.paths, name) != folder:
+                found[f"EDGELLM_{name.upper()}"] = str(folder or "")
+        return found
 
     def _log_file(self) -> Path:
         return self._settings.paths.state / "server.log"
