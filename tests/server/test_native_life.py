@@ -119,5 +119,11 @@ def test_what_fits_of_uploaded_files_is_what_the_command_says(
         client.post(f"/api/blobs/{digest}", content=raw).raise_for_status()
         found = client.post("/api/edgellm/fit", json=order).json()
         assert found["rows"] == Cli(own_home).json("fit", str(tiny_gguf), "--device", "raspberrypi5")["rows"]
+        other = f"sha256:{hashlib.sha256(b'no GGUF').hexdigest()}"
+        client.post(f"/api/blobs/{other}", content=b"no GGUF").raise_for_status()
+        refused = client.post("/api/edgellm/fit", json={"files": {"mine.gguf": other}}).json()
+        assert refused["error"]["message"] == "mine.gguf is not a GGUF file"
+        files = {"config.json": other}
+        assert client.post("/api/edgellm/fit", json={"files": files, "folder": "../x"}).status_code == 400
         for wrong in ({"files": {"../x.gguf": digest}}, {"files": {"x.gguf": "/etc/passwd"}}, {}):
             assert client.post("/api/edgellm/fit", json=wrong).status_code == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import httpx
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui_rig import app_of, run_app, text_of, told, wait_until
+from tui_rig import WIDE, app_of, run_app, text_of, told, wait_until
 
+from edgellm.bundle.names import default_name
 from edgellm.tui.app import EdgeApp
 from edgellm.tui.modals.ask_text import AskText
 from edgellm.tui.modals.confirm import Confirm
@@ -200,6 +202,32 @@ def test_adding_a_model_of_this_disk(
         await wait_until(pilot, lambda: "added:v1" in text_of(app), "its row")
 
     run_app(app, use)
+
+
+def test_a_folder_gives_the_model_and_the_job_its_name_and_its_copies_go(
+    own_home: Path, own_server: RunningServer, tiny_llm: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "My Model 2"
+    shutil.copytree(tiny_llm, folder)
+    (folder / "config.json").write_text((tiny_llm / "config.json").read_text() + "\n")
+    app = app_of(own_home)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await at_table(pilot, app)
+        await pilot.press("a")
+        await wait_until(pilot, lambda: "Add a model" in text_of(app), "the assistant")
+        app.screen.query_one("#source", Input).value = str(folder)
+        await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit table")
+        await pilot.press("ctrl+s")
+        await wait_until(pilot, lambda: "pack My Model 2" in text_of(app), "the job's name")
+        await wait_until(pilot, lambda: len(stored(own_server)) == 2, "the model", 120)
+        await wait_until(pilot, lambda: "removed the copies" in text_of(app), "what is said of the copies")
+
+    run_app(app, use, WIDE)
+    [added] = [row for name, row in stored(own_server).items() if name != NAME]
+    assert added["name"] == str(default_name(folder.name, added["device"], added["recipe"]))
+    assert [path for path in (own_home / "store").rglob("*") if path.parent.name == "downloads"] == []
+    assert [path for path in (own_home / "state" / "jobs").iterdir() if path.is_dir()] == []
 
 
 def test_adding_a_model_of_a_hub(own_home: Path, hub_root: Path, tmp_path: Path) -> None:

@@ -140,10 +140,11 @@ class RemovedAnswer(msgspec.Struct, frozen=True):
 
 class FitOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What should fit where: a bundle of the store, OWNER/MODEL[:QUANT] of a hub, or files that were uploaded (file
-    name -> digest); device None is this machine."""
+    name -> digest), of a checkpoint with the name of their folder; device None is this machine."""
 
     model: str = ""
     files: dict[str, str] = {}
+    folder: str = ""  # name of the folder of a checkpoint's files
     device: str | None = None
     memory: str | None = None  # like 4GiB
     context: Annotated[int, Meta(ge=16)] | None = None

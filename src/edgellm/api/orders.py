@@ -45,6 +45,10 @@ class PackOrder(_Target, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
     model: str = ""
     files: dict[str, Digest] = {}
+    folder: Annotated[str, Meta(description="Name of the folder of a checkpoint's files: a bundle is called so.")] = ""
+    remove_files: Annotated[
+        bool, Meta(description="Remove the uploaded files once this is done and no other job needs them.")
+    ] = False
     devices: list[str] = []
     adapters: dict[str, dict[str, Digest]] = {}  # name -> file name -> digest
     system: str = ""

@@ -42,7 +42,9 @@ async def run_fit(state: ServerState, order: FitOrder) -> Any:
     async with _one_at_a_time:
         with tempfile.TemporaryDirectory(prefix="edgellm-fit-") as nowhere:  # no word of a client's names a file there
             if order.files:
-                found = await asyncio.to_thread(linked_model, order.files, Path(nowhere), state.uploads.find)
+                found = await asyncio.to_thread(
+                    linked_model, order.files, order.folder, Path(nowhere), state.uploads.find
+                )
                 model = str(found)
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "edgellm.cli.main", *options, "--", model),
@@ -63,14 +65,14 @@ async def run_fit(state: ServerState, order: FitOrder) -> Any:
                     await process.wait()
     if output.strip():  # also where nothing fits
         return msgspec.json.decode(output)
-    raise _error(process.returncode or 0, said.decode("utf-8", "replace"))
+    raise _error(process.returncode or 0, said.decode("utf-8", "replace").replace(f"{nowhere}/model/", ""))
 
 
 def _options(order: FitOrder) -> list[str]:
     """Raises UsageError for what might be read as a path or an option."""
     if bool(order.model) == bool(order.files):
         raise UsageError("either a model or files can fit", hint='give "model" or "files"')
-    check_files(order.files)
+    check_files(order.files, order.folder)
     if order.device is not None and not _DEVICE.fullmatch(order.device):
         raise UsageError(f"{order.device[:80]!r} is no device profile", hint="`edgellm devices list` shows them")
     options = {

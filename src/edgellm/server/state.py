@@ -85,7 +85,7 @@ class ServerState:
         """Long work, one at a time."""
         from edgellm.server.jobs.runner import JobRunner
 
-        return JobRunner(self.settings, self.uploads.find, self.stopping, self.conceal)
+        return JobRunner(self.settings, self.uploads, self.stopping, self.conceal)
 
     @cached_property
     def gauges(self) -> DeviceGauges:

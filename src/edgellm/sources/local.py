@@ -87,7 +87,9 @@ def open_source(text: str) -> LocalSource:
         in_folder = path.name.endswith((".safetensors", ".json", ".bin"))
         raise UsageError(
             f"{path} is not a GGUF file",
-            hint="give the folder that holds it" if in_folder else "give a checkpoint folder or a GGUF file",
+            hint=f"give the folder that holds it: {path.parent}"
+            if in_folder
+            else "give a checkpoint folder or a GGUF file",
         )
     parts = find_parts(path)
     return LocalSource("gguf", parts[0], model_name(path.name), parts)

@@ -52,9 +52,12 @@ def command_line(order: Order, folder: Path, find_blob: FindBlob) -> list[str]:
             return work.create(order)
 
 
-def linked_model(files: Mapping[str, str], folder: Path, find_blob: FindBlob) -> Path:
-    """The model that uploaded ``files`` (name -> digest) are, under their names in ``folder``. Raises NotFoundError."""
-    return _Work(folder, find_blob).model(files)
+def linked_model(files: Mapping[str, str], name: str, folder: Path, find_blob: FindBlob) -> Path:
+    """The model that uploaded ``files`` (name -> digest) are, under their names below ``folder``.
+
+    ``name``: what the folder of a checkpoint is called, or nothing. Raises NotFoundError.
+    """
+    return _Work(folder, find_blob).model(files, name)
 
 
 def _target(order: PullOrder | PackOrder) -> list[str]:
@@ -84,7 +87,7 @@ class _Work:
             arguments.append(f"--system={self._text('system.txt', order.system)}")
         if order.model:
             return [*arguments, "--", str(parse_hub_reference(order.model))]
-        return [*arguments, "--", str(self.model(order.files))]
+        return [*arguments, "--", str(self.model(order.files, order.folder))]
 
     def create(self, order: CreateOrder) -> list[str]:
         arguments = ["create", "--json", f"--from={order.base}", *self._adapters(order.adapters)]
@@ -108,9 +111,9 @@ class _Work:
             path.write_text(text, encoding="utf-8", errors="surrogatepass")
         return path
 
-    def model(self, files: Mapping[str, str]) -> Path:
+    def model(self, files: Mapping[str, str], name: str) -> Path:
         """One GGUF file, or the first part of a split one, or the folder of a checkpoint."""
-        folder = self._linked("model", files)
+        folder = self._linked(f"model/{name}" if name else "model", files)
         ggufs = sorted(name for name in files if name.lower().endswith(".gguf"))
         if not ggufs and len(files) == 1:  # clients call it what they like
             return folder / next(iter(files))
@@ -129,7 +132,7 @@ class _Work:
         """A folder in which the blobs have the names that the order gives them."""
         folder = self._folder / name
         with os_errors(f"write {folder}"):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             for file, digest in files.items():
                 link = folder / file
                 link.unlink(missing_ok=True)

@@ -75,6 +75,10 @@ class JobHistory:
         """Forget ``job`` with all that belongs to it."""
         with contextlib.suppress(FileNotFoundError), os_errors(f"write {self.folder}"):
             (self.folder / f"{job.id}.json").unlink()
+        self.remove_files(job)
+
+    def remove_files(self, job: Job) -> None:
+        """Remove what belongs to ``job`` but its state."""
         shutil.rmtree(self.files_of(job), ignore_errors=True)
 
     def files_of(self, job: Job) -> Path:

@@ -11,7 +11,7 @@ from edgellm.errors import UsageError
 from edgellm.sources.hub.reference import parse_hub_reference
 from edgellm.units import parse_bytes
 
-__all__ = ["check_files", "check_order"]
+__all__ = ["check_files", "check_order", "uploaded_files"]
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,63}")
 _RECIPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
@@ -31,7 +31,7 @@ def check_order(order: Order) -> None:
                 raise UsageError("a pack takes either a model of a hub or files", hint='give "model" or "files"')
             if order.model:
                 parse_hub_reference(order.model)
-            check_files(order.files)
+            check_files(order.files, order.folder)
             _check_adapters(order.adapters)
             _check_target(order, order.devices)
         case VerifyOrder():
@@ -48,6 +48,22 @@ def check_order(order: Order) -> None:
             parse_name(order.name, default_tag="latest")
             parse_reference(order.base)
             _check_adapters(order.adapters)
+
+
+def uploaded_files(order: Order) -> set[str]:
+    """The digests of all uploaded files that ``order`` names."""
+    match order:
+        case PackOrder():
+            return {*order.files.values(), *_adapter_files(order)}
+        case CreateOrder():
+            return _adapter_files(order)
+        case ImportOrder():
+            return {order.blob}
+    return set()
+
+
+def _adapter_files(order: PackOrder | CreateOrder) -> set[str]:
+    return {digest for files in order.adapters.values() for digest in files.values()}
 
 
 def _check_target(order: PullOrder | PackOrder, devices: list[str]) -> None:
@@ -72,8 +88,10 @@ def _check_adapters(adapters: Mapping[str, Mapping[str, str]]) -> None:
         check_files(files)
 
 
-def check_files(files: Mapping[str, str]) -> None:
-    """Raise UsageError for names that are more than names, and for digests that are none."""
+def check_files(files: Mapping[str, str], folder: str = "") -> None:
+    """Raise UsageError for names that are more than names, that of their folder too, and for digests that are none."""
+    if folder and (not files or not _FILE.fullmatch(folder) or ".." in folder):
+        raise UsageError(f"{folder[:80]!r} is no name of a folder of files", hint="give its plain name, or none")
     if len(files) > _MOST_FILES:
         raise UsageError(f"{len(files)} files are given; at most {_MOST_FILES} are possible")
     for name, digest in files.items():

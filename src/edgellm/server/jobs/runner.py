@@ -8,23 +8,25 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 from edgellm.api.jobs import Job, JobChanges, JobError, JobState
-from edgellm.api.orders import ExportOrder, Order
+from edgellm.api.orders import ExportOrder, Order, PackOrder
 from edgellm.devices.local import available_memory_bytes
 from edgellm.errors import BusyError, EdgeLLMError, NotFoundError, UsageError
 from edgellm.files import os_errors
 from edgellm.server.http.concealing import Concealer
 from edgellm.server.jobs.commands import EXPORTED, command_line
 from edgellm.server.jobs.history import JobHistory
-from edgellm.server.jobs.orders import check_order
+from edgellm.server.jobs.orders import check_order, uploaded_files
 from edgellm.server.jobs.process import JobProcess, Outcome
 from edgellm.server.jobs.record import begin, end, enter_phase, say
 from edgellm.server.jobs.seen import SeenJobs
+from edgellm.server.jobs.uploads import Uploads
 from edgellm.settings import SettingsWithOrigin
+from edgellm.units import format_bytes
 
 __all__ = ["JobRunner"]
 
@@ -43,7 +45,7 @@ class JobRunner:
     def __init__(
         self,
         settings: SettingsWithOrigin,
-        find_blob: Callable[[str], Path],
+        uploads: Uploads,
         stopping: asyncio.Event,
         conceal: Concealer,
     ) -> None:
@@ -51,7 +53,7 @@ class JobRunner:
         self._conceal = conceal
         self._settings = settings
         self.stopping = stopping
-        self._find_blob = find_blob
+        self._uploads = uploads
         self._history = JobHistory(settings.paths.state / "jobs")
         self._known: dict[str, Job] | None = None
         self._process: JobProcess | None = None
@@ -216,6 +218,7 @@ class JobRunner:
                 await self._run(job)
             finally:
                 self._current = self._process = None
+            await self._tidy(job)
 
     async def _run(self, job: Job) -> None:
         begin(job, time.time())
@@ -240,13 +243,35 @@ class JobRunner:
                 job.error = JobError("BackendError", "internal error", "the server's log says what happened")
                 self._finish(job, "failed")
 
+    async def _tidy(self, job: Job) -> None:
+        """What it read goes: it is linked anew when it is tried again."""
+        if not isinstance(job.order, ExportOrder):
+            await asyncio.to_thread(self._history.remove_files, job)
+        try:
+            removed_bytes = await asyncio.to_thread(self._uploads.discard, self._unneeded(job))
+        except EdgeLLMError as error:
+            say(job, f"the uploaded files are still there: {self._conceal.error(error).message}")
+        else:
+            if not removed_bytes or job.id not in self._jobs():
+                return
+            say(job, f"removed the copies of the files that were handed over: {format_bytes(removed_bytes)}")
+        self._keep(job)
+
+    def _unneeded(self, job: Job) -> set[str]:
+        """The uploaded files that nobody wants to keep and no job needs, now that ``job`` is done or forgotten."""
+        jobs = self._jobs()
+        if not isinstance(job.order, PackOrder) or not job.order.remove_files:
+            return set()
+        needing = (other for other in jobs.values() if other.state != "done")
+        return uploaded_files(job.order) - {digest for other in needing for digest in uploaded_files(other.order)}
+
     def _prepare(self, job: Job) -> tuple[list[str], Path]:
         """The command, and an empty folder to run it in: nothing that it is told can name a file there."""
         files = self._history.files_of(job)
         folder = files / "work"
         with os_errors(f"write {folder}"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return command_line(job.order, files, self._find_blob), folder
+        return command_line(job.order, files, self._uploads.find), folder
 
     def _environment(self) -> dict[str, str]:
         """That of this server, with the folders and the device that it was started with."""
@@ -314,6 +339,8 @@ class JobRunner:
         self.revision += 1
         self._jobs().pop(job.id, None)
         self._history.remove(job)
+        with contextlib.suppress(EdgeLLMError):  # `edgellm gc --cache` removes what stays
+            self._uploads.discard(self._unneeded(job))
         self._tell()
 
     def _tell(self) -> None:

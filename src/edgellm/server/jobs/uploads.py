@@ -7,12 +7,13 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 from edgellm.bundle.digest import digest_hex
 from edgellm.errors import BusyError, NotFoundError, TooSlowError, UsageError
 from edgellm.files import fsync_directory, os_errors, require_free_space
+from edgellm.sources.download.leftovers import remove_finished
 from edgellm.store.store import Store
 
 __all__ = ["Uploads"]
@@ -54,6 +55,13 @@ class Uploads:
                 raise UsageError(f"digest mismatch: these {seen} bytes have sha256:{state.hexdigest()}, not {digest}")
             await asyncio.to_thread(_settle, descriptor, part, path)
         return True
+
+    def discard(self, digests: Iterable[str]) -> int:
+        """Remove uploaded files, but none that a process is using; returns the bytes. Raises AccessError."""
+        removed_bytes = 0
+        for digest in digests:
+            removed_bytes += remove_finished(self._path(digest))
+        return removed_bytes
 
     def _path(self, digest: str) -> Path:
         return self._store.downloads / digest_hex(digest)

@@ -13,7 +13,7 @@ from typing import Literal
 from edgellm.files import os_errors
 from edgellm.sources.download.locks import try_lock
 
-__all__ = ["Download", "list_downloads", "remove_downloads", "sweep_journals"]
+__all__ = ["Download", "list_downloads", "remove_downloads", "remove_finished", "sweep_journals"]
 
 _NAME = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(\.part)?")
 
@@ -55,6 +55,16 @@ def remove_downloads(folder: Path, *, dry_run: bool = False, finished: bool = Tr
             for lock in folder.glob("*.lock"):
                 _remove(Download(lock, lock.stem, "finished", 0, False))
     return removed
+
+
+def remove_finished(path: Path) -> int:
+    """Remove one finished file unless somebody holds it; returns the bytes, 0 when it stays or is not there."""
+    with os_errors(f"look at {path}"):
+        try:
+            size_bytes = path.stat().st_size
+        except FileNotFoundError:
+            return 0
+    return size_bytes if _remove(Download(path, path.name, "finished", size_bytes, False)) else 0
 
 
 def sweep_journals(folder: Path) -> None:

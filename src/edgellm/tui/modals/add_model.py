@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.events import DescendantBlur, DescendantFocus
 from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Button, DataTable, Input, Label, Select, Static
@@ -21,7 +22,7 @@ from edgellm.tui.connection import Connection
 from edgellm.tui.jobs import start_job
 from edgellm.tui.modals.confirm import Confirm
 from edgellm.tui.models.fit import FitAnswer, FitRow, fit_cells, fit_order, fit_summary
-from edgellm.tui.models.sources import find_local
+from edgellm.tui.models.sources import LocalModel, find_local
 from edgellm.tui.uploads import Uploader
 from edgellm.tui.workers import start_work
 from edgellm.units import format_bytes
@@ -45,10 +46,11 @@ class AddModel(ModalScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._answer: FitAnswer | None = None
-        self._files: dict[str, str] = {}
+        self._local: LocalModel | None = None  # None for one of a hub
         self._here: DeviceRow | None = None
         self._pause: Timer | None = None
         self._asked: dict[str, Any] = {}
+        self._goes_on = False  # to the table, once it is there
         self._uploader: Uploader | None = None
 
     def compose(self) -> ComposeResult:
@@ -68,6 +70,7 @@ class AddModel(ModalScreen[None]):
             yield DataTable[Text](id="fit", cursor_type="row")
             yield Static(Content(_NOTHING), id="said")
             with Horizontal(classes="dialog--buttons"):
+                yield Static(id="next")
                 yield Button("Cancel", id="no", compact=True)
                 yield Button("Add", id="yes", variant="primary", disabled=True, compact=True)
 
@@ -100,15 +103,31 @@ class AddModel(ModalScreen[None]):
     @on(Select.Changed, "#device")
     def _changed(self) -> None:
         """Look at it once the user pauses."""
+        self._goes_on = False
         if self._pause is not None:
             self._pause.stop()
         self._pause = self.set_timer(_PAUSE_S, self._look)
 
     @on(Input.Submitted, "#source,#context,#name")
     def _submitted(self) -> None:
+        """Go on to the table, at once or as soon as it is there."""
+        self._goes_on = True
         self._look()
-        if self._answer is not None:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._goes_on and self._row is not None:
+            self._goes_on = False
             self.query_one(DataTable).focus()
+
+    @on(DescendantFocus)
+    @on(DescendantBlur)
+    @on(DataTable.RowHighlighted)
+    def _say_next(self) -> None:
+        """What Enter does in the table, while it does that."""
+        row = self._row if self.focused is self.query_one(DataTable) else None
+        text = "" if row is None else f"Enter adds {row.recipe}"
+        self.query_one("#next", Static).update(Content(text))
 
     def _look(self) -> None:
         asked = {"source": self._text("#source"), "device": self._device, "context": self._text("#context")}
@@ -124,14 +143,15 @@ class AddModel(ModalScreen[None]):
         try:
             local = find_local(source)
             files = {} if local is None else await self._uploader.send(local, self._report)
+            folder = "" if local is None else local.folder
             self._tell(f"looking at {source}: its headers are read")
-            order = fit_order(model=source, files=files, device=self._device, context=_number(context))
+            order = fit_order(model=source, files=files, folder=folder, device=self._device, context=_number(context))
             answer = await self._connection.post("/api/edgellm/fit", order, FitAnswer)
         except EdgeLLMError as error:
             self._asked = {}  # the same may go well the next time
             self._say(error)
             return
-        self._files, self._answer = files, answer
+        self._local, self._answer = local, answer
         self._show(answer)
 
     def _show(self, answer: FitAnswer) -> None:
@@ -141,8 +161,10 @@ class AddModel(ModalScreen[None]):
             table.add_row(*(Text(cell) for cell in fit_cells(row)))
         chosen = next((index for index, row in enumerate(answer.rows) if row.chosen), 0)
         table.move_cursor(row=chosen)
-        self._tell(fit_summary(answer))
+        self._tell(fit_summary(answer, is_here=self._device is None))
         self.query_one("#yes", Button).disabled = not answer.rows
+        self._go_on()
+        self._say_next()
 
     @on(DataTable.RowSelected)
     @on(Button.Pressed, "#yes")
@@ -167,6 +189,9 @@ class AddModel(ModalScreen[None]):
                 if not await self.app.push_screen_wait(question):
                     return
                 order["force"] = True
+            if self._local is not None:  # the server has them, unless another job has just ended with them
+                assert self._uploader is not None
+                order["files"] = await self._uploader.send(self._local, self._report)
             await start_job(self._connection, order)
         except EdgeLLMError as error:
             self._say(error)
@@ -185,8 +210,8 @@ class AddModel(ModalScreen[None]):
         if not row.chosen:
             order["quant"] = row.recipe
         device = self._device or (self._here.id if self._here is not None else "local")
-        if self._files:
-            order |= {"kind": "pack", "files": self._files, "devices": [device]}
+        if self._local is not None:
+            order |= {"kind": "pack", "folder": self._local.folder, "remove_files": True, "devices": [device]}
         else:
             order |= {"kind": "pull", "model": self._text("#source"), "device": self._device}
         return {key: value for key, value in order.items() if value is not None}

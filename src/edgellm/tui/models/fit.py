@@ -12,6 +12,10 @@ from edgellm.units import format_bytes
 __all__ = ["FitAnswer", "FitRow", "fit_cells", "fit_order", "fit_summary"]
 
 
+_MEASURE = "How fast this device is nobody has measured yet: `edgellm devices detect --measure` finds it out."
+_MEASURE_THERE = "How fast that device is nobody has measured: `edgellm devices detect --measure` there finds it out."
+
+
 class FitRow(msgspec.Struct, frozen=True, kw_only=True):
     """One recipe on the device."""
 
@@ -55,18 +59,27 @@ def fit_cells(row: FitRow) -> tuple[str, str, str, str, str]:
     )
 
 
-def fit_summary(answer: FitAnswer) -> str:
-    """Why the marked one is the choice, or why there is none."""
+def fit_summary(answer: FitAnswer, *, is_here: bool = True) -> str:
+    """Why the marked one is the choice, or why there is none; and how an unknown speed becomes known."""
     if answer.problem is not None:
-        return f"{answer.problem}: {answer.hint}" if answer.hint else answer.problem
-    return answer.why or ""
+        text = f"{answer.problem}: {answer.hint}" if answer.hint else answer.problem
+    else:
+        text = answer.why or ""
+    if any(row.decode is None for row in answer.rows):
+        text += f"\n{_MEASURE if is_here else _MEASURE_THERE}"
+    return text.strip()
 
 
 def fit_order(
-    *, model: str = "", files: dict[str, str] | None = None, device: str | None, context: int | None
+    *,
+    model: str = "",
+    files: dict[str, str] | None = None,
+    folder: str = "",
+    device: str | None,
+    context: int | None,
 ) -> dict[str, Any]:
-    """The body of the request. ``device`` None is this machine."""
-    order: dict[str, Any] = {"files": files} if files else {"model": model}
+    """The body of the request. ``folder``: the name of that of ``files``; ``device`` None is this machine."""
+    order: dict[str, Any] = {"files": files, "folder": folder} if files else {"model": model}
     if device is not None:
         order["device"] = device
     if context is not None:

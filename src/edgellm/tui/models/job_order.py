@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edgellm.api.orders import CreateOrder, ExportOrder, ImportOrder, Order, PackOrder, PullOrder, VerifyOrder
 from edgellm.tui.models.text import one_line
 
@@ -29,7 +31,7 @@ def subject_of(order: Order) -> str:
         case PullOrder():
             text = order.model
         case PackOrder():
-            text = order.model or order.name or _names(sorted(order.files))
+            text = order.model or order.name or order.folder or _names(_model_files(order.files))
         case VerifyOrder():
             text = order.name or "every bundle"
         case ExportOrder():
@@ -65,6 +67,12 @@ def order_lines(order: Order) -> list[tuple[str, str]]:
         case VerifyOrder():
             pass
     return [(name, one_line(value)) for name, value in found]
+
+
+def _model_files(files: Iterable[str]) -> list[str]:
+    """A GGUF file or its parts; all of a checkpoint whose folder nobody named."""
+    ggufs = sorted(name for name in files if name.lower().endswith(".gguf"))
+    return ggufs or sorted(files)
 
 
 def _names(names: list[str]) -> str:

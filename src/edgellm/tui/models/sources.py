@@ -7,14 +7,17 @@ from pathlib import Path
 
 import msgspec
 
+from edgellm.bundle.names import sanitize_name
 from edgellm.errors import NotFoundError, UsageError
+from edgellm.files import os_errors
 from edgellm.paths import user_path
 
 __all__ = ["LocalModel", "find_local"]
 
 _PATH = re.compile(r"[./~]|.*\.gguf$", re.IGNORECASE)
-_PART = re.compile(r"(.*)-\d{5}-of-(\d{5})\.gguf", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,199}")
+_MAGIC = b"GGUF"
+_OF_CHECKPOINTS = {".safetensors", ".json", ".bin", ".model"}
 _SUFFIXES = {".safetensors", ".json", ".model", ".txt", ".jinja", ".md"}
 _BARE = {"license", "licence", "notice", "copying"}
 
@@ -24,6 +27,7 @@ class LocalModel(msgspec.Struct, frozen=True):
 
     path: Path
     files: tuple[Path, ...]
+    folder: str = ""  # the name of a checkpoint's folder, which the bundle is called after
 
     @property
     def size_bytes(self) -> int:
@@ -34,7 +38,7 @@ class LocalModel(msgspec.Struct, frozen=True):
 def find_local(text: str) -> LocalModel | None:
     """The files that ``text`` names; None where it can only mean a model of a hub.
 
-    Raises NotFoundError for a path that leads nowhere, UsageError for a folder without a model.
+    Raises NotFoundError for a path that leads nowhere, UsageError for a folder without a model and for other files.
     """
     path = user_path(text).absolute()
     if not _PATH.match(text) and not path.is_file() and not (path / "config.json").is_file():
@@ -43,32 +47,47 @@ def find_local(text: str) -> LocalModel | None:
         return LocalModel(path, _parts(path))
     if not path.is_dir():
         raise NotFoundError(f"there is no {path}", hint="give a GGUF file, the folder of a checkpoint, or OWNER/MODEL")
-    return LocalModel(path, _of_folder(path))
+    if not (path / "config.json").is_file():
+        return LocalModel(path, _of_folder(path))
+    name = path.resolve().name
+    return LocalModel(path, _of_checkpoint(path), name if _NAME.fullmatch(name) else sanitize_name(name))
 
 
 def _parts(path: Path) -> tuple[Path, ...]:
-    """A split GGUF is all of its parts."""
-    match = _PART.fullmatch(path.name)
-    if match is None:
-        return (path,)
-    count = int(match[2])
-    parts = tuple(path.with_name(f"{match[1]}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1))
-    missing = next((part for part in parts if not part.is_file()), None)
-    if missing is not None:
-        raise NotFoundError(f"{path.name} has {count} parts, and {missing.name} is not there", hint="fetch it too")
-    return parts
+    """A split GGUF is all of its parts. What is no GGUF is not sent to the server, which knows no path of it."""
+    from edgellm.formats.gguf_split import find_parts
+
+    with os_errors(f"read {path}"), path.open("rb") as file:
+        magic = file.read(len(_MAGIC))
+    if magic == _MAGIC:
+        return find_parts(path)
+    in_folder = path.suffix.lower() in _OF_CHECKPOINTS
+    raise UsageError(
+        f"{path} is not a GGUF file",
+        hint=f"give its folder: {path.parent}" if in_folder else "give a GGUF file, or the folder of a checkpoint",
+    )
+
+
+def _of_checkpoint(folder: Path) -> tuple[Path, ...]:
+    return tuple(
+        entry for entry in _entries(folder) if entry.suffix.lower() in _SUFFIXES or entry.stem.lower() in _BARE
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    with os_errors(f"read {folder}"):
+        return sorted(entry for entry in folder.iterdir() if entry.is_file() and _NAME.fullmatch(entry.name))
 
 
 def _of_folder(folder: Path) -> tuple[Path, ...]:
-    entries = sorted(entry for entry in folder.iterdir() if entry.is_file() and _NAME.fullmatch(entry.name))
-    if not (folder / "config.json").is_file():
-        ggufs = [entry for entry in entries if entry.suffix.lower() == ".gguf"]
-        if not ggufs:
-            raise UsageError(
-                f"{folder} holds neither a checkpoint (config.json) nor a GGUF file",
-                hint="give the folder that config.json lies in",
-            )
-        if len(_parts(ggufs[0])) != len(ggufs):
-            raise UsageError(f"{folder} holds {len(ggufs)} GGUF files", hint=f"give one of them: {ggufs[0].name}")
-        return _parts(ggufs[0])
-    return tuple(entry for entry in entries if entry.suffix.lower() in _SUFFIXES or entry.stem.lower() in _BARE)
+    """The one GGUF in it, whole or in parts."""
+    ggufs = [entry for entry in _entries(folder) if entry.suffix.lower() == ".gguf"]
+    if not ggufs:
+        raise UsageError(
+            f"{folder} holds neither a checkpoint (config.json) nor a GGUF file",
+            hint="give the folder that config.json lies in",
+        )
+    parts = _parts(ggufs[0])
+    if len(parts) != len(ggufs):
+        raise UsageError(f"{folder} holds {len(ggufs)} GGUF files", hint=f"give one of them: {ggufs[0].name}")
+    return parts
