@@ -77,8 +77,14 @@ def test_every_column_sorts_what_is_known_and_what_is_not(column: Any) -> None:
 
 
 def test_a_console_of_80_columns_has_the_columns_that_matter() -> None:
-    assert [column.key for column in columns_for(80)] == ["name", "state", "fit", "size", "speed"]
-    assert columns_for(120) == list(COLUMNS)
+    widths = dict.fromkeys((column.key for column in COLUMNS), 15)
+    assert [column.key for column in columns_for(80, widths, 15)] == ["name", "state", "fit", "size", "speed"]
+    assert columns_for(15 * len(COLUMNS), widths, 15) == list(COLUMNS)
+    assert [column.key for column in columns_for(10, widths, 15)] == ["name"]
+    assert [column.key for column in columns_for(91, widths | {"name": 30}, 15)][
+        -1
+    ] == "speed"  # not at the name's cost
+    assert [column.key for column in columns_for(105, widths | {"name": 30}, 15)][-1] == "quant"
 
 
 def test_how_far_a_model_is_that_loads() -> None:
@@ -93,6 +99,7 @@ def test_details_say_the_plan_its_reason_and_what_is_loaded() -> None:
     assert facts["made for"] == "Raspberry Pi 5 with 8.0 GiB"
     assert facts["now"] == "ready, 1.5 GiB in use; pinned: stays loaded, and is loaded when the server starts"
     assert facts["prefill"] == "not known for this device"
+    assert "repacked copy 250 MiB" in facts["memory"]
 
 
 def test_a_card_is_shown_without_what_hubs_put_before_it() -> None:
@@ -107,6 +114,9 @@ def test_what_fits_in_words() -> None:
     answer = msgspec.convert(FIT, FitAnswer)
     assert fit_cells(answer.rows[2]) == ("* Q4_K_M", "2.4 GiB", "3.0 GiB of 7.0 GiB", "yes", "5-7")
     assert fit_summary(answer).startswith("Q4_K_M chosen")
+    unknown = msgspec.structs.replace(answer, rows=[msgspec.structs.replace(answer.rows[0], decode=None)])
+    assert "`edgellm devices detect --measure` finds it out" in fit_summary(unknown)
+    assert "--measure" not in fit_summary(answer)
     nothing = msgspec.structs.replace(answer, problem="nothing fits", hint="take --context 512")
     assert fit_summary(nothing) == "nothing fits: take --context 512"
     assert fit_order(model="a/b", device=None, context=512) == {"model": "a/b", "context": 512}
@@ -119,10 +129,27 @@ def test_what_lies_on_this_disk_is_told_from_what_a_hub_has(tiny_llm: Path, tmp_
     assert found is not None
     assert {"config.json", "tokenizer.json"} <= {file.name for file in found.files}
     assert found.size_bytes == sum(file.stat().st_size for file in found.files)
+    assert found.folder == "tiny-llm"
     wrong: list[tuple[str, type[EdgeLLMError]]] = [(str(tmp_path), UsageError), ("./nothing.gguf", NotFoundError)]
     for text, kind in wrong:
         with pytest.raises(kind):
             find_local(text)
+
+
+def test_a_file_of_a_checkpoint_is_refused_by_its_own_path_with_its_folder(tiny_llm: Path) -> None:
+    weights = tiny_llm / "model.safetensors"
+    with pytest.raises(UsageError, match="is not a GGUF file") as caught:
+        find_local(str(weights))
+    assert str(weights) in caught.value.message
+    assert str(tiny_llm) in str(caught.value.hint)
+
+
+def test_a_folder_may_be_called_what_no_bundle_can_be(tiny_llm: Path, tmp_path: Path) -> None:
+    (tmp_path / "Büro [neu]").symlink_to(tiny_llm)
+    (tmp_path / "(α) mein Modell").mkdir()
+    (tmp_path / "(α) mein Modell" / "config.json").write_text("{}")
+    names = [find_local(str(path)) for path in sorted(tmp_path.iterdir())]
+    assert [found and found.folder for found in names] == ["mein-modell", "tiny-llm"]
 
 
 def test_a_split_file_is_all_of_its_parts(tmp_path: Path) -> None:

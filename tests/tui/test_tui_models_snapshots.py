@@ -52,7 +52,7 @@ def test_the_table(snap_compare: Any, size: tuple[int, int], theme: str) -> None
 
 @SIZES
 def test_an_empty_store_says_what_to_do(snap_compare: Any, size: tuple[int, int]) -> None:
-    assert snap_compare(CannedApp(EMPTY), terminal_size=size, run_before=shows("Press A"))
+    assert snap_compare(CannedApp(EMPTY), terminal_size=size, run_before=shows("Press a"))
 
 
 @SIZES

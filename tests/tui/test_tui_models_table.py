@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from canned import CannedApp
-from model_answers import MODELS, many_models
+from model_answers import DEVICES, FIT, MODELS, many_models
 from textual.pilot import Pilot
 from tui_rig import NARROW, WIDE, run_app, text_of, wait_until
 
+from edgellm.tui.modals.help import HelpModal
+from edgellm.tui.models.listing import COLUMNS
 from edgellm.tui.widgets.model_table import ModelTable
 
 
@@ -73,3 +77,58 @@ def test_other_columns_have_room_in_a_wider_window() -> None:
         await wait_until(pilot, lambda: "Context" not in text_of(app), "fewer columns")
 
     run_app(app, use)
+
+
+@pytest.mark.parametrize("width", range(60, 121, 5))
+def test_columns_are_shown_whole_or_not_at_all(width: int) -> None:
+    app = CannedApp({"/api/edgellm/models": MODELS, "/api/edgellm/ps": []})
+
+    async def use(pilot: Pilot[None]) -> None:
+        await wait_until(pilot, lambda: "5 models" in text_of(app), "the list")
+        table = app.screen.query_one(ModelTable)
+        assert table.virtual_size.width <= width
+        await wait_until(pilot, lambda: "Name" in text_of(app), "the titles")
+        titles = next(line for line in text_of(app).splitlines() if "Name" in line).replace(" v", "").split()
+        assert titles == [column.title for column in COLUMNS][: len(titles)]
+        assert len(titles) >= (7 if width == 120 else 2)
+
+    run_app(app, use, (width, 24))
+
+
+def test_several_keys_of_one_action_are_shown_by_their_names_and_are_one_command() -> None:
+    app = CannedApp({"/api/edgellm/models": MODELS, "/api/edgellm/ps": []})
+
+    async def use(pilot: Pilot[None]) -> None:
+        await wait_until(pilot, lambda: "5 models" in text_of(app), "the list")
+        commands = [command.title for command in app.get_system_commands(app.screen)]
+        assert sorted(set(commands)) == sorted(commands)
+        await pilot.press("question_mark")
+        await wait_until(pilot, lambda: isinstance(app.screen, HelpModal), "the keys")
+        assert [keys for keys, text in HelpModal(app.screen_stack[-2])._rows if text == "Keys"] == ["?, f9"]
+
+    run_app(app, use)
+
+
+def test_enter_goes_from_the_source_to_the_table_and_says_what_it_does_there() -> None:
+    jobs: dict[str, Any] = {"id": "1", "order": {"kind": "pull", "model": "acme/assistant"}, "created": 0.0}
+    answers = {"/api/edgellm/models": MODELS, "/api/edgellm/ps": [], "/api/edgellm/devices": DEVICES}
+    app = CannedApp(answers | {"/api/edgellm/fit": FIT, "/api/edgellm/jobs": jobs, "/api/edgellm/jobs/stream": []})
+
+    async def use(pilot: Pilot[None]) -> None:
+        await wait_until(pilot, lambda: "5 models" in text_of(app), "the list")
+        await pilot.press("a")
+        await wait_until(pilot, lambda: "Raspberry Pi 5, 8.0 GiB" in text_of(app), "the devices")
+        await pilot.press(*"acme/assistant", "enter")  # before anything was looked at
+        await wait_until(pilot, lambda: "Enter adds Q4_K_M" in text_of(app), "the table")
+        await pilot.press("down")
+        await wait_until(pilot, lambda: "Enter adds Q2_K" in text_of(app), "the next row")
+        app.screen.query_one("#source").focus()
+        await wait_until(pilot, lambda: "Enter adds" not in text_of(app), "the field")
+        await pilot.press("enter")  # what fits is there already
+        await wait_until(pilot, lambda: "Enter adds Q2_K" in text_of(app), "the table again")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: app.current_mode == "jobs", "the job")
+
+    run_app(app, use)
+    orders = [body for path, body in app.canned.asked if path == "/api/edgellm/jobs" and body]
+    assert [order["quant"] for order in orders] == ["Q2_K"]

@@ -103,9 +103,11 @@ class EdgeApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: what the screen's own keys do, modes, the server, and what Textual has."""
+        given: set[str] = set()  # what several keys do is one command
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.id is not None and active.node is screen and active.enabled:
+            if binding.id is not None and active.node is screen and active.enabled and binding.id not in given:
+                given.add(binding.id)
                 run = partial(screen.run_action, binding.action)
                 yield SystemCommand(binding.description, binding.tooltip or f"On this screen: {binding.key}", run)
         for mode, title in MODE_TITLES.items():

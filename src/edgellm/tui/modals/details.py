@@ -51,7 +51,7 @@ class DetailsModal(ModalScreen[None]):
                     yield Static(Content(license_text(self._model)))
                 with TabPane("Files", id="files"), VerticalScroll():
                     yield Static(Content("\n".join(file_lines(self._model))))
-            yield Static(Content("Left and Right: pages   Y: copy the digest   Esc: close"), classes="dialog--hint")
+            yield Static(Content("Left and Right: pages   y: copy the digest   Esc: close"), classes="dialog--hint")
 
     def action_copy(self) -> None:
         """The digest of the bundle goes to the clipboard."""

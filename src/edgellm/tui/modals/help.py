@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.keys import format_key
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
@@ -42,6 +43,7 @@ def _rows(screen: Screen[Any]) -> list[tuple[str, str]]:
     for key, active in bindings:
         binding = active.binding
         if binding.description and active.enabled and not binding.system:
-            shown = screen.app.get_key_display(binding) if binding.key == key else key
-            found.setdefault((binding.action, binding.description), []).append(shown)
+            shown = screen.app.get_key_display(binding)
+            keys = found.setdefault((binding.action, binding.description), [])
+            keys.append(format_key(key) if shown in keys else shown)  # of several keys one is shown by its sign
     return [(", ".join(keys), description) for (_, description), keys in found.items()]

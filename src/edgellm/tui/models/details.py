@@ -29,6 +29,9 @@ class ModelDetails(msgspec.Struct, frozen=True, kw_only=True):
     loaded: dict[str, Any] | None = None
 
 
+_NOT_ALWAYS = ("repack_bytes", "adapter_bytes")
+
+
 def fact_rows(model: ModelDetails) -> list[tuple[str, str]]:
     """Label and text, in the order of interest."""
     plan = model.plan
@@ -91,8 +94,19 @@ def _context(plan: Mapping[str, Any]) -> str:
 def _memory(memory: Mapping[str, Any]) -> str:
     if not memory:
         return ""
-    parts = {"weights": "weights_bytes", "KV cache": "kv_bytes", "compute": "compute_bytes", "rest": "overhead_bytes"}
-    shares = ", ".join(f"{label} {format_bytes(memory.get(key, 0))}" for label, key in parts.items())
+    parts = {
+        "weights": "weights_bytes",
+        "repacked copy": "repack_bytes",
+        "KV cache": "kv_bytes",
+        "compute": "compute_bytes",
+        "adapters": "adapter_bytes",
+        "rest": "overhead_bytes",
+    }
+    shares = ", ".join(
+        f"{label} {format_bytes(memory.get(key, 0))}"
+        for label, key in parts.items()
+        if key not in _NOT_ALWAYS or memory.get(key)
+    )
     return f"{format_bytes(memory.get('total_bytes', 0))} predicted: {shares}"
 
 

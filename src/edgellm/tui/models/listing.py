@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -26,7 +26,6 @@ __all__ = [
 
 _GIB = 1 << 30
 _MIB = 1 << 20
-_NARROW = 100  # columns of a terminal in which everything does not fit
 
 
 class Speed(msgspec.Struct, frozen=True):
@@ -117,7 +116,7 @@ class Column(msgspec.Struct, frozen=True):
     order: Callable[[ModelRow], Any]
     style: Callable[[ModelRow], str] = lambda row: ""
     right: bool = False
-    is_wide_only: bool = False
+    is_extra: bool = False  # worth no letter of a name
 
 
 def _loaded(row: ModelRow, _room: Room) -> str:
@@ -174,7 +173,7 @@ def _speed_order(row: ModelRow) -> float:
 _FITS = ("fits", "tight", "does not fit")
 _STATES = ("ready", "loading", "restarting", "draining", "unloading")
 
-COLUMNS = (
+COLUMNS = (  # the most important first
     Column("name", "Name", lambda row, _: row.name, lambda row: row.name.lower()),
     Column(
         "state",
@@ -198,23 +197,34 @@ COLUMNS = (
         right=True,
     ),
     Column("speed", "Tok/s", _speed, _speed_order, right=True),
-    Column("quant", "Quant", lambda row, _: row.recipe or "-", lambda row: row.recipe or "~", is_wide_only=True),
-    Column("format", "Format", lambda row, _: row.format or "-", lambda row: row.format or "~", is_wide_only=True),
+    Column("quant", "Quant", lambda row, _: row.recipe or "-", lambda row: row.recipe or "~", is_extra=True),
+    Column("format", "Format", lambda row, _: row.format or "-", lambda row: row.format or "~", is_extra=True),
     Column(
         "context",
         "Context",
         lambda row, _: str(row.context or "-"),
         lambda row: row.context or 0,
         right=True,
-        is_wide_only=True,
+        is_extra=True,
     ),
-    Column("device", "Device", lambda row, _: row.device or "-", lambda row: row.device or "~", is_wide_only=True),
+    Column("device", "Device", lambda row, _: row.device or "-", lambda row: row.device or "~", is_extra=True),
 )
 
 
-def columns_for(width: int) -> list[Column]:
-    """Those that a terminal so wide has room for; the others are in the details."""
-    return [column for column in COLUMNS if width >= _NARROW or not column.is_wide_only]
+def columns_for(width: int, widths: Mapping[str, int], least_name: int) -> list[Column]:
+    """Those that a table so wide has room for, the most important first; the others are in the details.
+
+    ``widths``: what each takes by its key, in cells. The name can be shortened to ``least_name``, but not for extras.
+    """
+    shown: list[Column] = []
+    others = 0
+    for column in COLUMNS:
+        name = widths["name"] if column.is_extra else min(widths["name"], least_name)
+        others += widths[column.key] if column.key != "name" else 0
+        if shown and name + others > width:
+            break
+        shown.append(column)
+    return shown
 
 
 def matching(rows: Iterable[ModelRow], words: str) -> list[ModelRow]:

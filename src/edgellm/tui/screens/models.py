@@ -20,7 +20,6 @@ from edgellm.tui.models.listing import (
     LoadStatus,
     ModelList,
     ModelRow,
-    columns_for,
     matching,
     sorted_rows,
     with_progress,
@@ -34,7 +33,7 @@ __all__ = ["ModelsScreen"]
 
 _EMPTY = """The store is empty.
 
-Press A to add a model: from a hub (OWNER/MODEL), from a GGUF file or from the folder of a checkpoint."""
+Press a to add a model: from a hub (OWNER/MODEL), from a GGUF file or from the folder of a checkpoint."""
 
 
 class ModelsScreen(ModelActions):
@@ -111,7 +110,7 @@ class ModelsScreen(ModelActions):
 
     def action_sort(self) -> None:
         """By the next column that is shown."""
-        keys = [column.key for column in columns_for(self.size.width)]
+        keys = self._table.column_keys
         now = self._table.sort_key
         self._sort_by(keys[(keys.index(now) + 1) % len(keys)] if now in keys else keys[0])
 

@@ -18,7 +18,7 @@ __all__ = ["ModelTable"]
 
 _DOWN, _UP = "v", "^"
 _LONGEST_NAME = 44
-_LONGEST_NAME_NARROW = 24
+_SHORTEST_NAME = 16
 
 
 class ModelTable(FixedTable):
@@ -36,23 +36,33 @@ class ModelTable(FixedTable):
         self._shown: list[tuple[str, tuple[tuple[str, str], ...]]] = []  # name, and text with style of each cell
 
     @property
+    def column_keys(self) -> list[str]:
+        """Of the columns that are shown."""
+        return [column.key for column in self._columns_shown]
+
+    @property
     def selected(self) -> str | None:
         """The full name in the row of the cursor."""
         return self._shown[self.cursor_row][0] if 0 <= self.cursor_row < len(self._shown) else None
 
     def show(self, rows: Sequence[ModelRow], room: Room, width: int) -> None:
         """Show ``rows`` in this order. The cursor stays on its model."""
-        columns = columns_for(width)
-        longest_name = _LONGEST_NAME if len(columns) == len(COLUMNS) else _LONGEST_NAME_NARROW
-        shown = [(row.name, tuple((column.text(row, room), column.style(row)) for column in columns)) for row in rows]
-        widths = [
-            max(self._title(column).cell_len, *(cell_len(cells[place][0]) for _, cells in shown), 0)
-            for place, column in enumerate(columns)
-        ]
-        widths = [
-            min(size, longest_name) if column.key == "name" else size
-            for column, size in zip(columns, widths, strict=True)
-        ]
+        cells = {column.key: [(column.text(row, room), column.style(row)) for row in rows] for column in COLUMNS}
+        natural = {
+            column.key: max(self._title(column).cell_len, *(cell_len(text) for text, _ in cells[column.key]), 0)
+            for column in COLUMNS
+        }
+        natural["name"] = min(natural["name"], _LONGEST_NAME)
+        padding = 2 * self.cell_padding
+        table_width = width - self.styles.scrollbar_size_vertical
+        sortable = {column.key: max(natural[column.key], len(column.title) + len(f" {_UP}")) for column in COLUMNS}
+        columns = columns_for(
+            table_width, {key: size + padding for key, size in sortable.items()}, _SHORTEST_NAME + padding
+        )
+        others = sum(natural[column.key] + padding for column in columns if column.key != "name")
+        longest_name = max(_SHORTEST_NAME, min(natural["name"], table_width - others - padding))
+        shown = [(row.name, tuple(cells[column.key][place] for column in columns)) for place, row in enumerate(rows)]
+        widths = [longest_name if column.key == "name" else natural[column.key] for column in columns]
         header = (width, widths, self.sort_key, self.is_reversed, self.app.theme)
         if header == self._header and [name for name, _ in shown] == [name for name, _ in self._shown]:
             self._update(shown)
