@@ -1,7 +1,7 @@
 """The main job from end to end on the small checkpoint in this repository: pack for a Raspberry Pi 5, verify, run.
 
-Run by `make demo`; everything it makes lies in .demo, which can be deleted. What is there already stays: whoever tries the
-demo may have added models and conversations of their own.
+Run by `make demo`; everything it makes lies in .demo, which can be deleted. What is there already stays: whoever tries
+the demo may have added models and conversations of their own.
 """
 
 from __future__ import annotations
