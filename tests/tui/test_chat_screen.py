@@ -444,6 +444,68 @@ def test_commands_answer_below_the_conversation(home: Path, server: ScriptedServ
     run_app(app, use)
 
 
+def test_commands_that_leave_an_answer_alone_do_not_stop_it(home: Path, server: ScriptedServer) -> None:
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await sent(pilot, server, "Hello")
+        server.start()
+        server.say("It goes on")
+        await wait_until(pilot, lambda: "It goes on" in text_of(app), "the first words")
+        for line, shown in (("/nope", "there is no command /nope"), ("/set top_k 5", "top_k is 5")):
+            await type_text(pilot, line)
+            await pilot.press("enter")
+            await wait_until(pilot, lambda shown=shown: shown in text_of(app), shown)  # type: ignore[misc]
+        server.say(" and on.")
+        server.end()
+        await answered(pilot, app)
+        assert texts(pane_of(app).conversation) == ["Hello", "It goes on and on."]
+
+    run_app(app, use, WIDE)
+
+
+def test_an_export_says_in_its_question_what_is_wrong(home: Path, server: ScriptedServer, tmp_path: Path) -> None:
+    app = scripted_app(home, server, Opening(conversation=write_conversation(home, ["Hello", "there"])))
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        title = pane_of(app).conversation.title
+        app.screen.action_ask("export")  # type: ignore[attr-defined]
+        await wait_until(pilot, lambda: app.screen.query("#hint"), "the question")
+        field = app.screen.query_one("#text", Input)
+        field.value = str(tmp_path / "talk.txt")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "talk.txt is neither .md nor .json" in text_of(app), "what is wrong")
+        field.value = str(tmp_path / "talk.md")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: (tmp_path / "talk.md").exists(), "the file")
+        assert pane_of(app).conversation.title == title
+
+    run_app(app, use, WIDE)
+
+
+def test_thinking_is_chosen_in_a_dialog(home: Path, server: ScriptedServer) -> None:
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        app.screen.action_ask("thinking")  # type: ignore[attr-defined]
+        choices = await _choices(pilot, app)
+        assert choices.highlighted_option is not None
+        assert choices.highlighted_option.id == "auto"
+        await pilot.press("up", "enter")
+        await wait_until(pilot, lambda: "no thoughts" in text_of(app), "the status")
+        assert pane_of(app).conversation.settings.thinking is False
+
+    run_app(app, use, WIDE)
+
+
+async def _choices(pilot: Pilot[None], app: EdgeApp) -> OptionList:
+    await wait_until(pilot, lambda: app.screen.query("#choices"), "the choices")
+    return app.screen.query_one("#choices", OptionList)
+
+
 def test_what_is_typed_faster_than_it_is_read_arrives_in_order(home: Path, server: ScriptedServer) -> None:
     app = scripted_app(home, server)
 

@@ -18,7 +18,7 @@ from textual.widgets import Static, TextArea
 from textual.worker import Worker
 
 from edgellm.errors import EdgeLLMError, NetworkError
-from edgellm.tui.chat.commands import Chat, Outcome, command_line, execute
+from edgellm.tui.chat.commands import Chat, Outcome, command_line, ends_answer, execute
 from edgellm.tui.chat.conversation import Conversation
 from edgellm.tui.chat.draft import Draft
 from edgellm.tui.chat.parameters import shown_value
@@ -233,7 +233,7 @@ class ChatPane(Vertical):
         if name in ("list", "load", "search", "open") and not argument:
             self.post_message(self.Wanted("conversations"))
             return
-        if self.is_answering and name not in ("help", "copy", "info", "thoughts", "?"):
+        if self.is_answering and ends_answer(name):
             self.stop()
         before = self.conversation
         try:
