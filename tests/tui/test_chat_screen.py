@@ -342,6 +342,26 @@ def test_the_list_opens_searches_renames_and_deletes(home: Path, server: Scripte
     assert all(b"dogs" not in path.read_bytes() for path in (home / "state" / "conversations").iterdir())
 
 
+def test_the_list_renames(home: Path, server: ScriptedServer) -> None:
+    write_conversation(home, ["Hello", "there"])
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await pilot.press("ctrl+o")
+        found = app.screen.query_one("#found", OptionList)
+        await wait_until(pilot, lambda: found.option_count == 1, "the list")
+        found.focus()
+        await pilot.press("down", "n")
+        await wait_until(pilot, lambda: app.screen.query("#text"), "the question")
+        app.screen.query_one("#text", Input).value = "Greetings"
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "Greetings" in text_of(app), "the title")
+
+    run_app(app, use)
+    assert [each.title for each in kept(home).summaries()] == ["Greetings"]
+
+
 def test_a_conversation_that_another_terminal_has_open_is_left_to_it(home: Path, server: ScriptedServer) -> None:
     conversation = kept(home).begin(ChatSettings(model="thinker:pi"))
     conversation.add("user", "About cats")  # and is held open here, as by another program
