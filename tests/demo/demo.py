@@ -51,10 +51,13 @@ def main() -> int:
         return 1
     print(
         textwrap.dedent(f"""
-        Done. The demo keeps its bundle apart: EDGELLM_HOME={HOME} edgellm list
-        Now with a real model, on this machine (0.4 GB; a folder or a GGUF file of yours works the same way):
+        Done. The demo keeps its bundle apart. To talk to it in the terminal:
 
           source {Path(sys.executable).parent / "activate"}
+          EDGELLM_HOME={HOME} edgellm
+
+        Now with a real model, on this machine (0.4 GB; a folder or a GGUF file of yours works the same way):
+
           edgellm fit  bartowski/SmolLM2-360M-Instruct-GGUF
           edgellm run  bartowski/SmolLM2-360M-Instruct-GGUF "Why is the sky blue?"
 
