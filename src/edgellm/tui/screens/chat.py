@@ -16,7 +16,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.events import Resize
 
-from edgellm.errors import EdgeLLMError
+from edgellm.errors import EdgeLLMError, NotFoundError
 from edgellm.paths import user_path
 from edgellm.tui.chat.attachments import read_attachment
 from edgellm.tui.chat.commands import THINKING, Chat, thinking_word
@@ -264,6 +264,9 @@ class ChatScreen(ModeScreen):
             models = await stored_models(self.connection)
         except EdgeLLMError as error:
             self.tell(error)
+            return
+        if not models:
+            self.tell(NotFoundError("the store has no model", hint="a in the mode Models (F1) adds one"))
             return
         choices = [
             (each.name, Content.assemble(each.name, (f"  {each.parameters} {each.state or ''}".rstrip(), "dim")))
