@@ -521,6 +521,18 @@ def test_thinking_is_chosen_in_a_dialog(home: Path, server: ScriptedServer) -> N
     run_app(app, use, WIDE)
 
 
+def test_without_a_model_it_says_where_one_is_added(home: Path, server: ScriptedServer) -> None:
+    server.models = []
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await pilot.press("ctrl+l")
+        await wait_until(pilot, lambda: "a in the mode Models (F1) adds one" in text_of(app), "the way out")
+
+    run_app(app, use, WIDE)
+
+
 async def _choices(pilot: Pilot[None], app: EdgeApp) -> OptionList:
     await wait_until(pilot, lambda: app.screen.query("#choices"), "the choices")
     return app.screen.query_one("#choices", OptionList)
