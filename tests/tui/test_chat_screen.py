@@ -14,7 +14,7 @@ from chat_rig import ScriptedServer, pane_of, scripted_app, scripted_server, tex
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, TextArea
-from tui_rig import WIDE, run_app, text_of, wait_until
+from tui_rig import WIDE, run_app, text_of, told, wait_until
 
 from edgellm.tui.app import EdgeApp
 from edgellm.tui.chat.conversations import Conversations
@@ -528,7 +528,7 @@ def test_without_a_model_it_says_where_one_is_added(home: Path, server: Scripted
     async def use(pilot: Pilot[None]) -> None:
         await ready(pilot, app)
         await pilot.press("ctrl+l")
-        await wait_until(pilot, lambda: "a in the mode Models (F1) adds one" in text_of(app), "the way out")
+        await wait_until(pilot, lambda: "a in the mode Models (F1) adds one" in told(app), "the way out")
 
     run_app(app, use, WIDE)
 
