@@ -148,6 +148,7 @@ def test_a_refusal_is_said_and_the_message_stays(home: Path, server: ScriptedSer
         shown = text_of(app)
         assert "thinker needs 5 GiB, 3 GiB are free" in shown
         assert "take a smaller one" in shown
+        assert "Space in the mode Models (F1) loads it all the same" in shown
         assert texts(pane_of(app).conversation) == ["Hello"]
 
     run_app(app, use)

@@ -17,7 +17,7 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 from textual.worker import Worker
 
-from edgellm.errors import EdgeLLMError, NetworkError
+from edgellm.errors import DoesNotFitError, EdgeLLMError, NetworkError
 from edgellm.tui.chat.commands import Chat, Outcome, command_line, ends_answer, execute
 from edgellm.tui.chat.conversation import Conversation
 from edgellm.tui.chat.draft import Draft
@@ -310,6 +310,8 @@ class ChatPane(Vertical):
             text = error.message if not error.hint else f"{error.message}\n{error.hint}"
             if isinstance(error, NetworkError):
                 text = f"{error.message}\nWhat was said and received is kept: Ctrl+G asks again, /continue goes on."
+            if isinstance(error, DoesNotFitError):
+                text = f"{text}\nSpace in the mode Models (F1) loads it all the same."
             self._notices[f"notice-{len(self._notices)}"] = (text, True)
         self.show_items()
         self.post_message(self.Changed())
