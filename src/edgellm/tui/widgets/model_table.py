@@ -44,7 +44,9 @@ class ModelTable(FixedTable):
         """Show ``rows`` in this order. The cursor stays on its model."""
         columns = columns_for(width)
         longest_name = _LONGEST_NAME if len(columns) == len(COLUMNS) else _LONGEST_NAME_NARROW
-        shown = [(row.name, tuple((column.text(row, room), column.style(row)) for column in columns)) for row in rows]
+        shown = [
+            (row.name, tuple((column.text(row, room), column.style(row, room)) for column in columns)) for row in rows
+        ]
         widths = [
             max(self._title(column).cell_len, *(cell_len(cells[place][0]) for _, cells in shown), 0)
             for place, column in enumerate(columns)
