@@ -222,17 +222,18 @@ def test_colours_follow_the_system_and_the_choice(browser: Browser, server: Runn
     page = context.new_page()
     page.goto(server.url + "/")
 
-    def is_dark() -> bool:
-        return bool(page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)")
+    def wait_until(scheme: str) -> None:
+        compared = "!==" if scheme == "dark" else "==="
+        page.wait_for_function(f"getComputedStyle(document.body).backgroundColor {compared} 'rgb(255, 255, 255)'")
 
-    assert is_dark() == (scheme == "dark")
+    wait_until(scheme)
     other = "light" if scheme == "dark" else "dark"
     page.click("#settings")
     page.select_option("#options [name=theme]", other)
     page.click("#options button[value=save]")
-    assert is_dark() == (other == "dark")
+    wait_until(other)
     page.reload()
-    assert is_dark() == (other == "dark")
+    wait_until(other)
     context.close()
 
 
