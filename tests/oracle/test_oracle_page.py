@@ -218,13 +218,15 @@ def test_the_page_fits_a_phone(browser: Browser, server: RunningServer) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_follow_the_system_and_the_choice(browser: Browser, server: RunningServer, scheme: Any) -> None:
+    from playwright.sync_api import expect
+
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
     page.goto(server.url + "/")
 
     def wait_until(scheme: str) -> None:
-        compared = "!==" if scheme == "dark" else "==="
-        page.wait_for_function(f"getComputedStyle(document.body).backgroundColor {compared} 'rgb(255, 255, 255)'")
+        body = expect(page.locator("body"))
+        (body.not_to_have_css if scheme == "dark" else body.to_have_css)("background-color", "rgb(255, 255, 255)")
 
     wait_until(scheme)
     other = "light" if scheme == "dark" else "dark"
