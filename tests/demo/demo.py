@@ -1,12 +1,12 @@
 """The main job from end to end on the small checkpoint in this repository: pack for a Raspberry Pi 5, verify, run.
 
-Run by `make demo`; everything it makes lies in .demo, which can be deleted.
+Run by `make demo`; everything it makes lies in .demo, which can be deleted. What is there already stays: whoever tries
+the demo may have added models and conversations of their own.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -33,10 +33,11 @@ def main() -> int:
         textwrap.dedent(f"""
         This packs {CHECKPOINT}, a real language model of 8.4 million parameters that was trained for this purpose:
         it writes English sentences and knows nothing. It shows the way, not what a useful model says.
-        Everything is kept in {HOME}."""),
+        Everything is kept in a store of its own:
+
+        $ export EDGELLM_HOME={HOME}"""),
         flush=True,
     )
-    shutil.rmtree(HOME, ignore_errors=True)
     try:
         step("What fits on a Raspberry Pi 5?", "fit", CHECKPOINT, "--device", "raspberrypi")
         step("Quantize it into a bundle for that device", "pack", CHECKPOINT, "--device", "raspberrypi", "--quant",
@@ -44,17 +45,20 @@ def main() -> int:
         step("Read every byte back", "verify")
         step("What is in the store", "list")
         step("What the bundle says about itself", "show", NAME)
-        step("Load it and answer", "run", NAME, "The history of the city began", "--raw", "--max-tokens", "40",
-             "--temperature", "0.7", "--seed", "1")  # fmt: skip
+        step("Load it and answer", "run", NAME, "The history of the river", "--raw", "--max-tokens", "40",
+             "--temperature", "0.3", "--repetition-penalty", "1.1", "--seed", "1")  # fmt: skip
     except subprocess.CalledProcessError as error:
         print(f"error: the step above failed with status {error.returncode}", file=sys.stderr)
         return 1
     print(
         textwrap.dedent(f"""
-        Done. The demo keeps its bundle apart: EDGELLM_HOME={HOME} edgellm list
-        Now with a real model, on this machine (0.4 GB; a folder or a GGUF file of yours works the same way):
+        Done. See it, chat with it and serve it in the terminal:
 
           source {Path(sys.executable).parent / "activate"}
+          EDGELLM_HOME={HOME} edgellm
+
+        Now with a real model, in your own store (0.4 GB; a folder or a GGUF file of yours works the same way):
+
           edgellm fit  bartowski/SmolLM2-360M-Instruct-GGUF
           edgellm run  bartowski/SmolLM2-360M-Instruct-GGUF "Why is the sky blue?"
 

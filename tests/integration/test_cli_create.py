@@ -70,7 +70,8 @@ def test_a_template_of_its_own_replaces_the_models(own: Cli, tmp_path: Path) -> 
     assert plan["chat"]["template"] == template.read_text()
     assert plan["chat"]["messages"] == [{"role": "system", "content": "Be brief."}]
     answer = own.run("run", "bare", "Once upon a time", "--max-tokens", "4", "--temperature", "0").stdout
-    raw = own.run("run", "tiny-llm", "Once upon a time", "--raw", "--max-tokens", "4", "--temperature", "0").stdout
+    prompt = "Be brief.Once upon a time"
+    raw = own.run("run", "tiny-llm", prompt, "--raw", "--max-tokens", "4", "--temperature", "0").stdout
     assert answer == raw
 
 

@@ -88,7 +88,10 @@ def test_fit_shows_both_formats_and_what_was_measured(cli: Cli, tiny_llm: Path, 
     assert plain["format"] == "gguf"
     assert "edgellm bench" in plain["format_why"]
     assert {row["format"] for row in plain["rows"]} == {"gguf", "onnx"}
-    assert "MEASURED" not in cli.run("fit", tiny_llm).stdout
+    short, whole = (cli.run("fit", tiny_llm, *more).stdout for more in ((), ("--format", "onnx")))
+    assert "MEASURED" not in short
+    assert (short.count("  ONNX  "), "more of ONNX: --format onnx" in short) == (1, True)
+    assert whole.count("INT") > 10
     with_onnx(cli, benched, 2.0)
     rows = cli.json("fit", tiny_llm)["rows"]
     measured = {row["format"]: row["measured"] for row in rows if row["measured"]}

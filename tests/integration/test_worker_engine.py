@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import os
 import signal
 import subprocess
@@ -87,7 +88,11 @@ def test_a_worker_gives_the_same_chunks(tiny_model: Path) -> None:
         ]
 
     here, there = in_both(tiny_model, use)
-    assert here == there
+    for ours, theirs in zip(itertools.chain(*here), itertools.chain(*there), strict=True):
+        assert ours[:2] + ours[3:] == theirs[:2] + theirs[3:]
+        # the number of threads, which follows what else runs, decides the last digits
+        numbers, others = ([entry.chosen for entry in answer[2]] for answer in (ours, theirs))
+        assert numbers == pytest.approx(others, abs=1e-3)
     assert len(here[1][0][2]) == 40
 
 

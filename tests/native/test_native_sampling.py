@@ -102,7 +102,7 @@ def test_a_fused_sum_is_rounded_once(flags: list[str], tmp_path: Path) -> None:
     features = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
     if flags and "fma" not in features:
         pytest.skip("needs a processor with FMA")
-    source = HERE / "lanes_driver.cpp"
+    source = HERE / "sampling_lanes.cpp"
     run([compiler, "-std=c++17", "-O2", "-ffp-contract=off", *WARNINGS, *flags, f"-I{SAMPLING}", source, "-o", program])
     assert int(run([program])) >= 2_000_000
 

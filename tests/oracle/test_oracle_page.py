@@ -218,21 +218,24 @@ def test_the_page_fits_a_phone(browser: Browser, server: RunningServer) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_follow_the_system_and_the_choice(browser: Browser, server: RunningServer, scheme: Any) -> None:
+    from playwright.sync_api import expect
+
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
     page.goto(server.url + "/")
 
-    def is_dark() -> bool:
-        return bool(page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)")
+    def wait_until(scheme: str) -> None:
+        body = expect(page.locator("body"))
+        (body.not_to_have_css if scheme == "dark" else body.to_have_css)("background-color", "rgb(255, 255, 255)")
 
-    assert is_dark() == (scheme == "dark")
+    wait_until(scheme)
     other = "light" if scheme == "dark" else "dark"
     page.click("#settings")
     page.select_option("#options [name=theme]", other)
     page.click("#options button[value=save]")
-    assert is_dark() == (other == "dark")
+    wait_until(other)
     page.reload()
-    assert is_dark() == (other == "dark")
+    wait_until(other)
     context.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -194,16 +195,17 @@ def test_who_leaves_during_its_prompt_frees_the_sequence(server: RunningServer) 
         before = _model(client, "edgellm_scheduler_generated_tokens_total")
         asked = 0
         while _model(client, "edgellm_scheduler_cancelled_total") == cancelled:
-            stream, request = _open_stream(server, prompt=f"{asked} " + "word " * 300, max_tokens=1)
-            with stream as reader:
-                reader.sendall(request)
+            with contextlib.ExitStack() as leaving:  # several: one is computed before anybody has looked
+                for _ in range(6):
+                    reader, request = _open_stream(server, prompt=f"{asked} " + "word " * 300, max_tokens=1)
+                    leaving.enter_context(reader).sendall(request)
+                    asked += 1
                 _wait(
                     lambda: (
                         _model(client, "edgellm_scheduler_running") or _metrics(client)["edgellm_requests_in_work"] == 0
                     )
                 )
-            asked += 1
-            assert asked < 100
+            assert asked < 600
         _wait(lambda: _model(client, "edgellm_scheduler_running") == 0)
         assert _model(client, "edgellm_scheduler_generated_tokens_total") - before < asked + 1
 
@@ -214,6 +216,6 @@ def test_a_whole_answer_that_nobody_waits_for_is_stopped(server: RunningServer) 
         cancelled = _model(client, "edgellm_scheduler_cancelled_total")
         stream, request = _open_stream(server, prompt="Once", max_tokens=400, ignore_eos=True)
         with stream as reader:
-            reader.sendall(request.replace(b'"stream": true', b'"n": 1        '))
-            _wait(lambda: _model(client, "edgellm_scheduler_running") == 1)
-        _wait(lambda: _model(client, "edgellm_scheduler_cancelled_total") == cancelled + 1)
+            reader.sendall(request.replace(b'"stream": true', b'"n": 4        '))
+            _wait(lambda: _model(client, "edgellm_scheduler_running") > 0)
+        _wait(lambda: _model(client, "edgellm_scheduler_cancelled_total") > cancelled)

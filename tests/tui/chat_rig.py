@@ -127,6 +127,10 @@ class ScriptedServer:
     def __init__(self, path: Path) -> None:
         self.requests: list[dict[str, Any]] = []
         self.loading: dict[str, Any] | None = None
+        self.models: list[dict[str, Any]] = [
+            {"name": "thinker:pi", "state": "ready", "parameters": "1.2B"},
+            {"name": "writer:pi", "state": None, "parameters": "3.0B"},
+        ]
         self.closed = 0  # requests that were given up
         self._script: queue.Queue[bytes | Response | None] = queue.Queue()
         self._path = path
@@ -221,11 +225,7 @@ class ScriptedServer:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     async def _models(self, _request: Request) -> Response:
-        models = [
-            {"name": "thinker:pi", "state": "ready", "parameters": "1.2B"},
-            {"name": "writer:pi", "state": None, "parameters": "3.0B"},
-        ]
-        return JSONResponse({"models": models})
+        return JSONResponse({"models": self.models})
 
     async def _ps(self, _request: Request) -> Response:
         return JSONResponse([self.loading] if self.loading is not None else [])

@@ -14,7 +14,7 @@ from chat_rig import ScriptedServer, pane_of, scripted_app, scripted_server, tex
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, TextArea
-from tui_rig import WIDE, run_app, text_of, wait_until
+from tui_rig import WIDE, run_app, text_of, told, wait_until
 
 from edgellm.tui.app import EdgeApp
 from edgellm.tui.chat.conversations import Conversations
@@ -148,6 +148,7 @@ def test_a_refusal_is_said_and_the_message_stays(home: Path, server: ScriptedSer
         shown = text_of(app)
         assert "thinker needs 5 GiB, 3 GiB are free" in shown
         assert "take a smaller one" in shown
+        assert "Space in the mode Models (F1) loads it all the same" in shown
         assert texts(pane_of(app).conversation) == ["Hello"]
 
     run_app(app, use)
@@ -342,6 +343,26 @@ def test_the_list_opens_searches_renames_and_deletes(home: Path, server: Scripte
     assert all(b"dogs" not in path.read_bytes() for path in (home / "state" / "conversations").iterdir())
 
 
+def test_the_list_renames(home: Path, server: ScriptedServer) -> None:
+    write_conversation(home, ["Hello", "there"])
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await pilot.press("ctrl+o")
+        found = app.screen.query_one("#found", OptionList)
+        await wait_until(pilot, lambda: found.option_count == 1, "the list")
+        found.focus()
+        await pilot.press("down", "n")
+        await wait_until(pilot, lambda: app.screen.query("#text"), "the question")
+        app.screen.query_one("#text", Input).value = "Greetings"
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "Greetings" in text_of(app), "the title")
+
+    run_app(app, use)
+    assert [each.title for each in kept(home).summaries()] == ["Greetings"]
+
+
 def test_a_conversation_that_another_terminal_has_open_is_left_to_it(home: Path, server: ScriptedServer) -> None:
     conversation = kept(home).begin(ChatSettings(model="thinker:pi"))
     conversation.add("user", "About cats")  # and is held open here, as by another program
@@ -442,6 +463,80 @@ def test_commands_answer_below_the_conversation(home: Path, server: ScriptedServ
         assert pane_of(app).prompt.text == "/model "
 
     run_app(app, use)
+
+
+def test_commands_that_leave_an_answer_alone_do_not_stop_it(home: Path, server: ScriptedServer) -> None:
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await sent(pilot, server, "Hello")
+        server.start()
+        server.say("It goes on")
+        await wait_until(pilot, lambda: "It goes on" in text_of(app), "the first words")
+        for line, shown in (("/nope", "there is no command /nope"), ("/set top_k 5", "top_k is 5")):
+            await type_text(pilot, line)
+            await pilot.press("enter")
+            await wait_until(pilot, lambda shown=shown: shown in text_of(app), shown)  # type: ignore[misc]
+        server.say(" and on.")
+        server.end()
+        await answered(pilot, app)
+        assert texts(pane_of(app).conversation) == ["Hello", "It goes on and on."]
+
+    run_app(app, use, WIDE)
+
+
+def test_an_export_says_in_its_question_what_is_wrong(home: Path, server: ScriptedServer, tmp_path: Path) -> None:
+    app = scripted_app(home, server, Opening(conversation=write_conversation(home, ["Hello", "there"])))
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        title = pane_of(app).conversation.title
+        app.screen.action_ask("export")  # type: ignore[attr-defined]
+        await wait_until(pilot, lambda: app.screen.query("#hint"), "the question")
+        field = app.screen.query_one("#text", Input)
+        field.value = str(tmp_path / "talk.txt")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "talk.txt is neither .md nor .json" in text_of(app), "what is wrong")
+        field.value = str(tmp_path / "talk.md")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: (tmp_path / "talk.md").exists(), "the file")
+        assert pane_of(app).conversation.title == title
+
+    run_app(app, use, WIDE)
+
+
+def test_thinking_is_chosen_in_a_dialog(home: Path, server: ScriptedServer) -> None:
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        app.screen.action_ask("thinking")  # type: ignore[attr-defined]
+        choices = await _choices(pilot, app)
+        assert choices.highlighted_option is not None
+        assert choices.highlighted_option.id == "auto"
+        await pilot.press("up", "enter")
+        await wait_until(pilot, lambda: "no thoughts" in text_of(app), "the status")
+        assert pane_of(app).conversation.settings.thinking is False
+
+    run_app(app, use, WIDE)
+
+
+def test_without_a_model_it_says_where_one_is_added(home: Path, server: ScriptedServer) -> None:
+    server.models = []
+    app = scripted_app(home, server)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        await pilot.press("ctrl+l")
+        await wait_until(pilot, lambda: "a in the mode Models (F1) adds one" in told(app), "the way out")
+
+    run_app(app, use, WIDE)
+
+
+async def _choices(pilot: Pilot[None], app: EdgeApp) -> OptionList:
+    await wait_until(pilot, lambda: app.screen.query("#choices"), "the choices")
+    return app.screen.query_one("#choices", OptionList)
 
 
 def test_what_is_typed_faster_than_it_is_read_arrives_in_order(home: Path, server: ScriptedServer) -> None:

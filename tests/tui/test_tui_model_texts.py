@@ -53,6 +53,12 @@ def test_the_badge_holds_what_is_needed_against_what_is_free(
     assert cell("fit", Room(7 * GIB, left_bytes), **changes) == badge
 
 
+def test_what_others_keep_out_is_not_shown_as_what_fits() -> None:
+    row = msgspec.convert(model("one:a", fit="fits", needed_bytes=5 * GIB), ModelRow)
+    fit = next(column for column in COLUMNS if column.key == "fit")
+    assert [fit.style(row, Room(7 * GIB, left_bytes)) for left_bytes in (6 * GIB, 4 * GIB)] == ["success", "warning"]
+
+
 def test_the_speed_is_the_last_one_measured_else_the_one_predicted() -> None:
     assert cell("speed", last_decode_tokens_per_s=9.73) == "9.7"
     assert cell("speed") == "~8-11"

@@ -66,8 +66,8 @@ def test_two_terminals_share_one_server(own_home: Path) -> None:
 def test_every_mode_survives_small_and_large_windows(own_home: Path) -> None:
     with terminal(own_home, "tui") as screen:
         screen.wait_for("free for models")
-        for number in range(1, 7):
-            screen.press(f"\x1b[{10 + number}~")  # F1 to F6
+        for number in (11, 12, 13, 14, 15, 17):
+            screen.press(f"\x1b[{number}~")  # F1 to F6
             for size in ((40, 10), (200, 60), (1, 1), (80, 24)):
                 screen.resize(*size)
                 screen.process.send_signal(signal.SIGWINCH)
@@ -102,9 +102,10 @@ def test_no_color_has_no_colours(own_home: Path) -> None:
     assert [colour for colour in colours if len(set(colour)) > 1] == []  # shades of grey
 
 
-def test_the_theme_is_a_setting(own_home: Path) -> None:
-    with terminal(own_home, "tui", EDGELLM_THEME="light", COLORTERM="truecolor") as screen:
-        screen.wait_for("free for models")
+@pytest.mark.parametrize(("command", "text"), [("tui", "free for models"), ("chat", "Say something")])
+def test_the_theme_is_a_setting(command: str, text: str, own_home: Path) -> None:
+    with terminal(own_home, command, EDGELLM_THEME="light", COLORTERM="truecolor") as screen:
+        screen.wait_for(text)
         assert b"48;2;219;226;233" in screen.drawn  # the panel of the light theme
 
 

@@ -67,7 +67,8 @@ def run_chat(options: ChatOptions) -> int:
         return 0
     from edgellm.tui.session import run_chat_screen
 
-    return run_chat_screen(settings, conversations, opening, config_file=options.config_file)
+    theme = settings.values.theme
+    return run_chat_screen(settings, conversations, opening, theme=theme, config_file=options.config_file)
 
 
 def _opening(options: ChatOptions) -> Opening:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from edgellm.errors import UsageError
 from edgellm.units import format_bytes
 
 if TYPE_CHECKING:
+    from edgellm.devices.benched import BenchedModel
     from edgellm.devices.fit import FitRow, SpeedRange
 
 __all__ = ["FitOptions", "fit"]
@@ -74,9 +76,10 @@ def _print(model: str, device: str, memory_bytes: int, tables: FitTables) -> Non
     users = f", {first.sequences} conversations at once" if first.sequences > 1 else ""
     sys.stdout.write(f"{model} on {device}, {format_bytes(memory_bytes)}; context {first.context} tokens{users}\n\n")
     both, many, measured = len({row.format for row in rows}) > 1, first.sequences > 1, any(tables.measured)
+    shown = [_is_shown(row, found, tables) for row, found in zip(rows, tables.measured, strict=True)]
     common = [note for note in rows[0].estimate.notes if all(note in row.estimate.notes for row in rows)]
     cells = []
-    for row, found in zip(rows, tables.measured, strict=True):
+    for row, found in itertools.compress(zip(rows, tables.measured, strict=True), shown):
         line = {
             "": "*" if row.chosen else "",
             "FORMAT": row.format.upper() if both else None,
@@ -95,6 +98,8 @@ def _print(model: str, device: str, memory_bytes: int, tables: FitTables) -> Non
     right = tuple(headers.index(name) for name in ("SIZE", "MEMORY"))
     print_table(headers, [list(line.values()) for line in cells], right=right)
     paragraphs = [*common]
+    if hidden := sorted({row.format for row, is_shown in zip(rows, shown, strict=True) if not is_shown}):
+        paragraphs += [f"{shown.count(False)} more of {name.upper()}: --format {name}" for name in hidden]
     if measured:
         dates = sorted({found.date for found in tables.measured if found})
         paragraphs.append(f"MEASURED: tokens/s of an answer, of a prompt, by `edgellm bench` here ({', '.join(dates)})")
@@ -108,6 +113,11 @@ def _print(model: str, device: str, memory_bytes: int, tables: FitTables) -> Non
         paragraphs += [f"{label} speed from {speed.basis}"] if speed else []
     for paragraph in paragraphs:
         sys.stdout.write("\n" + textwrap.fill(paragraph, 100) + "\n")
+
+
+def _is_shown(row: FitRow, found: BenchedModel | None, tables: FitTables) -> bool:
+    """Of the format that would not be taken, only what it is compared by."""
+    return row.format == tables.format or found is not None or "what --format" in row.note
 
 
 def _speed(speed: SpeedRange | None) -> str:

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from edgellm.api.chat import Thinking
 from edgellm.errors import UsageError
 from edgellm.paths import user_path
 from edgellm.tui.chat.attachments import read_attachment
@@ -23,13 +24,33 @@ from edgellm.tui.chat.session import ChatSession
 from edgellm.tui.chat.speeds import answer_line, context_share
 from edgellm.units import format_bytes
 
-__all__ = ["COMMANDS", "Action", "Chat", "Command", "Outcome", "command_line", "execute"]
+__all__ = [
+    "COMMANDS",
+    "THINKING",
+    "Action",
+    "Chat",
+    "Command",
+    "Outcome",
+    "command_line",
+    "ends_answer",
+    "execute",
+    "thinking_word",
+]
 
 Action = Literal["", "answer", "continue", "edit", "copy", "shown", "quit"]
 """What is left to do for whoever shows the conversation: have it answered, have the answer go on, let the last message
 be edited, copy the last answer, show everything anew, or end."""
 
 _LISTED = 20
+
+THINKING: dict[str, Thinking] = {
+    "on": True,
+    "off": False,
+    "auto": None,
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+}
 
 
 class Outcome(NamedTuple):
@@ -61,6 +82,11 @@ def command_line(line: str) -> tuple[str, str] | None:
         return None
     name, _, argument = line[1:].partition(" ")
     return name.lower(), argument.strip()
+
+
+def ends_answer(name: str) -> bool:
+    """Whether a command leaves the place in the conversation where an answer is made, so that it has to be stopped."""
+    return _ALIASES.get(name, name) in _ENDING
 
 
 def execute(chat: Chat, name: str, argument: str) -> Outcome:
@@ -127,21 +153,17 @@ def _preset_line(name: str, values: dict[str, object]) -> str:
 
 
 def _think(chat: Chat, word: str) -> Outcome:
-    words: dict[str, object] = {
-        "on": True,
-        "off": False,
-        "auto": None,
-        "low": "low",
-        "medium": "medium",
-        "high": "high",
-    }
     if not word:
-        now = chat.session.conversation.settings.thinking
-        return Outcome(f"thinking is {next(name for name, value in words.items() if value is now or value == now)}")
-    if word not in words:
-        raise UsageError(f"thinking cannot be {word[:40]!r}", hint=f"it is {', '.join(words)}")
-    _change(chat, thinking=words[word])
+        return Outcome(f"thinking is {thinking_word(chat.session.conversation.settings)}")
+    if word not in THINKING:
+        raise UsageError(f"thinking cannot be {word[:40]!r}", hint=f"it is {', '.join(THINKING)}")
+    _change(chat, thinking=THINKING[word])
     return Outcome(f"thinking is {word}")
+
+
+def thinking_word(settings: ChatSettings) -> str:
+    """What ``settings`` say about thinking, as the user says it."""
+    return next(word for word, value in THINKING.items() if value == settings.thinking)
 
 
 def _schema(chat: Chat, name: str) -> Outcome:
@@ -322,6 +344,7 @@ COMMANDS: dict[str, Command] = {
     "forget": Command("", "Delete this one and begin a new one.", _forget),
     "bye": Command("", "End.", _quit),
 }
+_ENDING = {"retry", "continue", "edit", "new", "clear", "load", "forget", "bye"}
 _ALIASES = {
     "quit": "bye",
     "exit": "bye",

@@ -53,8 +53,11 @@ async def choose_model(server: Asks, conversation: Conversation) -> None:
     loaded = [model for model in models if model.state is not None]
     found = loaded if len(loaded) == 1 else models
     if not found:
-        raise NotFoundError("the store has no model", hint="`edgellm pull OWNER/MODEL` fetches one")
+        raise NotFoundError(
+            "the store has no model",
+            hint="`edgellm pull OWNER/MODEL` fetches one; on the screen, `a` in the mode Models",
+        )
     if len(found) > 1:
         names = ", ".join(model.name for model in found[:6])
-        raise UsageError(f"which model? There are {names}", hint="edgellm chat NAME")
+        raise UsageError(f"which model? There are {names}", hint="edgellm chat NAME; on the screen, Ctrl+L")
     conversation.set(settings=msgspec.structs.replace(conversation.settings, model=found[0].name))

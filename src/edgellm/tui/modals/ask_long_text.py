@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
-from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Button, Static, TextArea
+from textual.widget import Widget
+from textual.widgets import TextArea
 
-from edgellm.errors import EdgeLLMError
+from edgellm.tui.modals.ask_text import AskText
 
 __all__ = ["AskLongText"]
 
 
-class AskLongText(ModalScreen[str | None]):
-    """The text, which may be empty, or None. ``check`` raises an error of our tree for what is not acceptable."""
+class AskLongText(AskText):
+    """As ``AskText``, but for several lines, and the text may be empty."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("ctrl+j", "done", "Save"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+j", "done", "Save")]
+    _MAY_BE_EMPTY = True
 
-    def __init__(
-        self, title: str, *, value: str = "", yes: str, hint: str = "", check: Callable[[str], object] | None = None
-    ) -> None:
-        super().__init__()
-        self._title, self._value, self._yes, self._hint, self._check = title, value, yes, hint, check
+    def _field(self, value: str) -> Widget:
+        return TextArea(value, id="text", soft_wrap=True, classes="dialog--text")
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
-            yield Static(Content(self._title), classes="dialog--title")
-            yield TextArea(self._value, id="text", soft_wrap=True, classes="dialog--text")
-            yield Static(Content(self._hint), classes="dialog--hint", id="hint")
-            with Horizontal(classes="dialog--buttons"):
-                yield Button("Cancel", id="no", compact=True)
-                yield Button(self._yes, id="yes", variant="primary", compact=True)
-
-    def on_mount(self) -> None:
-        """Type at once."""
-        self.query_one("#text").focus()
-
-    @on(Button.Pressed, "#yes")
-    def action_done(self) -> None:
-        """Take the text, if it is acceptable."""
-        text = self.query_one("#text", TextArea).text.strip()
-        try:
-            if text and self._check is not None:
-                self._check(text)
-        except EdgeLLMError as error:
-            hint = "" if error.hint is None else f": {error.hint}"
-            self.query_one("#hint", Static).update(Content(f"{error.message}{hint}"))
-            return
-        self.dismiss(text)
-
-    @on(Button.Pressed, "#no")
-    def _cancel(self) -> None:
-        self.dismiss(None)
+    def _typed(self) -> str:
+        return self.query_one("#text", TextArea).text.strip()

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
 from edgellm.errors import EdgeLLMError
@@ -22,6 +23,7 @@ class AskText(ModalScreen[str | None]):
     """The text, or None. ``check`` raises an error of our tree for what is not acceptable: it is shown below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+    _MAY_BE_EMPTY = False
 
     def __init__(
         self, title: str, *, value: str = "", yes: str, hint: str = "", check: Callable[[str], object] | None = None
@@ -32,7 +34,7 @@ class AskText(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Content(self._title), classes="dialog--title")
-            yield Input(self._value, id="text")
+            yield self._field(self._value)
             yield Static(Content(self._hint), classes="dialog--hint", id="hint")
             with Horizontal(classes="dialog--buttons"):
                 yield Button("Cancel", id="no", compact=True)
@@ -42,14 +44,22 @@ class AskText(ModalScreen[str | None]):
         """Type at once."""
         self.query_one("#text").focus()
 
+    def _field(self, value: str) -> Widget:
+        """Where it is typed, called "text"."""
+        return Input(value, id="text")
+
+    def _typed(self) -> str:
+        return self.query_one("#text", Input).value.strip()
+
     @on(Input.Submitted, "#text")
     @on(Button.Pressed, "#yes")
-    def _done(self) -> None:
-        text = self.query_one("#text", Input).value.strip()
-        if not text:
+    def action_done(self) -> None:
+        """Take the text, if it is acceptable."""
+        text = self._typed()
+        if not text and not self._MAY_BE_EMPTY:
             return
         try:
-            if self._check is not None:
+            if text and self._check is not None:
                 self._check(text)
         except EdgeLLMError as error:
             hint = "" if error.hint is None else f": {error.hint}"

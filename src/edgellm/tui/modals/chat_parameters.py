@@ -1,4 +1,4 @@
-"""How the answers of a conversation are made: every parameter with its range, presets, thinking."""
+"""How the answers of a conversation are made: every parameter with its range, and presets."""
 
 from __future__ import annotations
 

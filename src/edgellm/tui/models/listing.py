@@ -114,7 +114,7 @@ class Column(msgspec.Struct, frozen=True):
     title: str
     text: Callable[[ModelRow, Room], str]
     order: Callable[[ModelRow], Any]
-    style: Callable[[ModelRow], str] = lambda row: ""
+    style: Callable[[ModelRow, Room], str] = lambda row, room: ""
     right: bool = False
     is_extra: bool = False  # worth no letter of a name
 
@@ -132,11 +132,15 @@ def _fit(row: ModelRow, room: Room) -> str:
         return "-"
     if row.is_loaded:
         return f"takes {format_bytes(row.needed_bytes)}"
-    word = row.fit
-    if word != "does not fit" and row.needed_bytes > room.left_bytes:
-        word = "not now"  # others use the memory
+    word = "not now" if _is_kept_out(row, room) else row.fit
     word = "does not" if word == "does not fit" else word
     return f"{word} {_of(row.needed_bytes, room.models_bytes if row.fit == 'does not fit' else room.left_bytes)}"
+
+
+def _is_kept_out(row: ModelRow, room: Room) -> bool:
+    """True for what would fit, were it not for others that use the memory."""
+    needed_bytes = row.needed_bytes or 0
+    return not row.is_loaded and row.fit in ("fits", "tight") and needed_bytes > room.left_bytes
 
 
 def _of(needed_bytes: int, there_bytes: int) -> str:
@@ -146,11 +150,13 @@ def _of(needed_bytes: int, there_bytes: int) -> str:
     return f"{needed_bytes / unit:.1f}/{there_bytes / unit:.1f} {name}"
 
 
-def _fit_style(row: ModelRow) -> str:
+def _fit_style(row: ModelRow, room: Room) -> str:
+    if _is_kept_out(row, room):
+        return "warning"
     return {"fits": "success", "tight": "warning", "does not fit": "error"}.get(row.fit or "", "")
 
 
-def _state_style(row: ModelRow) -> str:
+def _state_style(row: ModelRow, _room: Room) -> str:
     if row.problem:
         return "error"
     return {"ready": "success", None: ""}.get(row.state, "warning")

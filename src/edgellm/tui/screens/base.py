@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -13,6 +14,7 @@ from edgellm.errors import EdgeLLMError
 from edgellm.tui.connection import Connection, ConnectionState
 from edgellm.tui.widgets.connection_banner import ConnectionBanner
 from edgellm.tui.widgets.mode_bar import ModeBar
+from edgellm.tui.workers import start_work
 
 if TYPE_CHECKING:
     from edgellm.tui.app import EdgeApp
@@ -60,6 +62,19 @@ class ModeScreen(Screen[None]):
         """Show an error with its hint. Nothing in it is markup."""
         text = error.message if error.hint is None else f"{error.message}\n{error.hint}"
         self.notify(text, severity="error", timeout=_ERROR_S, markup=False)
+
+    def _do(
+        self, group: str, what: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, exclusive: bool = False
+    ) -> None:
+        """Run it beside the screen; an error of our tree is shown."""
+
+        async def told() -> None:
+            try:
+                await what(*arguments)
+            except EdgeLLMError as error:
+                self.tell(error)
+
+        start_work(self, group, told, exclusive=exclusive)
 
     def _connection_changed(self, state: ConnectionState) -> None:
         if state == "connected":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -15,10 +16,12 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.events import Resize
 
-from edgellm.errors import EdgeLLMError
+from edgellm.errors import EdgeLLMError, NotFoundError
+from edgellm.paths import user_path
 from edgellm.tui.chat.attachments import read_attachment
-from edgellm.tui.chat.commands import Chat
+from edgellm.tui.chat.commands import THINKING, Chat, thinking_word
 from edgellm.tui.chat.conversations import Conversations
+from edgellm.tui.chat.export import export_file
 from edgellm.tui.chat.models import choose_model, stored_models
 from edgellm.tui.chat.opening import ChatStart, open_conversation, preset_path
 from edgellm.tui.chat.presets import Presets
@@ -155,6 +158,7 @@ class ChatScreen(ModeScreen):
             ("Conversations", "Show, search, rename and delete conversations", self.action_conversations),
             ("Model", "Choose the model of this conversation", partial(self.action_ask, "model")),
             ("Parameters", "How answers are made, with presets", partial(self.action_ask, "parameters")),
+            ("Thinking", "Whether the model thinks before it answers", partial(self.action_ask, "thinking")),
             ("System prompt", "What the model is told first", partial(self.action_ask, "system")),
             ("JSON schema", "Have answers follow a JSON schema", partial(self.action_ask, "schema")),
             ("Attach a file", "Send a text file with the next message", partial(self.action_ask, "attach")),
@@ -261,6 +265,9 @@ class ChatScreen(ModeScreen):
         except EdgeLLMError as error:
             self.tell(error)
             return
+        if not models:
+            self.tell(NotFoundError("the store has no model", hint="a in the mode Models (F1) adds one"))
+            return
         choices = [
             (each.name, Content.assemble(each.name, (f"  {each.parameters} {each.state or ''}".rstrip(), "dim")))
             for each in models
@@ -280,6 +287,17 @@ class ChatScreen(ModeScreen):
                 self._change(sampling=sampling)
 
         self.app.push_screen(ChatParameters(self.pane.conversation.settings.sampling, self.pane.chat.presets), chosen)
+
+    def _ask_thinking(self) -> None:
+        from edgellm.tui.modals.ask_choice import AskChoice
+
+        def chosen(word: str | None) -> None:
+            if word is not None:
+                self._change(thinking=THINKING[word])
+
+        choices = [(word, Content(word)) for word in THINKING]
+        current = thinking_word(self.pane.conversation.settings)
+        self.app.push_screen(AskChoice("Thinking", choices, current=current), chosen)
 
     def _ask_system(self) -> None:
         from edgellm.tui.modals.ask_long_text import AskLongText
@@ -315,7 +333,9 @@ class ChatScreen(ModeScreen):
 
     def _ask_export(self) -> None:
         def export(name: str) -> None:
-            self.pane.obey("save", name)
+            path = Path(user_path(name)).absolute()
+            export_file(self.pane.conversation, path)
+            self.pane.tell(f"written to {path}")
 
         self._ask_text("File, ending in .md or .json", "Export", export, value="conversation.md")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 from textual import on
@@ -17,7 +16,6 @@ from textual.content import Content
 from textual.widgets import Static
 
 from edgellm.api.jobs import Job, JobChanges, RemovedJob
-from edgellm.errors import EdgeLLMError
 from edgellm.tui.jobs import fetch_archive, free_path
 from edgellm.tui.modals.ask_text import AskText
 from edgellm.tui.modals.confirm import Confirm
@@ -27,7 +25,6 @@ from edgellm.tui.models.job_rows import JobRow, can_cancel, can_forget, can_resu
 from edgellm.tui.screens.watched import WatchedScreen
 from edgellm.tui.widgets.job_text import job_content
 from edgellm.tui.widgets.keyed_table import Cell, KeyedTable, TableColumn
-from edgellm.tui.workers import start_work
 from edgellm.units import format_bytes
 
 __all__ = ["JobsScreen"]
@@ -168,17 +165,6 @@ class JobsScreen(WatchedScreen):
             path = free_path(text)
             size_bytes = await fetch_archive(self.connection, job.id, path)
             self.notify(f"{path} is written, {format_bytes(size_bytes)}", markup=False)
-
-    def _do(self, group: str, what: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Run it beside the screen; an error of our tree is shown."""
-
-        async def told() -> None:
-            try:
-                await what()
-            except EdgeLLMError as error:
-                self.tell(error)
-
-        start_work(self, group, told)
 
 
 def _cells(row: JobRow) -> tuple[Cell, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 from textual.worker import WorkerState
 
@@ -23,14 +21,13 @@ from edgellm.api.models import (
     StoredAnswer,
 )
 from edgellm.bundle.names import parse_name
-from edgellm.errors import DoesNotFitError, EdgeLLMError, UsageError
+from edgellm.errors import DoesNotFitError, UsageError
 from edgellm.tui.jobs import export_to, free_path, start_job, watch_job
 from edgellm.tui.modals.ask_text import AskText
 from edgellm.tui.modals.confirm import Confirm
 from edgellm.tui.models.details import ModelDetails
 from edgellm.tui.models.listing import ModelRow
 from edgellm.tui.screens.base import ModeScreen
-from edgellm.tui.workers import start_work
 from edgellm.units import format_bytes
 
 __all__ = ["ModelActions"]
@@ -196,19 +193,6 @@ class ModelActions(ModeScreen):
             self.notify(f"{name} is being exported: Jobs shows how far", markup=False)
             size_bytes = await export_to(self.connection, name, path)
             self.notify(f"{path} is written, {format_bytes(size_bytes)}", markup=False)
-
-    def _do(
-        self, group: str, what: Callable[..., Coroutine[Any, Any, None]], *arguments: Any, exclusive: bool = False
-    ) -> None:
-        """Run it beside the screen; an error of our tree is shown."""
-
-        async def told() -> None:
-            try:
-                await what(*arguments)
-            except EdgeLLMError as error:
-                self.tell(error)
-
-        start_work(self, group, told, exclusive=exclusive)
 
 
 _ABOUT_ONE = {

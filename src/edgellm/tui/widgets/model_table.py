@@ -47,7 +47,7 @@ class ModelTable(FixedTable):
 
     def show(self, rows: Sequence[ModelRow], room: Room, width: int) -> None:
         """Show ``rows`` in this order. The cursor stays on its model."""
-        cells = {column.key: [(column.text(row, room), column.style(row)) for row in rows] for column in COLUMNS}
+        cells = {column.key: [(column.text(row, room), column.style(row, room)) for row in rows] for column in COLUMNS}
         natural = {
             column.key: max(self._title(column).cell_len, *(cell_len(text) for text, _ in cells[column.key]), 0)
             for column in COLUMNS

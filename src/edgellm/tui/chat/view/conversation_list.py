@@ -30,8 +30,8 @@ class ConversationList(Vertical):
     """Enter opens a conversation. What is typed above it is looked for in all of them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("delete", "ask('delete')", "Delete"),
-        Binding("f2", "ask('rename')", "Rename", show=False),
+        Binding("delete,x", "ask('delete')", "Delete", key_display="Del"),
+        Binding("n", "ask('rename')", "Rename"),
     ]
 
     class Opened(Message):

@@ -17,8 +17,8 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 from textual.worker import Worker
 
-from edgellm.errors import EdgeLLMError, NetworkError
-from edgellm.tui.chat.commands import Chat, Outcome, command_line, execute
+from edgellm.errors import DoesNotFitError, EdgeLLMError, NetworkError
+from edgellm.tui.chat.commands import Chat, Outcome, command_line, ends_answer, execute
 from edgellm.tui.chat.conversation import Conversation
 from edgellm.tui.chat.draft import Draft
 from edgellm.tui.chat.parameters import shown_value
@@ -233,7 +233,7 @@ class ChatPane(Vertical):
         if name in ("list", "load", "search", "open") and not argument:
             self.post_message(self.Wanted("conversations"))
             return
-        if self.is_answering and name not in ("help", "copy", "info", "thoughts", "?"):
+        if self.is_answering and ends_answer(name):
             self.stop()
         before = self.conversation
         try:
@@ -310,6 +310,8 @@ class ChatPane(Vertical):
             text = error.message if not error.hint else f"{error.message}\n{error.hint}"
             if isinstance(error, NetworkError):
                 text = f"{error.message}\nWhat was said and received is kept: Ctrl+G asks again, /continue goes on."
+            if isinstance(error, DoesNotFitError):
+                text = f"{text}\nSpace in the mode Models (F1) loads it all the same."
             self._notices[f"notice-{len(self._notices)}"] = (text, True)
         self.show_items()
         self.post_message(self.Changed())
