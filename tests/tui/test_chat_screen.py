@@ -532,6 +532,24 @@ def test_any_size_of_terminal_will_do(home: Path, server: ScriptedServer, size: 
     run_app(app, use, (90, 30))
 
 
+@pytest.mark.parametrize("before", [0, 30], ids=["without-scrollbar", "with-scrollbar"])
+def test_no_column_of_a_text_is_lost(home: Path, server: ScriptedServer, before: int) -> None:
+    said = ["Hello", "Hi", *(f"before {number}" for number in range(2 * before)), "§" * 300, "¶" * 300]
+    app = scripted_app(home, server, Opening(conversation=write_conversation(home, said)))
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        pane_of(app).tell("¤" * 200)
+        for width in (60, 80, 99, 100, 101, 120, 137):
+            await pilot.resize_terminal(width, 40)
+            await wait_until(pilot, lambda: text_of(app).count("¤") == 200, f"the notice in {width} columns")
+            shown = text_of(app)
+            assert (shown.count("§"), shown.count("¶")) == (300, 300), shown
+            assert pane_of(app).transcript.show_vertical_scrollbar == bool(before)
+
+    run_app(app, use, WIDE)
+
+
 def test_ten_thousand_messages(home: Path, server: ScriptedServer) -> None:
     said = [text for number in range(5000) for text in (f"question {number}", f"answer {number} with **words**")]
     id = write_conversation(home, said)
