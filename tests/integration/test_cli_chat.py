@@ -154,6 +154,9 @@ def test_a_conversation_in_lines(chats: Chats, tmp_path: Path) -> None:
     talk.until("... ")
     os.write(talk._parent, b'that ends"""\r')
     talk.until("answer 6 at")
+    talk.type("/model nobody")
+    talk.until("there is no model 'nobody'")
+    talk.until("the store has tiny-llm:")
     talk.type("/nope")
     talk.until("there is no command /nope")
     talk.type(f"/save {tmp_path / 'kept.json'}")
@@ -172,6 +175,36 @@ def test_a_conversation_in_lines(chats: Chats, tmp_path: Path) -> None:
     assert again.end() == 0
     (row,) = chats.json("chats", "list")
     assert (row["title"], row["messages"]) == ("My talk", 6)
+
+
+@pytest.mark.parametrize("where", ["server", "store", "empty store"])
+@pytest.mark.parametrize("plain", [True, False], ids=["lines", "screen"])
+def test_a_model_that_is_not_there_is_said_before_the_first_word(
+    chats: Chats, packed_home: Path, tmp_path: Path, where: str, plain: bool
+) -> None:
+    cli: Cli = chats
+    if where != "server":
+        cli = Chats(tmp_path / "home")
+        object.__setattr__(cli, "state", tmp_path / "state")
+    store = tmp_path / "home" / "store" if where == "empty store" else packed_home / "store"
+    environment = {**cli.environment, "EDGELLM_STORE": str(store), "TERM": "xterm-256color"}
+    parent, child = pty.openpty()
+    command = cli.command("chat", "nobody", *(["--plain"] if plain else []))
+    process = subprocess.Popen(command, env=environment, stdin=child, stdout=child, stderr=subprocess.PIPE)
+    os.close(child)
+    try:
+        said = process.communicate(timeout=_PATIENCE_S)[1].decode()
+        shown = os.read(parent, 1) if select.select([parent], [], [], 0)[0] else b""
+    except OSError:  # Linux's way to say that nobody has the terminal any more
+        shown = b""
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
+    assert process.returncode == 3, said
+    assert "there is no model 'nobody'" in said
+    assert ("the store has no model" if where == "empty store" else "the store has tiny-llm:") in said
+    assert shown == b""
 
 
 def test_ctrl_c_stops_an_answer_and_what_came_stays(chats: Chats) -> None:

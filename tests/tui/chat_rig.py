@@ -127,6 +127,10 @@ class ScriptedServer:
     def __init__(self, path: Path) -> None:
         self.requests: list[dict[str, Any]] = []
         self.loading: dict[str, Any] | None = None
+        self.models: list[dict[str, Any]] = [
+            {"name": "thinker:pi", "state": "ready", "parameters": "1.2B"},
+            {"name": "writer:pi", "state": None, "parameters": "3.0B"},
+        ]
         self.closed = 0  # requests that were given up
         self._script: queue.Queue[bytes | Response | None] = queue.Queue()
         self._path = path
@@ -136,6 +140,7 @@ class ScriptedServer:
                 Route("/api/edgellm/chat", self._chat, methods=["POST"]),
                 Route("/api/edgellm/changes", self._changes),
                 Route("/api/edgellm/models", self._models),
+                Route("/api/edgellm/show", self._show, methods=["POST"]),
                 Route("/api/edgellm/ps", self._ps),
             ]
         )
@@ -221,11 +226,14 @@ class ScriptedServer:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     async def _models(self, _request: Request) -> Response:
-        models = [
-            {"name": "thinker:pi", "state": "ready", "parameters": "1.2B"},
-            {"name": "writer:pi", "state": None, "parameters": "3.0B"},
-        ]
-        return JSONResponse({"models": models})
+        return JSONResponse({"models": self.models})
+
+    async def _show(self, request: Request) -> Response:
+        name = (await request.json())["model"]
+        if any(name in (model["name"], model["name"].partition(":")[0]) for model in self.models):
+            return JSONResponse({"name": name})
+        error = {"message": f"there is no model {name!r} here", "hint": None, "status": 404, "kind": "NotFoundError"}
+        return JSONResponse({"error": error}, 404)
 
     async def _ps(self, _request: Request) -> Response:
         return JSONResponse([self.loading] if self.loading is not None else [])
