@@ -107,6 +107,17 @@ def test_a_pipe_is_one_message_whose_answer_alone_is_on_stdout(chats: Chats) -> 
     assert chats.run(*arguments, "-q", stdin=b"Hello\n").stderr == ""
 
 
+@pytest.mark.parametrize("message", [b"/etc is what?", b"// a comment", b"\n/help", b"Hello\n/bye"])
+def test_a_slash_in_a_pipe_is_text_where_it_begins_no_command(chats: Chats, message: bytes) -> None:
+    talk = Terminal(chats, "tiny-llm", "-n", "1")
+    talk.type("Hello")
+    talk.until("answer 1 ")
+    assert talk.end() == 0
+    chats.run("chat", "tiny-llm", "-c", "-n", "1", stdin=message)
+    said = [each["content"] for each in chats.json("chats", "show", "1")["messages"] if each["role"] == "user"]
+    assert said == ["Hello", message.decode()]
+
+
 def test_a_server_is_started_where_none_runs_and_ends_by_itself(packed_home: Path, tmp_path: Path) -> None:
     cli = Chats(tmp_path / "home")
     object.__setattr__(cli, "state", tmp_path / "state")
@@ -123,7 +134,14 @@ def test_a_server_is_started_where_none_runs_and_ends_by_itself(packed_home: Pat
     [
         (("tiny-llm",), b"", 2, "there is no message"),
         (("tiny-llm",), b"\xff", 2, "not UTF-8"),
-        (("nobody",), b"Hello", 3, "there is no "),
+        (("nobody",), b"Hello", 3, "there is no model 'nobody'"),
+        (
+            ("tiny-llm",),
+            b"/set temperature 0\nHello",
+            2,
+            "/set at its start is a command, which is obeyed on a terminal",
+        ),
+        (("tiny-llm",), b"/q", 2, "begin with an empty line to send it as it is"),
         (("tiny-llm", "--temperature", "-1"), b"Hello", 2, "temperature is -1.0"),
         (("tiny-llm", "-c", "--no-history"), b"Hello", 2, "begins a conversation of its own"),
         (("tiny-llm", "-c"), b"Hello", 3, "no conversation to go on with"),

@@ -138,4 +138,12 @@ def _message() -> str:
         raise UsageError(f"the message on standard input is not UTF-8 (byte {error.start})") from error
     if not text.strip():
         raise UsageError("there is no message", hint="give it on standard input, or use a terminal")
+    from edgellm.tui.chat.commands import is_command
+
+    if is_command(text):
+        raise UsageError(
+            f"standard input is one message, and {text.split(maxsplit=1)[0][:40]} at its start is a command, which is"
+            " obeyed on a terminal alone",
+            hint="give options (edgellm chat --help), or begin with an empty line to send it as it is",
+        )
     return text

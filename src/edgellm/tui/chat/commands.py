@@ -23,7 +23,7 @@ from edgellm.tui.chat.session import ChatSession
 from edgellm.tui.chat.speeds import answer_line, context_share
 from edgellm.units import format_bytes
 
-__all__ = ["COMMANDS", "Action", "Chat", "Command", "Outcome", "command_line", "execute"]
+__all__ = ["COMMANDS", "Action", "Chat", "Command", "Outcome", "command_line", "execute", "is_command"]
 
 Action = Literal["", "answer", "continue", "edit", "copy", "shown", "quit"]
 """What is left to do for whoever shows the conversation: have it answered, have the answer go on, let the last message
@@ -61,6 +61,12 @@ def command_line(line: str) -> tuple[str, str] | None:
         return None
     name, _, argument = line[1:].partition(" ")
     return name.lower(), argument.strip()
+
+
+def is_command(text: str) -> bool:
+    """True for what a conversation would obey and not send."""
+    command = command_line(text.partition("\n")[0])
+    return command is not None and _ALIASES.get(command[0], command[0]) in COMMANDS
 
 
 def execute(chat: Chat, name: str, argument: str) -> Outcome:
