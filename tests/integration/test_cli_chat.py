@@ -107,6 +107,17 @@ def test_a_pipe_is_one_message_whose_answer_alone_is_on_stdout(chats: Chats) -> 
     assert chats.run(*arguments, "-q", stdin=b"Hello\n").stderr == ""
 
 
+@pytest.mark.parametrize("message", [b"/etc is what?", b"// a comment", b"\n/help", b"Hello\n/bye"])
+def test_a_slash_in_a_pipe_is_text_where_it_begins_no_command(chats: Chats, message: bytes) -> None:
+    talk = Terminal(chats, "tiny-llm", "-n", "1")
+    talk.type("Hello")
+    talk.until("answer 1 ")
+    assert talk.end() == 0
+    chats.run("chat", "tiny-llm", "-c", "-n", "1", stdin=message)
+    said = [each["content"] for each in chats.json("chats", "show", "1")["messages"] if each["role"] == "user"]
+    assert said == ["Hello", message.decode()]
+
+
 def test_a_server_is_started_where_none_runs_and_ends_by_itself(packed_home: Path, tmp_path: Path) -> None:
     cli = Chats(tmp_path / "home")
     object.__setattr__(cli, "state", tmp_path / "state")
@@ -123,7 +134,14 @@ def test_a_server_is_started_where_none_runs_and_ends_by_itself(packed_home: Pat
     [
         (("tiny-llm",), b"", 2, "there is no message"),
         (("tiny-llm",), b"\xff", 2, "not UTF-8"),
-        (("nobody",), b"Hello", 3, "there is no "),
+        (("nobody",), b"Hello", 3, "there is no model 'nobody'"),
+        (
+            ("tiny-llm",),
+            b"/set temperature 0\nHello",
+            2,
+            "/set at its start is a command, which is obeyed on a terminal",
+        ),
+        (("tiny-llm",), b"/q", 2, "begin with an empty line to send it as it is"),
         (("tiny-llm", "--temperature", "-1"), b"Hello", 2, "temperature is -1.0"),
         (("tiny-llm", "-c", "--no-history"), b"Hello", 2, "begins a conversation of its own"),
         (("tiny-llm", "-c"), b"Hello", 3, "no conversation to go on with"),
@@ -154,6 +172,9 @@ def test_a_conversation_in_lines(chats: Chats, tmp_path: Path) -> None:
     talk.until("... ")
     os.write(talk._parent, b'that ends"""\r')
     talk.until("answer 6 at")
+    talk.type("/model nobody")
+    talk.until("there is no model 'nobody'")
+    talk.until("the store has tiny-llm:")
     talk.type("/nope")
     talk.until("there is no command /nope")
     talk.type(f"/save {tmp_path / 'kept.json'}")
@@ -172,6 +193,36 @@ def test_a_conversation_in_lines(chats: Chats, tmp_path: Path) -> None:
     assert again.end() == 0
     (row,) = chats.json("chats", "list")
     assert (row["title"], row["messages"]) == ("My talk", 6)
+
+
+@pytest.mark.parametrize("where", ["server", "store", "empty store"])
+@pytest.mark.parametrize("plain", [True, False], ids=["lines", "screen"])
+def test_a_model_that_is_not_there_is_said_before_the_first_word(
+    chats: Chats, packed_home: Path, tmp_path: Path, where: str, plain: bool
+) -> None:
+    cli: Cli = chats
+    if where != "server":
+        cli = Chats(tmp_path / "home")
+        object.__setattr__(cli, "state", tmp_path / "state")
+    store = tmp_path / "home" / "store" if where == "empty store" else packed_home / "store"
+    environment = {**cli.environment, "EDGELLM_STORE": str(store), "TERM": "xterm-256color"}
+    parent, child = pty.openpty()
+    command = cli.command("chat", "nobody", *(["--plain"] if plain else []))
+    process = subprocess.Popen(command, env=environment, stdin=child, stdout=child, stderr=subprocess.PIPE)
+    os.close(child)
+    try:
+        said = process.communicate(timeout=_PATIENCE_S)[1].decode()
+        shown = os.read(parent, 1) if select.select([parent], [], [], 0)[0] else b""
+    except OSError:  # Linux's way to say that nobody has the terminal any more
+        shown = b""
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
+    assert process.returncode == 3, said
+    assert "there is no model 'nobody'" in said
+    assert ("the store has no model" if where == "empty store" else "the store has tiny-llm:") in said
+    assert shown == b""
 
 
 def test_ctrl_c_stops_an_answer_and_what_came_stays(chats: Chats) -> None:

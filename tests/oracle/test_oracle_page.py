@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import oracle_tools
 import pytest
 
-from server_process import RunningServer
+from server_process import RunningServer, running_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
@@ -141,6 +142,76 @@ def test_an_error_of_the_server_is_shown(page: Page) -> None:
     say(page, "Hello")
     page.wait_for_selector("#notice:not([hidden])")
     assert "context" in page.inner_text("#notice")
+
+
+def begin_with(page: Page, *said: str) -> None:
+    """Show a chat in which these things were said."""
+    turns = [{"role": "assistant" if index % 2 else "user", "content": text} for index, text in enumerate(said)]
+    page.evaluate("(turns) => sessionStorage.setItem('edgellm-chat', turns)", json.dumps(turns))
+    page.reload()
+    page.wait_for_selector("#model option", state="attached")
+
+
+def test_exchanges_that_no_longer_fit_are_left_out_and_it_is_said(page: Page) -> None:
+    begin_with(page, "one", "word " * 300, "two", "word " * 300)
+    set_option(page, "max_tokens", "4")
+    sent: list[list[dict[str, str]]] = []
+    page.on("request", lambda asked: sent.append(asked.post_data_json["messages"]) if asked.method == "POST" else None)
+    say(page, "three")
+    wait_for_answers(page, 3)
+    assert page.is_hidden("#notice")
+    assert [len(messages) for messages in sent] == [5, 3]
+    assert [each["content"] for each in sent[1]][::2] == ["two", "three"]
+    left_out = page.locator(".left-out")
+    assert left_out.inner_text() == "The model has not read the 2 messages above: its context has no room for them."
+    assert left_out.evaluate("(line) => line.nextElementSibling.innerText") == "two"
+    say(page, "four")
+    wait_for_answers(page, 4)
+    assert [each["content"] for each in sent[2]][::2] == ["two", "three", "four"]
+    assert left_out.count() == 1
+    page.click("#new")
+    assert left_out.count() == 0
+
+
+def test_a_message_that_alone_is_too_long_goes_back_to_where_it_was_typed(page: Page) -> None:
+    set_option(page, "max_tokens", "4")
+    long = ("word " * 900).strip()
+    say(page, long)
+    page.wait_for_selector("#notice:not([hidden])")
+    assert page.inner_text("#notice").startswith("This message alone is too long: the prompt has ")
+    assert page.locator(".turn").count() == 0
+    assert page.input_value("#text") == long
+    say(page, "Hello")
+    wait_for_answers(page, 1)
+
+
+def test_after_an_answer_that_filled_the_context_fewer_messages_are_sent(page: Page) -> None:
+    counts = page.evaluate(
+        """async () => {
+            const { contextIsFull, sent } = await import("/page/window.js");
+            const turns = ["user", "assistant", "user", "assistant", "user"].map((role) => ({ role }));
+            const counts = [sent(turns).length];
+            contextIsFull();
+            return [...counts, sent(turns).length, sent(turns).length, sent(turns.slice(0, 1)).length];
+        }"""
+    )
+    assert counts == [5, 3, 3, 1]
+
+
+def test_a_server_that_is_gone_is_said_and_the_message_is_kept(
+    context: BrowserContext, packed_home: Path, tmp_path: Path
+) -> None:
+    with running_server(packed_home, tmp_path / "log") as running:
+        page = context.new_page()
+        page.goto(running.url + "/")
+        page.wait_for_selector("#model option", state="attached")
+        running.process.kill()
+        running.process.wait()
+        say(page, "Hello")
+        page.wait_for_selector("#notice:not([hidden])")
+        assert "The server does not answer. Start it again (edgellm serve)" in page.inner_text("#notice")
+        assert page.locator(".turn").count() == 0
+        assert page.input_value("#text") == "Hello"
 
 
 @pytest.mark.parametrize(

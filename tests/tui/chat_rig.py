@@ -140,6 +140,7 @@ class ScriptedServer:
                 Route("/api/edgellm/chat", self._chat, methods=["POST"]),
                 Route("/api/edgellm/changes", self._changes),
                 Route("/api/edgellm/models", self._models),
+                Route("/api/edgellm/show", self._show, methods=["POST"]),
                 Route("/api/edgellm/ps", self._ps),
             ]
         )
@@ -226,6 +227,13 @@ class ScriptedServer:
 
     async def _models(self, _request: Request) -> Response:
         return JSONResponse({"models": self.models})
+
+    async def _show(self, request: Request) -> Response:
+        name = (await request.json())["model"]
+        if any(name in (model["name"], model["name"].partition(":")[0]) for model in self.models):
+            return JSONResponse({"name": name})
+        error = {"message": f"there is no model {name!r} here", "hint": None, "status": 404, "kind": "NotFoundError"}
+        return JSONResponse({"error": error}, 404)
 
     async def _ps(self, _request: Request) -> Response:
         return JSONResponse([self.loading] if self.loading is not None else [])

@@ -529,7 +529,7 @@ def test_without_a_model_it_says_where_one_is_added(home: Path, server: Scripted
     async def use(pilot: Pilot[None]) -> None:
         await ready(pilot, app)
         await pilot.press("ctrl+l")
-        await wait_until(pilot, lambda: "a in the mode Models (F1) adds one" in told(app), "the way out")
+        await wait_until(pilot, lambda: "in the mode Models" in told(app), "the way out")
 
     run_app(app, use, WIDE)
 
@@ -625,6 +625,60 @@ def test_any_size_of_terminal_will_do(home: Path, server: ScriptedServer, size: 
         await pilot.pause()
 
     run_app(app, use, (90, 30))
+
+
+@pytest.mark.parametrize("typed", [False, True], ids=["at-the-start", "as-a-command"])
+def test_a_model_that_is_not_there_is_said_at_once_and_others_are_offered(
+    home: Path, server: ScriptedServer, typed: bool
+) -> None:
+    app = scripted_app(home, server, None if typed else Opening(model="nope"))
+
+    async def use(pilot: Pilot[None]) -> None:
+        await wait_until(pilot, lambda: app.connection.is_connected and app.screen_stack[0].query("#prompt"), "it")
+        if typed:
+            await type_text(pilot, "/model nope")
+            await pilot.press("enter")
+        await wait_until(pilot, lambda: app.screen.query("#choices"), "the models")
+        assert "there is no model 'nope': which one?" in text_of(app)
+        await pilot.press("down", "enter")
+        await wait_until(pilot, lambda: app.screen.query("#prompt"), "the end of the dialog")
+        assert "the store has thinker:pi, writer:pi" in text_of(app)
+        assert pane_of(app).conversation.settings.model == "writer:pi"
+
+    run_app(app, use)
+    assert server.requests == []
+
+
+def test_an_empty_store_is_said_at_once(home: Path, server: ScriptedServer) -> None:
+    server.models = []
+    app = scripted_app(home, server, Opening(model="nope"))
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        said = "there is no model 'nope': the store has no model"
+        await wait_until(pilot, lambda: said in text_of(app), "the message")
+        assert "`edgellm pull OWNER/MODEL` fetches one" in text_of(app)
+        assert not app.screen.query("#choices")
+
+    run_app(app, use)
+
+
+@pytest.mark.parametrize("before", [0, 30], ids=["without-scrollbar", "with-scrollbar"])
+def test_no_column_of_a_text_is_lost(home: Path, server: ScriptedServer, before: int) -> None:
+    said = ["Hello", "Hi", *(f"before {number}" for number in range(2 * before)), "§" * 300, "¶" * 300]
+    app = scripted_app(home, server, Opening(conversation=write_conversation(home, said)))
+
+    async def use(pilot: Pilot[None]) -> None:
+        await ready(pilot, app)
+        pane_of(app).tell("¤" * 200)
+        for width in (60, 80, 99, 100, 101, 120, 137):
+            await pilot.resize_terminal(width, 40)
+            await wait_until(pilot, lambda: text_of(app).count("¤") == 200, f"the notice in {width} columns")
+            shown = text_of(app)
+            assert (shown.count("§"), shown.count("¶")) == (300, 300), shown
+            assert pane_of(app).transcript.show_vertical_scrollbar == bool(before)
+
+    run_app(app, use, WIDE)
 
 
 def test_ten_thousand_messages(home: Path, server: ScriptedServer) -> None:

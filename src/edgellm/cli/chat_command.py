@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgellm.cli.context import user_settings
 from edgellm.cli.main import on_terminal
-from edgellm.errors import UsageError
+from edgellm.errors import NetworkError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from edgellm.api.chat import Thinking
+    from edgellm.settings import SettingsWithOrigin
     from edgellm.tui.chat.opening import Opening
 
 __all__ = ["ChatOptions", "run_chat"]
@@ -65,10 +66,44 @@ def run_chat(options: ChatOptions) -> int:
 
         run_plain(settings, conversations, opening, message, quiet=options.quiet, config_file=options.config_file)
         return 0
+    if opening.model is not None:
+        _check_model(settings, opening.model)
     from edgellm.tui.session import run_chat_screen
 
     theme = settings.values.theme
     return run_chat_screen(settings, conversations, opening, theme=theme, config_file=options.config_file)
+
+
+def _check_model(settings: SettingsWithOrigin, name: str) -> None:
+    """Raise NotFoundError or UsageError for a name that means no model, before a screen covers the terminal.
+
+    The server that runs knows; without one the store does, and none is started for it.
+    """
+    import asyncio
+    import contextlib
+
+    from edgellm.client.connection import Client
+    from edgellm.client.find import serving
+    from edgellm.tui.chat.models import check_model, no_such_model
+
+    server = serving(settings, settings.paths.store)
+    if server is not None:
+
+        async def ask() -> None:
+            async with Client(server) as client:
+                await check_model(client, name)
+
+        with contextlib.suppress(NetworkError):  # it ends now: the screen finds another one, and asks that
+            asyncio.run(ask())
+        return
+    from edgellm.cli.context import open_store
+    from edgellm.server.models.names import ModelNames
+
+    store = open_store(settings)
+    try:
+        ModelNames(store, settings).find(name)
+    except NotFoundError as error:
+        raise no_such_model(name, [row.full_name for row in store.list()]) from error
 
 
 def _opening(options: ChatOptions) -> Opening:
@@ -104,4 +139,12 @@ def _message() -> str:
         raise UsageError(f"the message on standard input is not UTF-8 (byte {error.start})") from error
     if not text.strip():
         raise UsageError("there is no message", hint="give it on standard input, or use a terminal")
+    from edgellm.tui.chat.commands import is_command
+
+    if is_command(text):
+        raise UsageError(
+            f"standard input is one message, and {text.split(maxsplit=1)[0][:40]} at its start is a command, which is"
+            " obeyed on a terminal alone",
+            hint="give options (edgellm chat --help), or begin with an empty line to send it as it is",
+        )
     return text

@@ -12,7 +12,7 @@ from edgellm.errors import EdgeLLMError, NetworkError
 from edgellm.settings import SettingsWithOrigin
 from edgellm.tui.chat.commands import Chat, command_line, execute
 from edgellm.tui.chat.conversations import Conversations
-from edgellm.tui.chat.models import choose_model
+from edgellm.tui.chat.models import check_model, choose_model
 from edgellm.tui.chat.opening import Opening, open_conversation, preset_path
 from edgellm.tui.chat.plain_server import PlainServer
 from edgellm.tui.chat.presets import Presets
@@ -47,7 +47,7 @@ def run_plain(
         session.attachments += opening.attachments
         try:
             loop.run(choose_model(server, session.conversation))
-            talk = _Talk(loop, session, settings, quiet=quiet)
+            talk = _Talk(loop, server, session, settings, quiet=quiet)
             if message is not None:
                 talk.once(message)
             else:
@@ -60,8 +60,17 @@ def run_plain(
 class _Talk:
     """Reads lines and writes answers: what the model says to stdout, everything else to stderr."""
 
-    def __init__(self, loop: LoopThread, session: ChatSession, settings: SettingsWithOrigin, *, quiet: bool) -> None:
+    def __init__(
+        self,
+        loop: LoopThread,
+        server: PlainServer,
+        session: ChatSession,
+        settings: SettingsWithOrigin,
+        *,
+        quiet: bool,
+    ) -> None:
         self._loop = loop
+        self._server = server
         self._session = session
         self._chat = Chat(session, Presets(preset_path(settings.paths.state)), settings.paths.conversations)
         self._quiet = quiet
@@ -101,7 +110,10 @@ class _Talk:
             self._session.say(line.removeprefix("/") if line.startswith("//") else line)
             self._converse()
             return False
-        outcome = execute(self._chat, *command)
+        name, argument = command
+        if name == "model" and argument:
+            self._loop.run(check_model(self._server, argument))
+        outcome = execute(self._chat, name, argument)
         if outcome.text:
             print_message(outcome.text)
         match outcome.action:

@@ -34,6 +34,7 @@ __all__ = [
     "command_line",
     "ends_answer",
     "execute",
+    "is_command",
     "thinking_word",
 ]
 
@@ -87,6 +88,12 @@ def command_line(line: str) -> tuple[str, str] | None:
 def ends_answer(name: str) -> bool:
     """Whether a command leaves the place in the conversation where an answer is made, so that it has to be stopped."""
     return _ALIASES.get(name, name) in _ENDING
+
+
+def is_command(text: str) -> bool:
+    """True for what a conversation would obey and not send."""
+    command = command_line(text.partition("\n")[0])
+    return command is not None and _ALIASES.get(command[0], command[0]) in COMMANDS
 
 
 def execute(chat: Chat, name: str, argument: str) -> Outcome:

@@ -40,6 +40,15 @@ class PlainServer:
             await self.leave()
             raise
 
+    async def post(self, path: str, body: Any, kind: type[Answer]) -> Answer:
+        """The answer to POST ``path`` with ``body`` as JSON."""
+        client = await self._answering()
+        try:
+            return await client.post(path, body, kind)
+        except NetworkError:
+            await self.leave()
+            raise
+
     async def lines(self, path: str, body: Any, decoder: msgspec.json.Decoder[Answer]) -> AsyncGenerator[Answer, None]:
         """POST ``body`` and read one JSON object a line."""
         client = await self._answering()

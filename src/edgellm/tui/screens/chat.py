@@ -22,7 +22,7 @@ from edgellm.tui.chat.attachments import read_attachment
 from edgellm.tui.chat.commands import THINKING, Chat, thinking_word
 from edgellm.tui.chat.conversations import Conversations
 from edgellm.tui.chat.export import export_file
-from edgellm.tui.chat.models import choose_model, stored_models
+from edgellm.tui.chat.models import choose_model, empty_store, stored_models
 from edgellm.tui.chat.opening import ChatStart, open_conversation, preset_path
 from edgellm.tui.chat.presets import Presets
 from edgellm.tui.chat.records import ChatSettings
@@ -129,12 +129,20 @@ class ChatScreen(ModeScreen):
         self.set_class(event.size.width >= _WIDE, "-wide")
 
     def on_connected(self) -> None:
-        """Choose a model where none is chosen."""
+        """Choose a model where none is chosen, or where the chosen one is not there."""
+        self._check_model()
+
+    @on(ChatPane.ModelNamed)
+    def _check_model(self) -> None:
         start_work(self, "model", self._choose_model, exclusive=True)
 
     async def _choose_model(self) -> None:
         try:
             await choose_model(self.connection, self.pane.conversation)
+        except NotFoundError as error:
+            self.pane.tell_error(error)
+            if self.is_current:  # a dialog would be in the way of another mode
+                await self._ask_model(f"{error.message}: which one?", is_empty_known=True)
         except EdgeLLMError as error:
             self.pane.tell_error(error)
         self.pane.show_status()
@@ -253,11 +261,11 @@ class ChatScreen(ModeScreen):
     def action_ask(self, what: str) -> None:
         """Show a dialog."""
         if what == "model":
-            start_work(self, "ask", self._ask_model, exclusive=True)
+            start_work(self, "ask", partial(self._ask_model, "Model"), exclusive=True)
         else:
             getattr(self, f"_ask_{what}")()
 
-    async def _ask_model(self) -> None:
+    async def _ask_model(self, title: str, *, is_empty_known: bool = False) -> None:
         from edgellm.tui.modals.ask_choice import AskChoice
 
         try:
@@ -266,14 +274,15 @@ class ChatScreen(ModeScreen):
             self.tell(error)
             return
         if not models:
-            self.tell(NotFoundError("the store has no model", hint="a in the mode Models (F1) adds one"))
+            if not is_empty_known:
+                self.tell(empty_store())
             return
         choices = [
             (each.name, Content.assemble(each.name, (f"  {each.parameters} {each.state or ''}".rstrip(), "dim")))
             for each in models
         ]
         current = self.pane.conversation.settings.model
-        self.app.push_screen(AskChoice("Model", choices, current=current), self._model_chosen)
+        self.app.push_screen(AskChoice(title, choices, current=current), self._model_chosen)
 
     def _model_chosen(self, name: str | None) -> None:
         if name is not None:

@@ -12,4 +12,5 @@ FILES = {
     "stream.js": "text/javascript",
     "style.css": "text/css",
     "turns.js": "text/javascript",
+    "window.js": "text/javascript",
 }

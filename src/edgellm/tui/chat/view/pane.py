@@ -77,6 +77,9 @@ class ChatPane(Vertical):
             super().__init__()
             self.what = what
 
+    class ModelNamed(Event):
+        """A name of a model was typed, that may be none."""
+
     class Left(Event):
         """The user ends the chat."""
 
@@ -244,6 +247,8 @@ class ChatPane(Vertical):
         if self.conversation is not before:
             self.opened()
         self.follow(outcome)
+        if name == "model":
+            self.post_message(self.ModelNamed())
 
     def follow(self, outcome: Outcome) -> None:
         """Do what a command left to do."""

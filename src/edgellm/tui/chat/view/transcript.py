@@ -166,9 +166,9 @@ class Transcript(ScrollView, can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         """Lines are broken anew at another width."""
-        if event.size.width != self._width:
+        if self._text_width != self._width:
             place = self._place()
-            self._width = event.size.width
+            self._width = self._text_width
             self._lines.clear()
             self._exact.clear()
             self._measure()
@@ -286,7 +286,8 @@ class Transcript(ScrollView, can_focus=True):
 
     @property
     def _text_width(self) -> int:
-        return max(self.size.width - _GUTTER, 1)
+        """Columns between the mark and the scrollbar, whose column ``size`` includes."""
+        return max(self.scrollable_content_region.width - _GUTTER, 1)
 
     def _measure(self) -> None:
         width = self._text_width

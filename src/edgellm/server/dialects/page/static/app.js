@@ -3,6 +3,7 @@
 import { applyTheme, loadSettings, openSettings, saveSettings } from "/page/settings.js";
 import { ask, models } from "/page/stream.js";
 import { AnswerTurn, copyText, userTurn } from "/page/turns.js";
+import { contextIsFull, isTooLong, sent, shorten, showLeftOut, startOver, withoutPrefix } from "/page/window.js";
 
 const MOST_TOKENS = 2048;
 const at = (id) => document.getElementById(id);
@@ -10,6 +11,7 @@ const [chat, text, send, stop, picker, notice] = ["chat", "text", "send", "stop"
 
 let settings = loadSettings();
 let turns = []; // {role, content}
+const shown = new Map(); // what is on the page for each of them
 let asking = null; // an AbortController while an answer is made
 
 applyTheme(settings.theme);
@@ -43,6 +45,8 @@ at("new").addEventListener("click", () => {
   busy(false);
   turns = [];
   remember();
+  shown.clear();
+  startOver();
   chat.replaceChildren();
   tell("");
   text.focus();
@@ -89,7 +93,7 @@ async function answer() {
   const begun = performance.now();
   let [first, usage, reason, problem] = [0, null, "", ""];
   try {
-    for await (const event of ask(request(), settings.key, mine.signal)) {
+    for await (const event of askFitting(mine.signal)) {
       const delta = event.type === "content_block_delta" ? event.delta : {};
       if (delta.text || delta.thinking) first ||= performance.now();
       if (delta.text) turn.add(delta.text);
@@ -98,12 +102,20 @@ async function answer() {
     }
   } catch (error) {
     if (error.name === "AbortError") reason = "stopped";
-    else problem = error.message;
+    else problem = isTooLong(error) ? tooLong(error) : error.message;
   }
   if (mine !== asking) return; // a new chat was begun
   asking = null;
   busy(false);
+  if (!turn.text && !turn.thought && (problem || reason === "stopped")) {
+    turn.turn.remove();
+    takeBack();
+    tell(problem);
+    return;
+  }
+  if (reason === "model_context_window_exceeded") contextIsFull();
   const said = { role: "assistant", content: turn.text };
+  shown.set(said, turn.turn);
   if (turn.text) turns.push(said);
   remember();
   turn.finish(facts(usage, reason, begun, first), [
@@ -111,6 +123,37 @@ async function answer() {
     ["Again", () => again(turn, said)],
   ]);
   tell(problem);
+}
+
+// Ask with fewer messages until they fit.
+async function* askFitting(signal) {
+  for (;;) {
+    const messages = sent(turns);
+    showLeftOut(shown.get(messages[0]));
+    try {
+      yield* ask(request(messages), settings.key, signal);
+      return;
+    } catch (error) {
+      if (!isTooLong(error) || !shorten(turns)) throw error;
+    }
+  }
+}
+
+function tooLong(error) {
+  const counts = settings.system ? " The system prompt of the settings counts too." : "";
+  return `This message alone is too long: ${withoutPrefix(error.message)}${counts}`;
+}
+
+// What was not answered goes back to where it was typed.
+function takeBack() {
+  const turn = turns.pop();
+  shown.get(turn)?.remove();
+  shown.delete(turn);
+  if (!turns.length) startOver();
+  remember();
+  text.value = [turn.content, text.value].filter(Boolean).join("\n");
+  fit();
+  text.focus();
 }
 
 // Ask again for the last answer.
@@ -123,11 +166,11 @@ function again(turn, said) {
   if (turns.length) answer();
 }
 
-function request() {
+function request(messages) {
   const body = {
     model: picker.value,
     max_tokens: settings.max_tokens || MOST_TOKENS,
-    messages: turns,
+    messages,
     stream: true,
     thinking: { type: settings.thinking ? "adaptive" : "disabled" },
   };
@@ -156,15 +199,18 @@ function facts(usage, reason, begun, first) {
 
 function show(turn) {
   if (turn.role === "user") {
-    chat.append(userTurn(turn.content));
+    const said = userTurn(turn.content);
+    shown.set(turn, said);
+    chat.append(said);
     return;
   }
-  const shown = new AnswerTurn();
-  chat.append(shown.turn);
-  shown.add(turn.content);
-  shown.finish("", [
+  const answer = new AnswerTurn();
+  shown.set(turn, answer.turn);
+  chat.append(answer.turn);
+  answer.add(turn.content);
+  answer.finish("", [
     ["Copy", (button) => copyText(button, turn.content)],
-    ["Again", () => again(shown, turn)],
+    ["Again", () => again(answer, turn)],
   ]);
 }
 
