@@ -59,6 +59,7 @@ def test_a_gguf_gets_the_same_tokens_as_its_checkpoint(cli: Cli, tiny_llm: Path,
         (b"word " * 3000, 4, "context"),
         (None, 3, "prompt.txt"),
     ],
+    ids=["empty", "blank", "latin-1", "escape", "huge", "long", "absent"],
 )
 def test_what_cannot_be_a_prompt_is_refused(
     cli: Cli, tiny_llm: Path, prompt: Path, content: bytes | None, status: int, says: str

@@ -24,7 +24,7 @@ def job(number: int, order: Order | None = None, **fields: Any) -> Job:
     ("order", "kind", "subject"),
     [
         (PullOrder(model="acme/tiny:Q4_K_M"), "pull", "acme/tiny:Q4_K_M"),
-        (PackOrder(files={"b.gguf": "sha256:0", "a.json": "sha256:1"}), "pack", "a.json and 1 more"),
+        (PackOrder(files={"b.gguf": "sha256:0", "a.json": "sha256:1"}), "pack", "b.gguf"),
         (PackOrder(model="acme/tiny", devices=["raspberrypi5"]), "pack", "acme/tiny"),
         (VerifyOrder(), "verify", "every bundle"),
         (VerifyOrder(name="tiny:a"), "verify", "tiny:a"),
