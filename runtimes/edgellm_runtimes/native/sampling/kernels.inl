@@ -63,22 +63,24 @@ inline int count_allowed(const uint32_t *words) {
 
 constexpr int kAhead = 12;  // blocks: so early few are asked for, since no processor foresees where they lie
 
-inline void prefetch_few(const float *x, const uint32_t *words) {
-    if (count_allowed(words) > kFew) return;
+// Calls `visit(place)` for each that is allowed of a block, in order.
+template <class Visit>
+inline void for_allowed(const uint32_t *words, Visit visit) {
     for (int w = 0; w < kBlock / 32; ++w)
-        for (uint32_t left = words[w]; left; left &= left - 1) __builtin_prefetch(x + w * 32 + __builtin_ctz(left));
+        for (uint32_t left = words[w]; left; left &= left - 1) visit(w * 32 + __builtin_ctz(left));
+}
+
+inline void prefetch_few(const float *x, const uint32_t *words) {
+    if (count_allowed(words) <= kFew) for_allowed(words, [&](int at) { __builtin_prefetch(x + at); });
 }
 
 // The largest of those allowed, -inf without any; `bad` where one is NaN.
 inline float largest_of_few(const float *x, const uint32_t *words, bool &bad) {
     float largest = kMinusInfinity;
-    for (int w = 0; w < kBlock / 32; ++w) {
-        for (uint32_t left = words[w]; left; left &= left - 1) {
-            const float value = x[w * 32 + __builtin_ctz(left)];
-            bad = bad || value != value;
-            largest = value > largest ? value : largest;
-        }
-    }
+    for_allowed(words, [&](int at) {
+        bad = bad || x[at] != x[at];
+        largest = x[at] > largest ? x[at] : largest;
+    });
     return largest;
 }
 
@@ -379,14 +381,11 @@ inline int collect_from(const float *x, Source source, float threshold, int32_t 
 
 inline int collect_few(const float *x, const uint32_t *words, float threshold, int32_t *places, float *values) {
     int count = 0;
-    for (int w = 0; w < kBlock / 32; ++w) {
-        for (uint32_t left = words[w]; left; left &= left - 1) {
-            const int at = w * 32 + __builtin_ctz(left);
-            if (!(x[at] >= threshold)) continue;
-            places[count] = at;
-            values[count++] = x[at];
-        }
-    }
+    for_allowed(words, [&](int at) {
+        if (!(x[at] >= threshold)) return;
+        places[count] = at;
+        values[count++] = x[at];
+    });
     return count;
 }
 
