@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgellm.errors import BackendError, MissingAbilityError, NotFoundError
-from edgellm_runtimes.backend import BackendLimits, TokenSlice
+from edgellm_runtimes.backend import BackendLimits, BackendSettings, TokenSlice
 from edgellm_runtimes.checks import check_batch, check_copy, check_cut, check_sequence
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edgellm_runtimes.generation import AdapterUse
 
-__all__ = ["ENCODER_SEQUENCES", "EncoderBase", "no_generation"]
+__all__ = ["ENCODER_SEQUENCES", "EncoderBase", "encoder_limits", "no_generation"]
 
 ENCODER_SEQUENCES = 64
 """Texts that may share a call; they cost nothing while they are not used."""
@@ -28,6 +28,22 @@ def no_generation(what: str = "this model") -> MissingAbilityError:
     return MissingAbilityError(
         f"{what} does not support generation: it is an encoder, which turns texts into vectors",
         hint="ask for embeddings (`edgellm embed`, /v1/embeddings), or take a model that generates text",
+    )
+
+
+def encoder_limits(settings: BackendSettings, n_batch: int, n_vocab: int) -> BackendLimits:
+    """Of an encoder that takes ``n_batch`` tokens in a call: it shares no cells, and all is computed in one go."""
+    n_sequences = settings.sequences + settings.spare_sequences
+    return BackendLimits(
+        n_batch=n_batch,
+        n_ubatch=n_batch,
+        n_outputs=n_batch,
+        n_hidden=n_batch,
+        n_sequences=n_sequences,
+        n_context=settings.context,
+        n_pool=settings.context * n_sequences,
+        shared_cells=False,
+        n_vocab=n_vocab,
     )
 
 

@@ -15,7 +15,6 @@ from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm_runtimes._native import AbortFlag
 from edgellm_runtimes.backend import (
     AbortSignal,
-    BackendLimits,
     BackendSettings,
     Capability,
     DecodeAbortedError,
@@ -23,7 +22,7 @@ from edgellm_runtimes.backend import (
     Vocabulary,
 )
 from edgellm_runtimes.checks import check_ids, check_threads
-from edgellm_runtimes.encoder import EncoderBase
+from edgellm_runtimes.encoder import EncoderBase, encoder_limits
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.facts import metadata_text, model_facts
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
@@ -72,18 +71,7 @@ class LlamaEncoder(EncoderBase):
         self.capabilities: frozenset[Capability] = frozenset(("embeddings", "threads"))
         self.settings = settings
         n_batch = int(lib.llama_n_ubatch(self._context))
-        n_sequences = settings.sequences + settings.spare_sequences
-        self.limits = BackendLimits(
-            n_batch=n_batch,
-            n_ubatch=n_batch,
-            n_outputs=n_batch,
-            n_hidden=n_batch,
-            n_sequences=n_sequences,
-            n_context=settings.context,
-            n_pool=settings.context * n_sequences,
-            shared_cells=False,
-            n_vocab=self.vocabulary.n_tokens,
-        )
+        self.limits = encoder_limits(settings, n_batch, self.vocabulary.n_tokens)
         self._memory = lib.llama_get_memory(self._context)
         self._batch = BatchArrays(lib, n_batch)
 

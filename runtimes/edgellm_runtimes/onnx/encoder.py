@@ -13,7 +13,6 @@ from edgellm.errors import BackendError, UnsupportedError
 from edgellm.progress import CancelToken, Progress, SilentProgress
 from edgellm_runtimes.backend import (
     AbortSignal,
-    BackendLimits,
     BackendSettings,
     Capability,
     DecodeAbortedError,
@@ -22,7 +21,7 @@ from edgellm_runtimes.backend import (
     Vocabulary,
 )
 from edgellm_runtimes.checks import check_ids, check_threads
-from edgellm_runtimes.encoder import EncoderBase
+from edgellm_runtimes.encoder import EncoderBase, encoder_limits
 from edgellm_runtimes.onnx.abort import AbortSwitch
 from edgellm_runtimes.onnx.files import OnnxFiles
 from edgellm_runtimes.onnx.library import explain, library, log_level
@@ -74,18 +73,7 @@ class OnnxEncoder(EncoderBase):
         self.capabilities: frozenset[Capability] = frozenset(("embeddings", "pooling"))
         self.facts: ModelFacts = model_facts(found)
         n_batch = max(settings.batch, settings.context)
-        n_sequences = settings.sequences + settings.spare_sequences
-        self.limits = BackendLimits(
-            n_batch=n_batch,
-            n_ubatch=n_batch,
-            n_outputs=n_batch,
-            n_hidden=n_batch,
-            n_sequences=n_sequences,
-            n_context=settings.context,
-            n_pool=settings.context * n_sequences,
-            shared_cells=False,
-            n_vocab=found.config.vocab_size,
-        )
+        self.limits = encoder_limits(settings, n_batch, found.config.vocab_size)
 
     def hidden_states(self, slices: Sequence[TokenSlice]) -> npt.NDArray[np.float32]:
         """The hidden states of whole texts; see ``backend.Backend.hidden_states``."""
