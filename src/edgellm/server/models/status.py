@@ -42,6 +42,7 @@ async def resident_status(resident: Resident, pins: Pins) -> ModelStatus:
         pid=engine.pid,
         starts=engine.starts,
         last_error=engine.last_error,
+        silent_s=engine.silent_s,
     )
 
 
