@@ -16,6 +16,7 @@ from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.health import server_health
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.manager import ModelManager
+from edgellm_runtimes.watch_policy import WatchPolicy
 from worker_rig import QUICK_RESTARTS
 
 KILLS = 20
@@ -103,5 +104,36 @@ def test_health_says_that_a_worker_is_down_and_when_it_may_come_back(tmp_path: P
         (stopped,) = health.stopped_workers
         assert stopped.name == "one:a"
         assert "SIGKILL" in str(stopped.error)
+
+    run_with(tmp_path, use)
+
+
+def test_health_says_that_a_worker_does_not_get_on(
+    tmp_path: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = WatchPolicy(interval_s=0.05, least_s=20.0, factor=0.0)  # told of after a fifth of it
+    monkeypatch.setattr("edgellm_runtimes.worker.core.WatchPolicy", lambda: policy)
+    add_bundle(open_store(tmp_path), "one:a", tiny_gguf)
+
+    async def use(manager: ModelManager) -> None:
+        pid = (await manager.load("one")).pid
+        assert pid is not None
+        async with manager.use("one") as model:
+            assert await answer(model) == 4
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                waiting = asyncio.ensure_future(answer(model))
+                await until(manager, lambda statuses: bool(server_health(manager, CONCEAL).stuck_models))
+                health = server_health(manager, CONCEAL)
+                (status,) = await manager.statuses()
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            assert (health.status, health.state) == ("ok", "degraded")
+            assert health.stuck_models[0].name == "one:a"
+            assert health.stuck_models[0].silent_s >= 4.0
+            assert (status.silent_s or 0) >= 4.0
+            assert await waiting == 4
+            await until(manager, lambda statuses: statuses[0].silent_s == 0.0)
+            assert not server_health(manager, CONCEAL).stuck_models
 
     run_with(tmp_path, use)

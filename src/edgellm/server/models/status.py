@@ -43,6 +43,7 @@ async def resident_status(resident: Resident, pins: Pins, conceal: Concealer) ->
         pid=engine.pid,
         starts=engine.starts,
         last_error=None if engine.last_error is None else conceal.text(engine.last_error),
+        silent_s=engine.silent_s,
     )
 
 
