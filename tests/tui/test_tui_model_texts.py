@@ -118,7 +118,7 @@ def test_a_card_is_shown_without_what_hubs_put_before_it() -> None:
 
 def test_what_fits_in_words() -> None:
     answer = msgspec.convert(FIT, FitAnswer)
-    assert fit_cells(answer.rows[2]) == ("* Q4_K_M", "2.4 GiB", "3.0 GiB of 7.0 GiB", "yes", "5-7")
+    assert fit_cells(answer.rows[2]) == ("* Q4_K_M", "GGUF", "2.4 GiB", "3.0 GiB of 7.0 GiB", "yes", "5-7")
     assert fit_summary(answer).startswith("Q4_K_M chosen")
     unknown = msgspec.structs.replace(answer, rows=[msgspec.structs.replace(answer.rows[0], decode=None)])
     assert "`edgellm devices detect --measure` finds it out" in fit_summary(unknown)

@@ -76,6 +76,7 @@ def _options(order: FitOrder) -> list[str]:
     if order.device is not None and not _DEVICE.fullmatch(order.device):
         raise UsageError(f"{order.device[:80]!r} is no device profile", hint="`edgellm devices list` shows them")
     options = {
+        "format": order.format,
         "device": order.device,
         "memory": order.memory,
         "context": order.context,

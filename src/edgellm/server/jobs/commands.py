@@ -63,6 +63,7 @@ def linked_model(files: Mapping[str, str], name: str, folder: Path, find_blob: F
 def _target(order: PullOrder | PackOrder) -> list[str]:
     options = {
         "quant": order.quant,
+        "format": order.format,
         "context": order.context,
         "sequences": order.sequences,
         "memory": order.memory,
