@@ -23,13 +23,17 @@ inline bool allows_none(const uint32_t *words) {
     return any == 0;
 }
 
-// A block of logits by row and part, -inf where one is not allowed. Or by register, `at`: as they are in memory, and then
-// what is allowed of them.
+// A block of logits by row and part, -inf where one is not allowed. `largest.inl` takes them by register, `at`, which it
+// knows when it is compiled: as they are in memory, and then what is allowed of them.
 struct Plain {
     const float *x;
     Register operator()(int row, int part) const { return load_register(x + row * kLanes + part * kWidth); }
     Register loaded(int at) const { return load_register(x + at * kWidth); }
     Register allowed(Register all, int) const { return all; }
+    Register larger_of(Register best, Register a, Register b, int) const {
+        return larger_or_nan(best, larger_or_nan(a, b));
+    }
+    Plain after(int registers) const { return {x + registers * kWidth}; }
 };
 
 struct Masked {
@@ -44,6 +48,14 @@ struct Masked {
     Register allowed(Register all, int at) const {
         return choose(flags_from(words, at * kWidth), all, broadcast(kMinusInfinity));
     }
+    Register larger_of(Register best, Register a, Register b, int at) const {  // of registers `at` and the next one
+#if defined(EDGELLM_LARGER_WHERE)
+        return larger_where(larger_where(best, flags_from(words, at * kWidth), a), flags_from(words, (at + 1) * kWidth), b);
+#else
+        return larger_or_nan(best, larger_or_nan(allowed(a, at), allowed(b, at + 1)));
+#endif
+    }
+    Masked after(int registers) const { return {x + registers * kWidth, words + registers * kWidth / 32}; }
 };
 
 inline int count_bits(uint64_t bits) {
@@ -153,8 +165,7 @@ bool block_max_of_all(const float *x, size_t blocks, float *largest) {
     for (size_t first = 0, b = 0; b < blocks; first = b) {
         const size_t end = first + kStretch < blocks ? first + kStretch : blocks;
         for (; b < end; ++b) {
-            all.restart();
-            all.show(Plain{x + b * kBlock});
+            all.show_alone(Plain{x + b * kBlock});
             largest[b] = all.largest();
         }
         if (!all.saw_nan()) continue;
@@ -171,8 +182,7 @@ bool block_max(const float *x, size_t blocks, const uint32_t *mask, float *large
     for_blocks_or_few(
         x, blocks, mask,
         [&](size_t b, auto source) {
-            all.restart();
-            all.show(source);
+            all.show_alone(source);
             largest[b] = all.largest();
         },
         [&](size_t b, const float *from, const uint32_t *words) { largest[b] = largest_of_few(from, words, bad); });

@@ -50,6 +50,8 @@ inline Flags flags_from(const uint32_t *words, int at) {
     const __mmask32 bits = _cvtu32_mask32(words[at / 32]);
     return static_cast<Flags>(at % 32 ? _kshiftri_mask32(bits, 16) : bits);
 }
+#define EDGELLM_LARGER_WHERE 1
+inline Register larger_where(Register best, Flags take, Register a) { return _mm512_mask_max_ps(best, take, best, a); }
 inline Register power_of_two(Register a) {  // 2^(n - 127), n in the low bits of a; 0 for n = 0
     return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(kAll, _mm512_castps_si512(a), 23));
 }

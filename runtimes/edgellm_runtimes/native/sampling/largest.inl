@@ -68,27 +68,17 @@ class Largest {
         for (int i = 0; i < kBests; ++i) best_[i] = broadcast(kMinusInfinity);
     }
 
-    // Forgets the largest, not that there was a NaN.
-    void restart() {
-        watch_.note(one_register());
-        for (int i = 0; i < kBests; ++i) best_[i] = broadcast(kMinusInfinity);
-    }
-
     // A block.
     template <class Source>
     void show(Source source) {
-        for (int first = 0; first < kRows * kRegisters; first += 2 * kBests) {
-            for (int i = 0; i < kBests; ++i) {
-                const int at = first + 2 * i, next = at + 1;
-                const Register a = held(source.loaded(at)), b = held(source.loaded(next));
-                const Register x = source.allowed(a, at), y = source.allowed(b, next);
-                best_[i] = larger_or_nan(best_[i], larger_or_nan(x, y));
-                if (NanWatch::kIsSure)
-                    watch_.show(x, y, i);
-                else
-                    watch_.show(a, b, i % kChains);  // what is not allowed may be NaN: that is told apart where it is seen
-            }
-        }
+        show_from<false>(source);
+    }
+
+    // The same, and forgets the largest before it. Not that there was a NaN.
+    template <class Source>
+    void show_alone(Source source) {
+        watch_.note(one_register());
+        show_from<true>(source);
     }
 
     // Whether anything that was shown is above what all lanes of `limit` are, or NaN.
@@ -107,6 +97,22 @@ class Largest {
 
   private:
     static constexpr int kBests = kRegisters > kChains ? kRegisters : kChains;
+
+    template <bool kIsFirst, class Source>
+    void show_from(Source source) {
+        for (int first = 0; first < kRows * kRegisters; first += 2 * kBests) {
+            const Source part = source.after(first);
+            for (int i = 0; i < kBests; ++i) {
+                const Register a = held(part.loaded(2 * i)), b = held(part.loaded(2 * i + 1));
+                const Register x = part.allowed(a, 2 * i), y = part.allowed(b, 2 * i + 1);
+                best_[i] = kIsFirst && first == 0 ? larger_or_nan(x, y) : part.larger_of(best_[i], a, b, 2 * i);
+                if (NanWatch::kIsSure)
+                    watch_.show(x, y, i);
+                else
+                    watch_.show(a, b, i % kChains);  // what is not allowed may be NaN: that is told apart where it is seen
+            }
+        }
+    }
 
     void join(Register (&best)[kRegisters]) const {
         for (int p = 0; p < kRegisters; ++p) best[p] = best_[p];
