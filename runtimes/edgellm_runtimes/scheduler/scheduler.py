@@ -204,6 +204,7 @@ class Scheduler:
             self._fail_all(BackendError("the model was closed"))
             self._send()
         finally:
+            self._inbox.close()  # whatever ended this thread: nobody shall wait for it
             if self._disk is not None:
                 self._disk.close()
             self._backend.close()
@@ -225,7 +226,7 @@ class Scheduler:
             if is_new and self._disk is not None:
                 self._disk.save(key, tokens, sequence, "system")
             self._slots.keep(key, tokens, sequence, pin=True)
-        except EdgeLLMError:  # the model was closed meanwhile, or it fails: then the first request says so
+        except Exception:  # noqa: BLE001  closed meanwhile, or it fails: the first request says so, on this thread
             self._slots.forget_all()
 
     def _turn(self) -> bool:
