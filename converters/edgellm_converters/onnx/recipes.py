@@ -1,7 +1,8 @@
 """Recipes of ONNX models: how each matrix is stored. A name says what its recipe is.
 
 ``INT4_32`` stores every matrix in 4 bits, in blocks of 32 numbers with a scale and a zero point each; ``_SYM`` leaves
-the zero points out; ``_M`` stores the matrices whose errors weigh most in 8 bits. ``INT8_128`` stores all in 8 bits.
+the zero points out; ``_M`` stores the matrices whose errors weigh most in 8 bits. A head of 4 bits has blocks of 32 in
+every recipe: its errors weigh more than those of a layer. ``INT8_128`` stores all in 8 bits.
 ``INT8_DYNAMIC`` has one scale for each row and rounds the activations as a whole: the fastest way through a prompt.
 """
 
@@ -18,6 +19,7 @@ __all__ = ["ONNX_RECIPES", "OnnxRecipe", "get_onnx_recipe", "matrix_encodings"]
 
 _BYTES = Encoding(Form.BLOCKS, 8, 128)
 _COLUMNS = Encoding(Form.COLUMNS, 8)
+_NIBBLE_HEAD = Encoding(Form.BLOCKS, 4, 32)
 _HEAD = ("token_embd.weight", "output.weight")
 
 
@@ -42,8 +44,7 @@ def _table() -> Iterable[OnnxRecipe]:
         for suffix, symmetric in (("", False), ("_SYM", True)):
             nibbles = Encoding(Form.BLOCKS, 4, block_size, symmetric)
             yield OnnxRecipe(f"INT4_{block_size}_M{suffix}", nibbles, _BYTES, _BYTES)
-            head = Encoding(Form.BLOCKS, 4, block_size)
-            yield OnnxRecipe(f"INT4_{block_size}{suffix}", nibbles, head, nibbles)
+            yield OnnxRecipe(f"INT4_{block_size}{suffix}", nibbles, _NIBBLE_HEAD, nibbles)
 
 
 ONNX_RECIPES: Mapping[str, OnnxRecipe] = MappingProxyType({recipe.name: recipe for recipe in _table()})
