@@ -83,7 +83,9 @@ def test_every_theme_has_a_name_among_the_settings(tmp_path: Path) -> None:
     themes = {theme.name for theme in THEMES} | BUILTIN_THEMES.keys()
     assert {choice_of(name) for name in themes} == set(get_args(ThemeName)) - {"auto"}
     assert all(pick_theme(choice_of(name), {}) == name for name in themes)
-    found = load_settings(environ={"EDGELLM_HOME": str(tmp_path), "EDGELLM_THEME": "nord"}, system_config=tmp_path / "none")
+    found = load_settings(
+        environ={"EDGELLM_HOME": str(tmp_path), "EDGELLM_THEME": "nord"}, system_config=tmp_path / "none"
+    )
     assert msgspec.to_builtins(found.values)["theme"] == "nord"
 
 
