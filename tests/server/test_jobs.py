@@ -215,6 +215,13 @@ def test_only_one_server_of_a_user_runs_jobs(own_home: Path, tmp_path: Path) -> 
         ({"kind": "pack", "model": "acme/tiny", "format": "exl2"}, "format"),
         ({"kind": "pack"}, "either a model of a hub or files"),
         ({"kind": "pack", "files": {"a/b.gguf": "sha256:" + "0" * 64}}, "file name"),
+        ({"kind": "pack", "files": {"../config.json": "sha256:" + "0" * 64}}, "file name"),
+        ({"kind": "pack", "files": {"1_Pooling/../x.json": "sha256:" + "0" * 64}}, "file name"),
+        ({"kind": "pack", "files": {"1_Pooling/model.safetensors": "sha256:" + "0" * 64}}, "file name"),
+        (
+            {"kind": "pack", "files": dict.fromkeys(("1_A", "1_A/config.json"), "sha256:" + "0" * 64)},
+            "name",
+        ),
         ({"kind": "pack", "files": {"b.gguf": "/etc/passwd"}}, "digest"),
         ({"kind": "import", "blob": "/etc/passwd"}, "digest"),
         ({"kind": "export", "names": ["../x"]}, "bundle name"),
