@@ -56,7 +56,7 @@ def test_words_are_shown_as_they_come(chats: RealChats) -> None:
     (summary,) = chats.kept.summaries()
     question, answer = chats.kept.open(summary.id).messages()
     assert (question.text, summary.title) == ("Hello\nyou", "Hello you")
-    assert (answer.model, answer.finish, answer.context) == (ENDLESS, "stopped", 8192)
+    assert (answer.model, answer.finish, answer.context) == (ENDLESS, "stopped", 16384)
     assert answer.first_s > 0
 
 
@@ -296,7 +296,7 @@ def test_another_model_goes_on_with_the_conversation(chats: RealChats) -> None:
         await answered(pilot, app, 4)
         models = [message.model for message in pane_of(app).conversation.messages() if message.role == "assistant"]
         assert models == [TINY, ENDLESS]
-        assert "/8192" in text_of(app)
+        assert "/16384" in text_of(app)
 
     run_app(app, use)
 

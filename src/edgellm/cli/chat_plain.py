@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from edgellm.cli.console import print_error, print_message, printable
 from edgellm.cli.loop_thread import LoopThread
+from edgellm.cli.termination import exit_on_signals
 from edgellm.errors import EdgeLLMError, NetworkError
 from edgellm.settings import SettingsWithOrigin
 from edgellm.tui.chat.commands import Chat, command_line, execute
@@ -41,7 +42,7 @@ def run_plain(
     config_file: str | None = None,
 ) -> None:
     """Answer ``message``, or talk until the user ends it. Raises the errors of the server for the one message."""
-    with LoopThread() as loop:
+    with exit_on_signals(), LoopThread() as loop:
         server = PlainServer(Launcher(settings, config_file=config_file))
         session = ChatSession(conversations, server, open_conversation(conversations, opening))
         session.attachments += opening.attachments
