@@ -138,15 +138,19 @@ class _Talk:
             answer = self._loop.run(self._answer(go_on=go_on))
         except KeyboardInterrupt:
             print_message("\n[stopped]")
+            self._warn()
             return
         except NetworkError as error:
             sys.stdout.write("\n")
             print_error(error.message, "what was said and received is kept; /retry asks again, /continue goes on")
-            return
-        finally:
             self._warn()
+            return
+        except EdgeLLMError:
+            self._warn()
+            raise
         sys.stdout.write("\n\n")
         sys.stdout.flush()
+        self._warn()
         if answer is None or self._quiet:
             return
         print_message(f"[{answer_line(answer)}]")
