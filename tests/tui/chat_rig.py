@@ -50,6 +50,7 @@ __all__ = [
     "ready",
     "scripted_app",
     "scripted_server",
+    "streams",
     "texts",
     "type_text",
     "utc",
@@ -193,6 +194,18 @@ async def answered(pilot: Pilot[None], app: EdgeApp, messages: int = 0) -> None:
 
     await wait_until(pilot, is_there, "the end of the answer")
     await pilot.pause()
+
+
+async def streams(pilot: Pilot[None], app: EdgeApp, characters: int = 40) -> str:
+    """Wait until so much of an answer has come, and some of it is shown; returns it."""
+
+    def came() -> str:
+        so_far = pane_of(app)._so_far
+        return "" if so_far is None else so_far.text
+
+    await wait_until(pilot, lambda: len(came()) >= characters, "the beginning of the answer")
+    assert pane_of(app).is_answering
+    return came()
 
 
 @contextlib.contextmanager

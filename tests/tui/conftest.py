@@ -13,7 +13,7 @@ from chat_rig import RealChats, ScriptedServer, scripted_server
 from cli_process import Cli
 from server_process import RunningServer, running_server
 
-ENDLESS_CONTEXT = 8192
+ENDLESS_CONTEXT = 16384
 
 
 @pytest.fixture(scope="session")

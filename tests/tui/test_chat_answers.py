@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from chat_rig import ENDLESS, TINY, RealChats, answered, held_load, pane_of, ready, texts, type_text
+from chat_rig import ENDLESS, TINY, RealChats, answered, held_load, pane_of, ready, streams, texts, type_text
 from textual.pilot import Pilot
 from tui_rig import NARROW, WIDE, run_app, text_of, wait_until
 
@@ -18,18 +18,6 @@ async def say(pilot: Pilot[None], text: str) -> None:
     app: EdgeApp = pilot.app  # type: ignore[assignment]
     pane_of(app).prompt.put(text)
     await pilot.press("enter")
-
-
-async def streams(pilot: Pilot[None], app: EdgeApp, characters: int = 40) -> str:
-    """Wait until so much of an answer has come, and some of it is shown; returns it."""
-
-    def came() -> str:
-        so_far = pane_of(app)._so_far
-        return "" if so_far is None else so_far.text
-
-    await wait_until(pilot, lambda: len(came()) >= characters, "the beginning of the answer")
-    assert pane_of(app).is_answering
-    return came()
 
 
 def test_words_are_shown_as_they_come(chats: RealChats) -> None:
@@ -56,7 +44,7 @@ def test_words_are_shown_as_they_come(chats: RealChats) -> None:
     (summary,) = chats.kept.summaries()
     question, answer = chats.kept.open(summary.id).messages()
     assert (question.text, summary.title) == ("Hello\nyou", "Hello you")
-    assert (answer.model, answer.finish, answer.context) == (ENDLESS, "stopped", 8192)
+    assert (answer.model, answer.finish, answer.context) == (ENDLESS, "stopped", 16384)
     assert answer.first_s > 0
 
 
@@ -296,7 +284,7 @@ def test_another_model_goes_on_with_the_conversation(chats: RealChats) -> None:
         await answered(pilot, app, 4)
         models = [message.model for message in pane_of(app).conversation.messages() if message.role == "assistant"]
         assert models == [TINY, ENDLESS]
-        assert "/8192" in text_of(app)
+        assert "/16384" in text_of(app)
 
     run_app(app, use)
 
