@@ -57,6 +57,7 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     starts: int | None = None  # how often it was loaded: more than once after its worker died
     last_error: str | None = None  # what its worker ended with
+    silent_s: float | None = None  # for how long nothing has come of what it does; 0 when all is well
     progress: LoadStatus | None = None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from edgellm.cli.console import print_error, print_message, printable
 from edgellm.cli.loop_thread import LoopThread
+from edgellm.cli.termination import exit_on_signals
 from edgellm.errors import EdgeLLMError, NetworkError
 from edgellm.settings import SettingsWithOrigin
 from edgellm.tui.chat.commands import Chat, command_line, execute
@@ -43,7 +44,7 @@ def run_plain(
     config_file: str | None = None,
 ) -> None:
     """Answer ``message``, or talk until the user ends it. Raises the errors of the server for the one message."""
-    with LoopThread() as loop:
+    with exit_on_signals(), LoopThread() as loop:
         server = PlainServer(Launcher(settings, config_file=config_file))
         session = ChatSession(conversations, server, open_conversation(conversations, opening))
         session.attachments += opening.attachments
@@ -139,15 +140,19 @@ class _Talk:
             answer = self._loop.run(self._answer(go_on=go_on))
         except KeyboardInterrupt:
             print_message("\n[stopped]")
+            self._warn()
             return
         except NetworkError as error:
             sys.stdout.write("\n")
             print_error(error.message, "what was said and received is kept; /retry asks again, /continue goes on")
-            return
-        finally:
             self._warn()
+            return
+        except EdgeLLMError:
+            self._warn()
+            raise
         sys.stdout.write("\n\n")
         sys.stdout.flush()
+        self._warn()
         if answer is None or self._quiet:
             return
         print_message(f"[{answer_line(answer)}]")
