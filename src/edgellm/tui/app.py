@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from edgellm.errors import EdgeLLMError
 from edgellm.tui.connection import Connection, ServerSource
 from edgellm.tui.ending import TerminalState, end_on_signals
 from edgellm.tui.garbage import look_at_new_ones
-from edgellm.tui.themes import THEMES, pick_theme
+from edgellm.tui.themes import THEMES, choice_of, pick_theme
 
 if TYPE_CHECKING:
     from edgellm.settings import SettingsWithOrigin
@@ -89,7 +90,8 @@ class EdgeApp(App[None]):
         self._before = TerminalState()  # which Textual has not changed yet
         for each in THEMES:
             self.register_theme(each)
-        self.theme = pick_theme(theme, os.environ)
+        picked = pick_theme(theme, os.environ)
+        self.theme = picked if picked in self.available_themes else pick_theme("auto", os.environ)  # of another Textual
 
     def on_mount(self) -> None:
         """Show the first mode, then look for the server."""
@@ -115,6 +117,31 @@ class EdgeApp(App[None]):
         yield SystemCommand("Look for the server now", "Do not wait for the next attempt", self.action_reconnect)
         yield SystemCommand("Keep the server", "It stays when the last terminal is closed", self.action_keep_server)
         yield from super().get_system_commands(screen)
+
+    def search_themes(self) -> None:
+        """Offer all themes in the palette. The one that is chosen is that of the next time too."""
+        from textual.command import CommandPalette
+
+        from edgellm.tui.theme_choices import ThemeChoices
+
+        self.push_screen(CommandPalette(providers=[ThemeChoices], placeholder="Colours, kept for the next time"))
+
+    def choose_theme(self, name: str) -> None:
+        """Show the theme of this name, now and the next time."""
+        self.theme = name
+        self.run_worker(self._keep_theme(choice_of(name)), name="theme", group="theme")
+
+    async def _keep_theme(self, choice: str) -> None:
+        from edgellm.settings_file import keep_setting
+
+        try:
+            self.settings, stronger = await asyncio.to_thread(keep_setting, self.settings, "theme", choice)
+        except EdgeLLMError as error:
+            said = error.message if error.hint is None else f"{error.message}: {error.hint}"
+            self.notify(f"the theme is not kept: {said}", severity="error", markup=False)
+        else:
+            if stronger:
+                self.notify(f"kept, but {stronger} comes first while it is given", severity="warning", markup=False)
 
     def action_help(self) -> None:
         """Show what the keys do here."""

@@ -13,6 +13,7 @@ from edgellm.api.models import ModelStatus, Room
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
 from edgellm.server.config import ServerConfig
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.budget import Budget
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.loader import Loader
@@ -49,6 +50,7 @@ class ModelManager:
         self._residents = Residents(self.pins)
         self._budget = Budget(self.policy, self._residents)
         self._moves = FailedMoves()
+        self._conceal = Concealer(settings.paths, store.root)
         self._unwanted: dict[str, float] = {}  # digest -> when it was said that its load is not wanted any more
         rooms = RoomMaker(self._residents, self._budget)
         self._loader = Loader(self.policy, settings, self._residents, self._budget, self._moves, rooms)
@@ -90,7 +92,7 @@ class ModelManager:
             else:
                 resident.keep_alive_s = self.policy.keep_alive_s if keep_alive_s is None else keep_alive_s
             served = bundle if failed is None else failed.serving
-            load_s, note = time.monotonic() - begun, _note(resident, context, failed)
+            load_s, note = time.monotonic() - begun, self._conceal.text(_note(resident, context, failed))
             yield LoadedModel(served, resident.engine, load_s, note, saves_chats=self.policy.cache_chats)
         finally:
             self._residents.release(resident)
@@ -223,7 +225,7 @@ class ModelManager:
             return name
 
     async def _status(self, resident: Resident) -> ModelStatus:
-        return await resident_status(resident, self.pins)
+        return await resident_status(resident, self.pins, self._conceal)
 
 
 def _note(resident: Resident, context: int | None, failed: FailedMove | None) -> str:

@@ -71,7 +71,7 @@ class Prompt(TextArea):
         self._replace_via_keyboard("\n", *self.selection)
 
     def action_complete(self) -> None:
-        """Complete a command; elsewhere go to what is next."""
+        """Complete a command; elsewhere go to the messages."""
         text = self.text
         if text.startswith("/") and " " not in text and "\n" not in text:
             found = [name for name in COMMANDS if name.startswith(text[1:])]
@@ -80,7 +80,7 @@ class Prompt(TextArea):
             elif found:
                 self.notify("  ".join(f"/{name}" for name in found), markup=False)
             return
-        self.screen.focus_next()
+        self.screen.focus_next("Transcript")
 
     def action_cursor_up(self, select: bool = False) -> None:
         """The line above; above the first one what was sent before."""
