@@ -41,6 +41,20 @@ def chat_server(two_models: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture
+def empty_home(tmp_path: Path) -> Path:
+    """A home without any model."""
+    return tmp_path / "empty"
+
+
+@pytest.fixture
+def empty_server(empty_home: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    """A server that has nothing to serve."""
+    empty_home.mkdir()
+    with running_server(empty_home, tmp_path / "empty-log") as running:
+        yield running
+
+
+@pytest.fixture
 def chats(two_models: Path, chat_server: RunningServer, tmp_path: Path) -> RealChats:
     """Chats of a test's own over ``chat_server``."""
     return RealChats(two_models, tmp_path / "home" / "state", chat_server)

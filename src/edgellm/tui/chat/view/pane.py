@@ -197,6 +197,7 @@ class ChatPane(Vertical):
         text = event.text
         command = command_line(text)
         if command is not None and "\n" not in text:
+            self._draft.write(self.prompt.text)  # the command is no draft of the conversation that it may leave
             self.obey(*command)
         elif self.is_answering:
             self.notify("the model still answers: Esc stops it", markup=False)
