@@ -110,7 +110,7 @@ class TokenSlice(NamedTuple):
     """Tokens to append to one sequence, and how many of the last ones give a logits row."""
 
     sequence: int
-    tokens: Sequence[int] | npt.NDArray[np.int32]
+    tokens: Sequence[int] | npt.NDArray[np.signedinteger]
     n_outputs: int = 1
 
 

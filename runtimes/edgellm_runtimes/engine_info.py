@@ -18,7 +18,7 @@ Isolation = Literal["process", "worker"]
 class EngineInfo(msgspec.Struct, frozen=True):
     """How a model was loaded."""
 
-    path: str
+    path: str  # of the model file; empty in what a server tells
     architecture: str
     description: str
     n_parameters: int

@@ -17,6 +17,7 @@ from edgellm_runtimes.core import Deliver
 from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts, EngineInfo, EngineStatus
 from edgellm_runtimes.generation import Request
+from edgellm_runtimes.heap import trim_heap
 from edgellm_runtimes.pulse import PulseReading
 from edgellm_runtimes.watch_policy import WatchPolicy
 
@@ -163,6 +164,7 @@ class LocalCore:
         self._scheduler.close()
         if self._lease is not None:
             self._lease.close()
+        trim_heap()  # who measures what is free now finds the model's memory in it
 
     @contextlib.contextmanager
     def _held_open(self) -> Iterator[None]:

@@ -1,18 +1,22 @@
 """What each recipe costs in quality, GGUF and ONNX beside each other: the test model on a text, against float32.
 
-usage: python tests/benchmarks/onnx_recipes.py TEXT [--tokens 12000] [--gguf Q8_0,...] [--onnx INT8_128,...] [--json]
+usage: python tests/benchmarks/onnx_recipes.py TEXT [--tokens 12000] [--gguf Q8_0,...] [--onnx INT8_128,...] [--builder]
+       [--json]
 
 Perplexity of the second half of windows of 512 tokens, and the mean Kullback-Leibler divergence of the predictions from
-those of the float32 model, both through our own backends.
+those of the float32 model, both through our own backends. `--builder` adds the graph of onnxruntime-genai's builder
+(int4, blocks of 32, accuracy level 4; `pip install onnx-ir`, beside the extra `oracle`), in ONNX Runtime itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,16 +49,40 @@ def predictions(model: Path, windows: list[list[int]]) -> Iterator[NDArray[np.fl
         backend.close()
 
 
+def builder_graph(folder: Path) -> Path:
+    """The graph of onnxruntime-genai's builder in ``folder``."""
+    command = [sys.executable, "-P", "-m", "onnxruntime_genai.models.builder", "-i", str(TINY_LLM), "-o", str(folder)]
+    command += ["-p", "int4", "-e", "cpu", "-c", str(folder / "cache")]
+    (folder / "cache").mkdir()
+    subprocess.run(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True, capture_output=True)
+    return folder / "model.onnx"
+
+
+def builder_predictions(graph: Path, windows: list[list[int]]) -> Iterator[NDArray[np.float64]]:
+    """The same of a graph that gives the logits of all positions."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    config = json.loads((graph.parent / "genai_config.json").read_text())["model"]["decoder"]
+    past = np.zeros((1, config["num_key_value_heads"], 0, config["head_size"]), np.float32)
+    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    feeds = {value.name: past for value in session.get_inputs() if value.name.startswith("past_key_values.")}
+    for window in windows:
+        ids = np.asarray([window], np.int64)
+        [logits] = session.run(["logits"], {"input_ids": ids, "attention_mask": np.ones_like(ids), **feeds})
+        yield log_softmax(logits[0, -(WINDOW // 2) :])
+
+
 def measured(
-    model: Path, windows: list[list[int]], base: list[NDArray[np.float32]] | None
+    found: Iterable[NDArray[np.float64]], windows: list[list[int]], base: list[NDArray[np.float32]] | None
 ) -> tuple[float, float, list[NDArray[np.float32]]]:
     """Perplexity, mean divergence from ``base`` (the model's own without it), and every eighth prediction."""
     loss, count, divergence, kept = 0.0, 0, [], []
-    for number, (window, found) in enumerate(zip(windows, predictions(model, windows), strict=True)):
+    for number, (window, predicted) in enumerate(zip(windows, found, strict=True)):
         targets = window[WINDOW // 2 + 1 :]
-        loss -= float(found[np.arange(len(targets)), targets].sum())
+        loss -= float(predicted[np.arange(len(targets)), targets].sum())
         count += len(targets)
-        some = found[::8].astype(np.float32)
+        some = predicted[::8].astype(np.float32)
         kept.append(some)
         wanted = base[number] if base is not None else some
         divergence.append(float((np.exp(wanted) * (wanted - some)).sum(-1).mean()))
@@ -67,6 +95,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=12000)
     parser.add_argument("--gguf", default=GGUF)
     parser.add_argument("--onnx", default=",".join(ONNX_RECIPES))
+    parser.add_argument("--builder", action="store_true", help="onnxruntime-genai's builder too")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     from tokenizers import Tokenizer
@@ -78,15 +107,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         jobs = [("gguf", recipe) for recipe in arguments.gguf.split(",")]
         jobs += [("onnx", recipe) for recipe in arguments.onnx.split(",")]
+        jobs += [("builder", "genai-builder")] if arguments.builder else []
         for kind, recipe in jobs:
             folder = Path(temporary) / recipe
             folder.mkdir()
-            model = folder / "model.gguf"
-            if kind == "gguf":
-                pack(TINY_LLM, recipe, model)
+            if kind == "builder":
+                found = builder_predictions(builder_graph(folder), windows)
+            elif kind == "gguf":
+                pack(TINY_LLM, recipe, folder / "model.gguf")
+                found = predictions(folder / "model.gguf", windows)
             else:
-                model = write_onnx_folder(TINY_LLM, folder, recipe)
-            perplexity, divergence, kept = measured(model, windows, base)
+                found = predictions(write_onnx_folder(TINY_LLM, folder, recipe), windows)
+            perplexity, divergence, kept = measured(found, windows, base)
             base = base or kept
             rows[recipe] = {"perplexity": perplexity, "divergence": divergence}
             print(f"{recipe:16} {perplexity:8.3f} {divergence:.5f}", file=sys.stderr, flush=True)

@@ -18,7 +18,7 @@ import pytest
 from backends import open_backend, write_onnx_folder
 from edgellm.errors import ModelFileError, UnsupportedError, UsageError
 from edgellm.progress import SilentProgress
-from edgellm_runtimes.backend import BackendSettings, TokenSlice
+from edgellm_runtimes.backend import BackendSettings, DecodeAbortedError, TokenSlice
 from edgellm_runtimes.onnx import library as library_module
 from edgellm_runtimes.onnx.model import OnnxBackend
 
@@ -327,3 +327,60 @@ def test_memory_of_a_dropped_sequence_is_given_back(tiny_onnx: Path) -> None:
         assert after - before < (filled - before) // 4
     finally:
         backend.close()
+
+
+LONG = BackendSettings(context=512, sequences=3, batch=512, ubatch=512, outputs=400)
+
+
+@pytest.fixture
+def long_prompt() -> list[int]:
+    return [5 + number * 7 % 900 for number in range(380)]
+
+
+def test_long_prompts_are_computed_in_pieces_with_the_same_rows(tiny_onnx: Path, long_prompt: list[int]) -> None:
+    backend = open_backend(tiny_onnx, LONG)
+    try:
+        seen = watch_runs(backend)
+        slices = [TokenSlice(0, long_prompt, 300), TokenSlice(1, long_prompt[:120], 1), TokenSlice(2, [7])]
+        found = backend.decode(slices).copy()
+        assert {width for _first, _end, width in seen} == {1, 120, 126, 127}
+        backend.drop_sequence(0)
+        plain = np.concatenate([backend.decode([TokenSlice(0, [token])]).copy() for token in long_prompt])
+        assert np.abs(found[:300] - plain[80:]).max() < 1e-3
+        assert np.abs(found[300] - plain[119]).max() < 1e-3
+        assert [backend.sequence_length(sequence) for sequence in range(3)] == [380, 120, 1]
+    finally:
+        backend.close()
+
+
+def test_an_abort_between_two_pieces_leaves_every_sequence_as_it_was(tiny_onnx: Path, long_prompt: list[int]) -> None:
+    backend = open_backend(tiny_onnx, LONG)
+    try:
+        expected = backend.decode([TokenSlice(0, long_prompt), TokenSlice(1, [5])]).copy()
+        backend.drop_sequence(0)
+        backend.truncate_sequence(1, 0)
+        seen = watch_runs(backend, lambda: len(seen) == 2 and backend.abort_flag.set())
+        with pytest.raises(DecodeAbortedError):
+            backend.decode([TokenSlice(0, long_prompt), TokenSlice(1, [5])])
+        backend.abort_flag.clear()
+        assert len(seen) == 3, "the third run was stopped"
+        assert [backend.sequence_length(sequence) for sequence in range(2)] == [0, 0]
+        again = backend.decode([TokenSlice(0, long_prompt), TokenSlice(1, [5])])
+        assert np.array_equal(again, expected)
+    finally:
+        backend.close()
+
+
+def watch_runs(backend: Any, after: Callable[[], object] = lambda: None) -> list[tuple[int, int, int]]:
+    """A list that gets the sequences and the width of each run; ``after`` is called behind each."""
+    seen: list[tuple[int, int, int]] = []
+    runner = backend._open_runner()
+    run = runner.run
+
+    def watched(output: str, what: Any, *rest: Any) -> None:
+        seen.append((what.first, what.end, what.width))
+        run(output, what, *rest)
+        after()
+
+    runner.run = watched
+    return seen

@@ -23,6 +23,7 @@ from bert_checkpoint import make_bert, tokenizer_json
 from edgellm.formats.gguf import read_header
 from edgellm_converters.checkpoint import open_checkpoint
 from edgellm_converters.gguf.differences import JUSTIFIED_DIFFERENCES
+from edgellm_converters.onnx.recipes import ONNX_RECIPES
 from edgellm_converters.tokenizer import load_vocabulary, prove
 from edgellm_runtimes.engine import Engine
 from edgellm_runtimes.load import LoadRequest
@@ -40,7 +41,7 @@ TEXTS = (
     "How do I renew my passport? " * 60,
 )
 LONGEST = 256  # max_seq_length of its sentence_bert_config.json
-ENOUGH = {"F32": 0.999, "F16": 0.999, "Q8_0": 0.99, "FP32": 0.999, "INT8_128": 0.99}
+ENOUGH = {"F32": 0.999, "F16": 0.999, "Q8_0": 0.99, "FP32": 0.999, "INT8_128": 0.99, "INT8_DYNAMIC": 0.99}
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +76,7 @@ def embed(path: Path, texts: Sequence[str], *, context: int = LONGEST, pooling: 
 def test_vectors_are_those_of_the_original(
     minilm: Path, original: NDArray[np.float64], recipe: str, tmp_path: Path
 ) -> None:
-    if recipe in ("FP32", "INT8_128"):
+    if recipe in ONNX_RECIPES:
         path = write_onnx_folder(minilm, tmp_path, recipe)
     else:
         path = write_gguf_file(minilm, tmp_path / "model.gguf", recipe)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from model_rig import ENDLESS, add_bundle, answer, open_store, run_with, until
 
-from edgellm.errors import BackendError
+from edgellm.errors import BackendError, EdgeLLMError
 from edgellm.paths import user_paths
 from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.health import server_health
@@ -59,6 +59,34 @@ def test_a_killed_worker_loses_its_requests_in_flight_and_nothing_else(
             unharmed.cancel()
         (one,) = (status for status in await manager.statuses() if status.name == "one:a")
         assert (one.starts, one.state, one.requests) == (KILLS + 1, "ready", 0)
+
+    run_with(tmp_path, use)
+
+
+def test_what_is_told_of_a_worker_that_cannot_come_back_names_no_path(
+    tmp_path: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgellm_runtimes.worker.core.RestartPolicy", lambda: QUICK_RESTARTS)
+    store = open_store(tmp_path)
+    add_bundle(store, "one:a", tiny_gguf)
+
+    async def use(manager: ModelManager) -> None:
+        pid = (await manager.load("one")).pid
+        assert pid is not None
+        max((tmp_path / "store" / "blobs" / "sha256").iterdir(), key=lambda blob: blob.stat().st_size).unlink()
+        os.kill(pid, signal.SIGKILL)
+        await until(manager, lambda statuses: statuses[0].state == "restarting")
+        async with manager.use("one") as model:
+            with pytest.raises(EdgeLLMError):
+                await answer(model)
+            assert str(tmp_path) in str(model.engine.status().last_error)
+        (status,) = await manager.statuses()
+        (stopped,) = server_health(
+            manager, Concealer(user_paths({"EDGELLM_HOME": str(tmp_path)}), store.root)
+        ).stopped_workers
+        for told in (status.last_error, stopped.error):
+            assert told is not None
+            assert str(tmp_path) not in told
 
     run_with(tmp_path, use)
 

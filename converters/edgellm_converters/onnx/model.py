@@ -79,7 +79,9 @@ def open_model(
     """
     hyper, ordered = read_model(checkpoint)
     plans = {plan.name: plan for plan in ordered}
-    encodings = matrix_encodings(recipe, _row_lengths(plans), hyper.n_layers)
+    encodings = matrix_encodings(
+        recipe, _row_lengths(plans), hyper.n_layers, is_encoder=isinstance(hyper, EncoderHyper)
+    )
     n_parameters = sum(plan.n_elements for plan in ordered if plan.source)
     model_type = str(checkpoint.config["model_type"])
     if isinstance(hyper, EncoderHyper):

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from edgellm_runtimes.backend import BackendLimits
+from edgellm_runtimes.backend import BackendLimits, TokenSlice
 from edgellm_runtimes.onnx.runs import Run
 
 if TYPE_CHECKING:
     from edgellm_runtimes.onnx.kv_cache import KvCache
 
-__all__ = ["GraphRunner", "Member", "Output"]
+__all__ = ["GraphRunner", "Output"]
 
 Output = Literal["logits", "hidden_states"]
-
-Member = tuple[int, npt.NDArray[np.int64], int]
-"""A sequence, the tokens that it gets, and how many of the last ones give a row."""
 
 _MOST_BINDINGS = 64
 
@@ -42,7 +39,7 @@ class GraphRunner:
             held = self._rooms[output] = np.empty((max(1, n_rows), self._widths[output]), np.float32)
         return held[:n_rows]
 
-    def run(self, output: Output, run: Run, members: Sequence[Member], rows: npt.NDArray[np.float32]) -> None:
+    def run(self, output: Output, run: Run, members: Sequence[TokenSlice], rows: npt.NDArray[np.float32]) -> None:
         """One call that fills ``rows``, a part of the room of ``output``, in the order of ``members``."""
         n_rows = run.end - run.first
         ids = np.zeros((n_rows, run.width), np.int64)

@@ -33,12 +33,12 @@ from edgellm_runtimes.checks import (
 from edgellm_runtimes.checks import saved_length as checked_length
 from edgellm_runtimes.onnx.abort import AbortSwitch
 from edgellm_runtimes.onnx.files import OnnxFiles
-from edgellm_runtimes.onnx.graph_run import GraphRunner, Member, Output
+from edgellm_runtimes.onnx.graph_run import GraphRunner, Output
 from edgellm_runtimes.onnx.kv_cache import KvCache
 from edgellm_runtimes.onnx.library import explain, library, log_level
 from edgellm_runtimes.onnx.loading import check_settings, kv_dtype, model_facts, state_traits
 from edgellm_runtimes.onnx.prepared import PreparedWeights
-from edgellm_runtimes.onnx.runs import Run, plan_runs
+from edgellm_runtimes.onnx.runs import Run, cut_slices, plan_runs
 from edgellm_runtimes.onnx.session import should_spin
 from edgellm_runtimes.onnx.state import read_state, state_bytes, write_state
 from edgellm_runtimes.onnx.vocabulary import TokenizersVocabulary
@@ -140,23 +140,32 @@ class OnnxBackend:
     def _compute(self, output: Output, slices: Sequence[TokenSlice], n_rows: int) -> npt.NDArray[np.float32]:
         """Run ``slices``, which are checked already: ``n_rows`` rows of ``output``."""
         runner = self._open_runner()
-        members = [(slice_.sequence, np.asarray(slice_.tokens, np.int64), slice_.n_outputs) for slice_ in slices]
-        for _sequence, tokens, _count in members:
+        before = [(slice_.sequence, self._cache.lengths[slice_.sequence]) for slice_ in slices]
+        arrays = list[TokenSlice]()
+        for slice_ in slices:
+            tokens = np.asarray(slice_.tokens, np.int64)
             check_ids(tokens, self.limits.n_vocab)
+            arrays.append(slice_._replace(tokens=tokens))
         rows = runner.room(output, n_rows)
-        starts = np.cumsum([0, *(count for _sequence, _tokens, count in members)]).tolist()
         order: list[int] = []  # where the rows that are computed belong
-        for run in plan_runs(slices, self._cache.lengths, self._cache.capacity):
-            first = len(order)
-            for place in run.members:
-                order += range(starts[place], starts[place + 1])
-            self._run(runner, output, run, [members[place] for place in run.members], rows[first : len(order)])
+        try:
+            for pieces in cut_slices(arrays):
+                for run in plan_runs([piece.slice_ for piece in pieces], self._cache.lengths, self._cache.capacity):
+                    first = len(order)
+                    for piece in map(pieces.__getitem__, run.members):
+                        order += range(piece.first_row, piece.first_row + piece.slice_.n_outputs)
+                    members = [pieces[place].slice_ for place in run.members]
+                    self._run(runner, output, run, members, rows[first : len(order)])
+        except BackendError:
+            for sequence, length in before:  # all of the step or nothing of it
+                self._cache.lengths[sequence] = length
+            raise
         if order != sorted(order):
             rows[order] = rows.copy()
         return rows
 
     def _run(
-        self, runner: GraphRunner, output: Output, run: Run, members: list[Member], rows: npt.NDArray[np.float32]
+        self, runner: GraphRunner, output: Output, run: Run, members: list[TokenSlice], rows: npt.NDArray[np.float32]
     ) -> None:
         try:
             runner.run(output, run, members, rows)

@@ -146,6 +146,12 @@ class FitOrder(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     files: dict[str, str] = {}
     folder: str = ""  # name of the folder of a checkpoint's files
+    format: (
+        Annotated[
+            Literal["gguf", "onnx"], Meta(description="Of what a checkpoint becomes; without it both are compared.")
+        ]
+        | None
+    ) = None
     device: str | None = None
     memory: str | None = None  # like 4GiB
     context: Annotated[int, Meta(ge=16)] | None = None

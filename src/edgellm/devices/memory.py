@@ -13,7 +13,7 @@ from edgellm.devices.model import ModelShape
 from edgellm.devices.prediction import PredictedMemory
 from edgellm.devices.profile import Memory
 from edgellm.devices.repack import repack_bytes, replaced_bytes
-from edgellm.devices.settings import RunSettings
+from edgellm.devices.settings import ONNX_RUN_TOKENS, RunSettings
 
 __all__ = [
     "PredictedMemory",
@@ -106,7 +106,7 @@ def compute_bytes(shape: ModelShape, settings: RunSettings) -> int:
     """
     if shape.is_encoder:
         return _encoder_compute_bytes(shape, settings)
-    step, cells = _step(settings), _padded(settings.context)  # each token looks at its own sequence
+    step, cells = _graph_step(shape, settings), _padded(settings.context)  # each token looks at its own sequence
     widths = _widths(shape)
     mask = cells * (2 if settings.flash_attention else 4)
     scores = 0 if settings.flash_attention else 4 * cells * shape.n_heads
@@ -130,7 +130,7 @@ def _encoder_compute_bytes(shape: ModelShape, settings: RunSettings) -> int:
 
 def process_overhead_bytes(shape: ModelShape, settings: RunSettings) -> int:
     """The interpreter, libraries, the vocabulary, and the working memory of matrix multiplication."""
-    activations = _step(settings) * _widths(shape).longest_row  # one byte per value, rounded to 8 bits
+    activations = _graph_step(shape, settings) * _widths(shape).longest_row  # one byte per value, rounded to 8 bits
     return _PROCESS_BYTES + _VOCABULARY_BYTES * shape.n_vocab + activations
 
 
@@ -176,6 +176,12 @@ def _widths(shape: ModelShape) -> _Widths:
 
 def _step(settings: RunSettings) -> int:
     return min(settings.ubatch, kv_cells(settings))
+
+
+def _graph_step(shape: ModelShape, settings: RunSettings) -> int:
+    """Tokens that are computed at once."""
+    step = _step(settings)
+    return min(step, ONNX_RUN_TOKENS) if shape.format == "onnx" and not shape.is_encoder else step
 
 
 def _padded(cells: int) -> int:

@@ -37,17 +37,17 @@ _LOSS |= {
     "INT8_128": 0.006,
     "INT4_32_M": 0.150,
     "INT4_32_M_SYM": 0.169,
-    "INT8_DYNAMIC": 0.205,
+    "INT8_DYNAMIC": 0.154,
     "INT4_64_M": 0.225,
     "INT4_64_M_SYM": 0.219,
     "INT4_128_M": 0.282,
     "INT4_128_M_SYM": 0.247,
     "INT4_32": 0.531,
     "INT4_32_SYM": 0.594,
-    "INT4_64": 0.679,
-    "INT4_64_SYM": 0.747,
-    "INT4_128": 1.000,
-    "INT4_128_SYM": 1.063,
+    "INT4_64": 0.606,
+    "INT4_64_SYM": 0.646,
+    "INT4_128": 0.804,
+    "INT4_128_SYM": 0.825,
 }
 FOUR_BIT_LOSS = _LOSS["Q4_0"]  # `auto` goes below only when nothing else fits
 _LARGEST_UNQUANTIZED = {"F32": 150_000_000, "FP32": 150_000_000, "F16": 600_000_000, "BF16": 600_000_000}  # weights

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["SPARE_ROOMS", "RunSettings"]
+__all__ = ["ONNX_RUN_TOKENS", "SPARE_ROOMS", "RunSettings"]
+
+ONNX_RUN_TOKENS = 192  # that the graph of an ONNX decoder computes at once; longer parts of prompts are cut
 
 SPARE_ROOMS = 2  # beside several sequences that run, for prefixes that may come again
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgellm.devices.settings import ONNX_RUN_TOKENS
 from edgellm_runtimes.backend import TokenSlice
-from edgellm_runtimes.onnx.runs import Run, plan_runs
+from edgellm_runtimes.onnx.runs import Run, cut_slices, plan_runs
 
 CAPACITY = 64
 
@@ -60,3 +61,34 @@ def test_every_slice_runs_once_and_the_rules_of_the_kernel_hold(
         if len(run.members) < run.end - run.first:
             assert run.width < CAPACITY
     assert sum(run.cost for run in runs) <= sum(3 + len(slice_.tokens) for slice_ in slices)
+
+
+def test_prompts_share_a_run_only_up_to_what_memory_is_planned_for() -> None:
+    runs = plan_runs(slices_of(dict.fromkeys(range(4), 60)), [0] * 4, 256)
+    assert shape(runs) == [(0, 3, 60), (3, 4, 60)]
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, 9), st.integers(1, 700).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), min_size=1
+    )
+)
+def test_pieces_are_the_slices_in_their_order(drawn: dict[int, tuple[int, int]]) -> None:
+    slices = [TokenSlice(sequence, range(width), n_rows) for sequence, (width, n_rows) in drawn.items()]
+    tokens: dict[int, list[int]] = {sequence: [] for sequence in drawn}
+    rows: dict[int, tuple[int, int]] = {}  # sequence and token that gives it
+    for pieces in cut_slices(slices):
+        assert len({piece.slice_.sequence for piece in pieces}) == len(pieces)
+        for slice_, first_row in pieces:
+            assert 0 < len(slice_.tokens) <= ONNX_RUN_TOKENS
+            tokens[slice_.sequence] += slice_.tokens
+            for number in range(slice_.n_outputs):
+                rows[first_row + number] = (
+                    slice_.sequence,
+                    slice_.tokens[len(slice_.tokens) - slice_.n_outputs + number],
+                )
+    assert tokens == {sequence: list(range(width)) for sequence, (width, _rows) in drawn.items()}
+    expected = [
+        (sequence, token) for sequence, (width, n_rows) in drawn.items() for token in range(width - n_rows, width)
+    ]
+    assert [rows[number] for number in range(len(rows))] == expected

@@ -69,9 +69,8 @@ def server_health(models: ModelManager, conceal: Concealer) -> Health:
     for resident in there:
         status = resident.engine.status()
         if status.state == "stopped":
-            stopped.append(
-                StoppedWorker(name=resident.bundle.name, error=status.last_error, retry_in_s=status.retry_in_s)
-            )
+            error = None if status.last_error is None else conceal.text(status.last_error)
+            stopped.append(StoppedWorker(name=resident.bundle.name, error=error, retry_in_s=status.retry_in_s))
         if status.is_stuck:
             stuck.append(StuckModel(name=resident.bundle.name, silent_s=status.silent_s))
     return Health(

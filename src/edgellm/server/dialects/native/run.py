@@ -76,7 +76,7 @@ def _line(line: RunLine) -> bytes:
 
 async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGenerator[RunLine, None]:
     async with models.use(body.model, context=body.context) as model:
-        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info, note=model.note)
+        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.told_info, note=model.note)
         params = model.engine.params(**chosen_sampling(body.sampling))
         options = msgspec.structs.replace(body.options, sampling=params, scope=scope)
         if (chunks := _chunks(model, body, options)) is None:
