@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -69,6 +69,8 @@ class GenerationOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"choices is {self.choices}; it must be 1 to {_MOST_CHOICES}")
         if self.deadline_s is not None and not 0 < self.deadline_s <= _LONGEST_DEADLINE_S:
             raise UsageError(f"deadline_s is {self.deadline_s}; it must be above 0 and at most {_LONGEST_DEADLINE_S}")
+        if self.overflow not in get_args(Overflow):
+            raise UsageError(f"overflow is {self.overflow!r}; it must be one of {', '.join(get_args(Overflow))}")
         if self.keep < 0:
             raise UsageError(f"keep is {self.keep}; it must be 0 or more")
         if len(self.scope) > _LONGEST_SCOPE:

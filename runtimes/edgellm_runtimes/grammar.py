@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -29,6 +29,10 @@ class Grammar(msgspec.Struct, frozen=True):
     text: str
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(GrammarKind):
+            raise UsageError(
+                f"the kind of grammar is {self.kind!r}; it must be one of {', '.join(get_args(GrammarKind))}"
+            )
         size = len(self.text.encode("utf-8", "surrogatepass"))
         if not 0 < size <= _LONGEST_BYTES:
             raise UsageError(f"the {self.kind} has {size} bytes; it must have 1 to {_LONGEST_BYTES}")
