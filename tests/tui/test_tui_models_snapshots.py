@@ -89,6 +89,7 @@ def test_adding_a_model_shows_what_fits(snap_compare: Any, size: tuple[int, int]
         source.value = "acme/assistant"
         await wait_until(pilot, lambda: "Q4_K_M chosen" in text_of(app), "the reason")
         await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit")
+        await wait_until(pilot, lambda: "INT4_32_M  ONNX" in text_of(app), "columns as wide as what is in them")
 
     assert snap_compare(app, terminal_size=size, run_before=before)
 
