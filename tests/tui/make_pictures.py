@@ -45,6 +45,7 @@ async def _adding(pilot: Pilot[Any]) -> None:
     field.cursor_blink = False
     field.value = "acme/assistant"
     await wait_until(pilot, lambda: "Q4_K_M chosen" in text_of(pilot.app), "what fits")
+    await wait_until(pilot, lambda: "INT4_32_M  ONNX" in text_of(pilot.app), "columns as wide as what is in them")
 
 
 _SCENES: dict[str, Callable[[Pilot[Any]], Awaitable[None]]] = {"tui-models.svg": _models, "tui-add.svg": _adding}

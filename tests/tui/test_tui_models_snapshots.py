@@ -82,11 +82,14 @@ def test_adding_a_model_shows_what_fits(snap_compare: Any, size: tuple[int, int]
     async def before(pilot: Pilot[Any]) -> None:
         await wait_until(pilot, lambda: is_settled(text_of(app)), "the list")
         await pilot.press("a")
+        await wait_until(pilot, lambda: app.screen.query("#source"), "the assistant")
+        source = app.screen.query_one("#source", Input)
+        source.cursor_blink = False  # while the cursor is there
         await wait_until(pilot, lambda: "Raspberry Pi 5, 8.0 GiB" in text_of(app), "the devices")
-        app.screen.query_one("#source", Input).value = "acme/assistant"
+        source.value = "acme/assistant"
         await wait_until(pilot, lambda: "Q4_K_M chosen" in text_of(app), "the reason")
         await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit")
-        app.screen.query_one("#source", Input).cursor_blink = False
+        await wait_until(pilot, lambda: "INT4_32_M  ONNX" in text_of(app), "columns as wide as what is in them")
 
     assert snap_compare(app, terminal_size=size, run_before=before)
 
