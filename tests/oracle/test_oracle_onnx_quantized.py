@@ -20,7 +20,7 @@ pytestmark = pytest.mark.oracle
 
 N_TOKENS = 96
 EXACT_TOLERANCE = 5e-3  # accuracy level 0 multiplies floats: the weights alone are rounded
-DYNAMIC_TOLERANCE = 0.2  # here and there a number lies between two levels, and random weights amplify a step
+DYNAMIC_DIVERGENCE = 0.01  # a number between two levels may go to the other one, which random weights amplify
 INT8_TOLERANCE = 0.01  # accuracy level 4 rounds the activations as well
 CASES = ["llama-tied", "llama-biases", "mistral-head-dim", "qwen2", "qwen3-tied", "smollm3"]
 RECIPES = ["INT4_32", "INT4_32_SYM", "INT4_64_M", "INT4_128", "INT4_128_M_SYM", "INT8_128", "INT8_DYNAMIC"]
@@ -99,7 +99,10 @@ def test_quantized_graphs_compute_with_the_restored_weights(case: str, recipe: s
         f"{case} {recipe}: level 0 max |difference of log-probabilities| {difference:.2e}; level 4 max "
         f"{np.abs(rounded - expected).max():.2e}, mean divergence {divergence:.2e}"
     )
-    assert difference < (DYNAMIC_TOLERANCE if is_dynamic else EXACT_TOLERANCE)
+    if is_dynamic:
+        assert divergence < DYNAMIC_DIVERGENCE
+        return
+    assert difference < EXACT_TOLERANCE
     assert divergence < 0.1, "rounded activations cost little; random weights amplify what they cost"
 
 
