@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import pytest
 
+from edgellm.errors import BackendError
 from edgellm.progress import SilentProgress
 from edgellm_runtimes.engine import Engine
 from edgellm_runtimes.generation import Chunk, GenerationOptions
 from edgellm_runtimes.load import LoadRequest
 from edgellm_runtimes.sampling import SamplingParams
+from edgellm_runtimes.watch_policy import WatchPolicy
 from edgellm_runtimes.worker.restart import RestartPolicy
 
 __all__ = [
@@ -26,12 +29,15 @@ __all__ = [
     "collect",
     "cpu_seconds",
     "descriptors",
+    "error_of",
     "ids_of",
     "is_gone",
     "request_for",
     "text_of",
+    "wait_for_tokens",
     "wait_until",
     "with_worker",
+    "worker_pid",
 ]
 
 T = TypeVar("T")
@@ -70,15 +76,37 @@ def request_for(path: Path, **changes: Any) -> LoadRequest:
 
 
 def with_worker(
-    path: Path, use: Callable[[Engine], Awaitable[T]], restart: RestartPolicy | None = None, **changes: Any
+    path: Path,
+    use: Callable[[Engine], Awaitable[T]],
+    restart: RestartPolicy | None = None,
+    watch: WatchPolicy | None = None,
+    **changes: Any,
 ) -> T:
     """Run ``use`` on an engine whose model is in a worker of its own."""
 
     async def main() -> T:
-        async with await Engine.load(request_for(path, **changes), isolation="worker", restart=restart) as engine:
+        request = request_for(path, **changes)
+        async with await Engine.load(request, isolation="worker", restart=restart, watch=watch) as engine:
             return await use(engine)
 
     return asyncio.run(main())
+
+
+def worker_pid(engine: Engine) -> int:
+    pid = engine.status().pid
+    assert pid is not None
+    return pid
+
+
+async def error_of(engine: Engine, prompt: Any = PROMPT, params: SamplingParams = ENDLESS) -> BackendError:
+    with pytest.raises(BackendError) as caught:
+        await collect(engine, prompt, params)
+    return caught.value
+
+
+async def wait_for_tokens(engine: Engine) -> None:
+    while not (await engine.statistics()).generated_tokens:
+        await asyncio.sleep(0.001)
 
 
 async def collect(

@@ -5,22 +5,19 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError, UsageError
+from edgellm.errors import UsageError
 from edgellm.progress import CancelToken
 from edgellm_runtimes.bench_encoder import EncoderResult, EncoderWork
-from edgellm_runtimes.child import answer_error, begin_child, run_child
+from edgellm_runtimes.child_job import run_job, serve_job
 from edgellm_runtimes.load import LoadRequest
-from edgellm_runtimes.path_codec import decode_path, encode_path
 
 if TYPE_CHECKING:
     from edgellm_runtimes.backend import Backend
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["BenchResult", "BenchWork", "EncoderResult", "EncoderWork", "bench_model"]
 
 _SMALLEST_DECODE = 8
+_MODULE = "edgellm_runtimes.bench"
 
 
 class BenchWork(msgspec.Struct, frozen=True, tag=True):
@@ -73,19 +71,17 @@ def bench_model(
     Raises what loading raises; MissingAbilityError for BenchWork of an encoder; BackendError when the child
     crashes or does not end within ``timeout_s``; Interrupted.
     """
-    with tempfile.NamedTemporaryFile(prefix="edgellm-", suffix=".json") as file:
-        file.write(msgspec.json.encode(_Job(request, work), enc_hook=encode_path))
-        file.flush()
-        answer_type: type[BenchResult | EncoderResult] = BenchResult if isinstance(work, BenchWork) else EncoderResult
-        return run_child(
-            "edgellm_runtimes.bench",
-            ["--job", file.name],
-            answer_type,
-            what=f"measuring {request.name or request.model_path}",
-            subject=request.name or str(request.model_path),
-            timeout_s=timeout_s,
-            cancel=cancel,
-        )
+    name = request.name or str(request.model_path)
+    answer_type: type[BenchResult | EncoderResult] = BenchResult if isinstance(work, BenchWork) else EncoderResult
+    return run_job(
+        _MODULE,
+        _Job(request, work),
+        answer_type,
+        what=f"measuring {name}",
+        subject=name,
+        timeout_s=timeout_s,
+        cancel=cancel,
+    )
 
 
 class _Job(msgspec.Struct, frozen=True):
@@ -183,23 +179,5 @@ def _memory_bytes() -> tuple[int | None, int | None]:
     return anonymous, resident - anonymous
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The child: one JSON line on stdout. Returns the exit status."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="python -m edgellm_runtimes.bench", description=__doc__)
-    parser.add_argument("--job", type=Path, required=True, help="JSON: what to load and what to time")
-    parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
-    options = parser.parse_args(arguments)
-    begin_child(options.parent_fd)
-    try:
-        job = msgspec.json.decode(options.job.read_bytes(), type=_Job, dec_hook=decode_path)
-        result = measure(job.request, job.work)
-    except EdgeLLMError as error:
-        return answer_error(error)
-    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
-    return os.EX_OK
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve_job(_MODULE, __doc__, _Job, lambda job: measure(job.request, job.work)))

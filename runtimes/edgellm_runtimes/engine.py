@@ -8,12 +8,13 @@ import itertools
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
 import msgspec
 
-from edgellm.errors import EdgeLLMError, MissingAbilityError, PromptTooLongError, UsageError
+from edgellm.errors import BackendError, EdgeLLMError, MissingAbilityError, PromptTooLongError, UsageError
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.arrivals import Arrivals, Mailbox
 from edgellm_runtimes.chat import Message, render_chat_async
@@ -29,14 +30,19 @@ if TYPE_CHECKING:
     from edgellm_runtimes.core import Core, Delivered
     from edgellm_runtimes.load import LoadRequest
     from edgellm_runtimes.scheduler import SchedulerStatistics
+    from edgellm_runtimes.watch_policy import WatchPolicy
     from edgellm_runtimes.worker.restart import RestartPolicy
 
 __all__ = ["Engine", "EngineFacts", "EngineInfo", "EngineStatus", "Isolation"]
+
+Value = TypeVar("Value")
+_P = ParamSpec("_P")
 
 _CHARACTERS_PER_TOKEN = 64  # on average over a whole prompt; real text has 1 to 6
 _SHORTEST_DEADLINE_S = 0.001
 _MOST_TEXTS = 256  # of one request to a core: more go one request after the other
 _MOST_TEXT_TOKENS = 1 << 20  # likewise, about
+_TOKENIZERS = 4  # threads that wait for a core to tokenize
 
 
 class Engine:
@@ -61,6 +67,8 @@ class Engine:
         self._defaults = defaults
         self._ids = itertools.count(1)
         self._reviving: asyncio.Future[None] | None = None
+        # threads of its own: a worker that hangs must not take those of the event loop, which serve other models too
+        self._threads = ThreadPoolExecutor(_TOKENIZERS, thread_name_prefix="edgellm-engine")
         arrivals.abandon = core.cancel
 
     @classmethod
@@ -72,12 +80,14 @@ class Engine:
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
         restart: RestartPolicy | None = None,
+        watch: WatchPolicy | None = None,
     ) -> Engine:
         """Check that the model fits, and load it: in this process, or in a worker process of its own.
 
         What kills a worker ends its requests with BackendError and nothing else; the next request starts it again, as
-        soon as ``restart`` allows. Cancelling this task sets ``cancel``. Raises DoesNotFitError, ModelFileError,
-        UnsupportedError, NotFoundError, UsageError, Interrupted, BackendError.
+        soon as ``restart`` allows. One that hangs is killed when ``watch`` says so. Cancelling this task sets
+        ``cancel``. Raises DoesNotFitError, ModelFileError, UnsupportedError, NotFoundError, UsageError, Interrupted,
+        BackendError.
         """
         arrivals, cancel = Arrivals(), cancel or CancelToken()
         load: Callable[[], Core]
@@ -86,7 +96,15 @@ class Engine:
         if isolation == "worker":
             from edgellm_runtimes.worker.core import WorkerCore
 
-            load = partial(WorkerCore.load, request, arrivals.deliver, progress=progress, cancel=cancel, policy=restart)
+            load = partial(
+                WorkerCore.load,
+                request,
+                arrivals.deliver,
+                progress=progress,
+                cancel=cancel,
+                policy=restart,
+                watch=watch,
+            )
         else:
             from edgellm_runtimes.local_core import LocalCore
 
@@ -139,7 +157,7 @@ class Engine:
         return self._core.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     async def prompt_tokens(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
-        """Token ids of a prompt, found in a thread; see ``tokenize``.
+        """Token ids of a prompt, found in a thread; see ``tokenize``. Starts a worker again that died.
 
         Raises PromptTooLongError for text far beyond the context before it is looked at: llama.cpp takes quadratic time
         over many special tokens.
@@ -151,7 +169,9 @@ class Engine:
                 hint="shorten the prompt, or load the model with a larger --context",
                 context_tokens=context,
             )
-        return await asyncio.to_thread(self._core.tokenize, text, add_special=add_special, parse_special=parse_special)
+        await self._be_ready()
+        special = {"add_special": add_special, "parse_special": parse_special}
+        return await self.in_thread(self._core.tokenize, text, **special)
 
     def check_tokens(self, ids: Sequence[int]) -> list[int]:
         """``ids`` as a list. Raises UsageError for one that the model does not have."""
@@ -262,7 +282,7 @@ class Engine:
         if options.pooling == "cls" and "generation" in self.facts.capabilities:
             raise UsageError("the first token of this model knows nothing of what follows", hint="pool by mean or last")
         await self._be_ready()
-        tokens = await asyncio.to_thread(self._text_tokens, texts, truncate)
+        tokens = await self.in_thread(self._text_tokens, texts, truncate)
         found: list[Embedding] = []
         while len(found) < len(tokens):
             first = end = len(found)
@@ -335,6 +355,19 @@ class Engine:
     async def close(self) -> None:
         """Stop what runs and free the model. Calling it again does nothing."""
         await asyncio.to_thread(self._core.close)
+        self._threads.shutdown(wait=False)
+
+    async def in_thread(self, call: Callable[_P, Value], *arguments: _P.args, **named: _P.kwargs) -> Value:
+        """What ``call`` returns, which waits for the model: ``tokenize``, ``token_bytes`` and what calls them.
+
+        Unlike `asyncio.to_thread` it takes no thread of the event loop, which a worker that hangs would keep from all
+        other models. Raises BackendError after ``close``.
+        """
+        try:
+            waiting = asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *arguments, **named))
+        except RuntimeError as error:
+            raise BackendError("the model is closed") from error
+        return await waiting
 
     async def _run(
         self, prepare: Callable[[], Awaitable[list[int]]], options: GenerationOptions

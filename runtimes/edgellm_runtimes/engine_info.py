@@ -18,7 +18,7 @@ Isolation = Literal["process", "worker"]
 class EngineInfo(msgspec.Struct, frozen=True):
     """How a model was loaded."""
 
-    path: str
+    path: str  # of the model file; empty in what a server tells
     architecture: str
     description: str
     n_parameters: int
@@ -62,3 +62,5 @@ class EngineStatus(msgspec.Struct, frozen=True):
     starts: int  # how often the model was loaded, or tried to
     retry_in_s: float = 0.0
     last_error: str | None = None  # what the worker ended with, if it did
+    silent_s: float = 0.0  # since the decode thread came on, while it has work
+    is_stuck: bool = False  # that is many times what a step takes: it may never come on

@@ -17,6 +17,9 @@ from edgellm_runtimes.core import Deliver
 from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts, EngineInfo, EngineStatus
 from edgellm_runtimes.generation import Request
+from edgellm_runtimes.heap import trim_heap
+from edgellm_runtimes.pulse import PulseReading
+from edgellm_runtimes.watch_policy import WatchPolicy
 
 if TYPE_CHECKING:
     from edgellm_runtimes.backend import Backend, Vocabulary
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalCore"]
 
 _PROBE = "a"
+_WATCH = WatchPolicy()
 
 
 class LocalCore:
@@ -138,9 +142,17 @@ class LocalCore:
         self._check_open()
         return self._scheduler.statistics()
 
+    def pulse(self) -> PulseReading:
+        """How the decode thread is. Never blocks."""
+        return self._scheduler.pulse.read()
+
     def status(self) -> EngineStatus:
         """This process."""
-        return EngineStatus("process", "closed" if self._closed else "running", os.getpid(), starts=1)
+        if self._closed:
+            return EngineStatus("process", "closed", os.getpid(), starts=1)
+        pulse = self.pulse()
+        is_stuck = pulse.busy_s >= _WATCH.suspicious_s(pulse.expected_s)
+        return EngineStatus("process", "running", os.getpid(), starts=1, silent_s=pulse.busy_s, is_stuck=is_stuck)
 
     def close(self) -> None:
         """Stop what runs, wait for the decode thread and free the model."""
@@ -152,6 +164,7 @@ class LocalCore:
         self._scheduler.close()
         if self._lease is not None:
             self._lease.close()
+        trim_heap()  # who measures what is free now finds the model's memory in it
 
     @contextlib.contextmanager
     def _held_open(self) -> Iterator[None]:

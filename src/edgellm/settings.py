@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,10 +20,44 @@ from edgellm.files import read_small_file
 from edgellm.paths import Paths, path_origins, user_path, user_paths
 from edgellm.toml import LIMIT_BYTES, parse_toml
 
-__all__ = ["Settings", "SettingsWithOrigin", "field_help", "load_settings", "settings_rows"]
+__all__ = [
+    "Settings",
+    "SettingsWithOrigin",
+    "ThemeName",
+    "field_help",
+    "load_settings",
+    "settings_rows",
+    "with_setting",
+]
 
 SYSTEM_CONFIG = Path("/etc/edgellm/config.toml")
 Report = Callable[[UsageError], None]
+ThemeName = Literal[
+    "auto",
+    "dark",
+    "light",
+    "ansi",
+    "ansi-light",
+    "atom-one-dark",
+    "atom-one-light",
+    "catppuccin-frappe",
+    "catppuccin-latte",
+    "catppuccin-macchiato",
+    "catppuccin-mocha",
+    "dracula",
+    "flexoki",
+    "gruvbox",
+    "monokai",
+    "nord",
+    "rose-pine",
+    "rose-pine-dawn",
+    "rose-pine-moon",
+    "solarized-dark",
+    "solarized-light",
+    "textual-dark",
+    "textual-light",
+    "tokyo-night",
+]
 _EMPTY_MEANS_NONE = {"system_store", "socket"}  # elsewhere an empty variable is one that is not set
 
 
@@ -97,8 +131,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bool, Meta(description="Whether `chat` and the terminal interface keep conversations on the disk.")
     ] = True
     theme: Annotated[
-        Literal["auto", "dark", "light", "ansi", "ansi-light"],
-        Meta(description="Colours of the terminal program; ansi ones are the terminal's own, for consoles with few."),
+        ThemeName,
+        Meta(
+            description="Colours of the terminal program, kept here when another one is chosen there; ansi ones are "
+            "the terminal's own, for consoles with few."
+        ),
     ] = "auto"
     drain_s: Annotated[
         float, Meta(ge=0, le=86400, description="Seconds that answers may take to finish once `serve` is told to stop.")
@@ -112,6 +149,13 @@ class SettingsWithOrigin:
     values: Settings
     origin: dict[str, str]
     paths: Paths
+    config_file: Path | None = None  # that of --config
+
+
+def with_setting(settings: SettingsWithOrigin, name: str, value: Any, origin: str) -> SettingsWithOrigin:
+    """``settings`` in which ``name`` is otherwise."""
+    values = msgspec.structs.replace(settings.values, **{name: value})
+    return replace(settings, values=values, origin=settings.origin | {name: origin})
 
 
 def field_help() -> dict[str, str]:
@@ -173,6 +217,7 @@ def load_settings(
     values = msgspec.convert(merged, Settings)
     return SettingsWithOrigin(
         values=values,
+        config_file=None if config_file is None else user_path(config_file),
         origin=origin,
         paths=Paths(
             config=paths.config,

@@ -86,6 +86,11 @@ def _app(count: int, per_s: float, tokens: int) -> Starlette:
     async def listing(_request: Request) -> Response:
         return JSONResponse(models)
 
+    async def show(request: Request) -> Response:
+        wanted = (await request.json())["model"]
+        found = next((model for model in models["models"] if model["name"] == wanted), None)
+        return await error(request) if found is None else JSONResponse(found)
+
     async def nothing(_request: Request) -> Response:
         return JSONResponse([])
 
@@ -96,6 +101,7 @@ def _app(count: int, per_s: float, tokens: int) -> Starlette:
         routes=[
             Route("/api/edgellm/changes", changes),
             Route("/api/edgellm/models", listing),
+            Route("/api/edgellm/show", show, methods=["POST"]),
             Route("/api/edgellm/ps", nothing),
             Route("/api/edgellm/chat", chat, methods=["POST"]),
             Route("/{path:path}", error, methods=["GET", "POST"]),

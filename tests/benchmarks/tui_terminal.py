@@ -23,7 +23,7 @@ __all__ = ["Cost", "Terminal", "terminal"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CHILD = Path(__file__).with_name("tui_child.py")
-_PATIENCE_S = 120.0
+_PATIENCE_S = 30.0
 
 
 class Cost(NamedTuple):

@@ -111,6 +111,22 @@ def test_a_checkpoint_is_packed_at_a_pinned_commit(client: HubCli, hub: HubServe
     assert hub.sent_bytes(".safetensors") - sent < weights // 2  # from the shared cache
 
 
+def test_a_checkpoint_is_pulled_in_the_format_that_is_asked_for(client: HubCli) -> None:
+    client.run("pull", CHECKPOINT, "--format", "gguf", "--yes", "--name", "tiny:gguf")
+    client.run("pull", CHECKPOINT, "--format", "onnx", "--yes")
+    names = {row["name"]: client.json("show", row["name"]) for row in client.json("list")}
+    [onnx] = names.keys() - {"tiny:gguf"}
+    assert any(file["path"].endswith(".onnx") for file in names[onnx]["files"])
+    assert any(file["path"].endswith(".gguf") for file in names["tiny:gguf"]["files"])
+    offline = {"EDGELLM_OFFLINE": "1"}
+    for wanted, name in (("onnx", onnx), ("gguf", "tiny:gguf")):
+        found = client.run("pull", CHECKPOINT, "--format", wanted, "--yes", environment=offline)
+        assert f"{name} is there already" in found.stderr
+    refused = client.run("pull", f"{CHECKPOINT}:Q4_0", "--format", "onnx", "--yes", status=2)
+    assert "asks for a GGUF" in refused.stderr
+    client.run("pull", CHECKPOINT, "--format", "onnx", "--quant", "Q4_0", "--yes", status=2)
+
+
 def test_a_checkpoint_from_the_hub_packs_as_the_local_one(client: HubCli, repositories: Path, tmp_path: Path) -> None:
     client.run("pack", CHECKPOINT, "--device", "raspberrypi5", "--quant", "Q4_0")
     local = Cli(tmp_path / "local")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ import pytest
 
 from backends import open_backend
 from edgellm.errors import NotFoundError
-from edgellm_runtimes.backend import BackendSettings
+from edgellm_runtimes.backend import BackendSettings, TokenSlice
 from edgellm_runtimes.engine import Engine
 from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
 from edgellm_runtimes.kv_store import PrefixKey, PrefixStore
@@ -106,6 +106,27 @@ def test_a_baked_prompt_is_computed_once_and_there_for_every_scope(tiny_model: P
     second, opened = run()
     assert second == [100] * 6
     assert opened == 1
+
+
+def test_a_baked_prompt_that_cannot_be_computed_ends_nothing_else(tiny_model: Path) -> None:
+    backend = open_backend(tiny_model, BackendSettings(context=256, sequences=1, spare_sequences=4))
+    decode, calls = backend.decode, list[int]()
+
+    def broken_at_first(slices: Sequence[TokenSlice]) -> Any:
+        calls.append(len(slices))
+        if len(calls) == 1:
+            raise RuntimeError("a fault that is no error of ours")
+        return decode(slices)
+
+    backend.decode = broken_at_first  # type: ignore[method-assign]
+
+    async def main() -> list[Chunk]:
+        async with Engine(backend, info_of(backend, 0.0), baked=PROMPT[:100]) as engine:
+            return await asyncio.wait_for(collect(engine, PROMPT[:110]), 60)
+
+    chunks = asyncio.run(main())
+    assert ids_of(chunks)
+    assert cached(chunks) == 0
 
 
 def test_requests_with_different_adapters_run_side_by_side(tiny_llm: Path, tiny_gguf: Path, tmp_path: Path) -> None:

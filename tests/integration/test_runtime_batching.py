@@ -182,7 +182,7 @@ def test_a_full_queue_says_so(tiny_model: Path) -> None:
 
 
 def test_a_deadline_ends_an_answer_with_what_is_there(tiny_model: Path) -> None:
-    options = GenerationOptions(sampling=msgspec.structs.replace(GREEDY, max_tokens=None), deadline_s=0.05)
+    options = GenerationOptions(sampling=msgspec.structs.replace(GREEDY, max_tokens=None), deadline_s=0.3)
     chunks = with_engine(tiny_model, lambda engine: collect(engine, [5, 6, 7], options), context=4096)
     assert chunks[-1].finish_reason == "deadline"
     assert 0 < len(ids_of(chunks)) < 4000

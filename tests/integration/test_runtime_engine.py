@@ -18,8 +18,10 @@ from edgellm.errors import BackendError, UsageError
 from edgellm_runtimes.backend import BackendSettings, TokenSlice
 from edgellm_runtimes.engine import Engine, EngineInfo
 from edgellm_runtimes.generation import Chunk
+from edgellm_runtimes.heap import trim_heap
 from edgellm_runtimes.load import info_of
 from edgellm_runtimes.sampling import SamplingParams
+from heap_parts import anonymous_bytes
 
 CONTEXT = 256
 GREEDY = SamplingParams(temperature=0, max_tokens=24)
@@ -340,3 +342,10 @@ def test_the_models_own_sampling_is_the_default(tiny_model: Path) -> None:
     own, chosen, info = with_engine(tiny_model, use)
     assert (own, chosen) == (0.5, 0.1)
     assert (info.architecture, info.context, info.trained_context, info.has_chat_template) == ("llama", 256, 512, True)
+
+
+def test_a_closed_engine_leaves_nothing_in_the_heap(tiny_model: Path) -> None:
+    with_engine(tiny_model, lambda engine: collect(engine, PROMPT))
+    before = anonymous_bytes()
+    trim_heap()
+    assert before - anonymous_bytes() < 1 << 20

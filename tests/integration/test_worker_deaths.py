@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,39 +21,24 @@ from edgellm_runtimes.generation import Chunk, GenerationOptions
 from edgellm_runtimes.sampling import SamplingParams
 from edgellm_runtimes.worker.restart import RestartPolicy
 from worker_rig import (
-    ENDLESS,
     PROMPT,
     QUICK_RESTARTS,
     Listener,
     collect,
     cpu_seconds,
     descriptors,
+    error_of,
     ids_of,
     is_gone,
     request_for,
+    wait_for_tokens,
     wait_until,
     with_worker,
+    worker_pid,
 )
 
 PARENT = Path(__file__).resolve().parent.parent / "worker_parent.py"
 SOON_S = 3.0  # the promise is one second; a busy machine gets three
-
-
-def worker_pid(engine: Engine) -> int:
-    pid = engine.status().pid
-    assert pid is not None
-    return pid
-
-
-async def error_of(engine: Engine, prompt: Any = PROMPT, params: SamplingParams = ENDLESS) -> BackendError:
-    with pytest.raises(BackendError) as caught:
-        await collect(engine, prompt, params)
-    return caught.value
-
-
-async def wait_for_tokens(engine: Engine) -> None:
-    while not (await engine.statistics()).generated_tokens:
-        await asyncio.sleep(0.001)
 
 
 def test_a_worker_killed_in_a_stream_fails_its_requests_and_the_next_starts_another(tiny_gguf: Path) -> None:

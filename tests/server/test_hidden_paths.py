@@ -75,3 +75,30 @@ def test_only_whole_names_of_folders_are_replaced() -> None:
     assert conceal.text("/srv/e/store") == "(store)"
     assert conceal.text("/srv/e/stores/x and /srv/e/store-2") == "/srv/e/stores/x and /srv/e/store-2"
     assert conceal.text("/srv/e/state/jobs") == "(state)/jobs"
+
+
+HEALTHY = [
+    *ASKED,
+    ("POST", "/api/edgellm/embed", MODEL | {"texts": ["Hello"]}),
+    ("POST", "/api/edgellm/fit", {"source": "tiny-llm"}),
+    ("POST", "/api/edgellm/load", MODEL),
+    ("POST", "/api/edgellm/verify", MODEL),
+    ("GET", "/api/edgellm/ps", None),
+    ("GET", "/api/edgellm/jobs", None),
+    ("GET", "/api/edgellm/devices", None),
+    ("GET", "/api/edgellm/device", None),
+    ("GET", "/api/edgellm/statistics", None),
+    ("GET", "/api/ps", None),
+    ("GET", "/props", None),
+    ("GET", "/slots", None),
+    ("GET", "/metrics", None),
+]
+
+
+def test_no_answer_of_a_server_that_is_well_names_a_path(own_home: Path, tmp_path: Path) -> None:
+    with running_server(own_home, tmp_path / "log") as running, running.client() as client:
+        answers = [client.request(method, path, json=body) for method, path, body in HEALTHY]
+    assert sum(answer.status_code == 200 for answer in answers) >= len(HEALTHY) - 2
+    for answer in answers:
+        assert str(own_home) not in answer.text, (answer.request.url, answer.text)
+        assert "blobs/sha256" not in answer.text, (answer.request.url, answer.text)

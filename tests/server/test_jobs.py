@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from cli_process import Cli
+from edgellm.api.orders import PackOrder, PullOrder
+from edgellm.server.jobs.commands import command_line
 from hub_server import HubServer
 from server_process import RunningServer, running_server
 
@@ -209,8 +211,17 @@ def test_only_one_server_of_a_user_runs_jobs(own_home: Path, tmp_path: Path) -> 
         ({"kind": "pull", "model": "acme/tiny", "device": "/etc/passwd"}, "device profile"),
         ({"kind": "pull", "model": "acme/tiny", "quant": "--force"}, "recipe"),
         ({"kind": "pull", "model": "--force"}, "hub repository"),
+        ({"kind": "pull", "model": "acme/tiny", "format": "--force"}, "format"),
+        ({"kind": "pack", "model": "acme/tiny", "format": "exl2"}, "format"),
         ({"kind": "pack"}, "either a model of a hub or files"),
         ({"kind": "pack", "files": {"a/b.gguf": "sha256:" + "0" * 64}}, "file name"),
+        ({"kind": "pack", "files": {"../config.json": "sha256:" + "0" * 64}}, "file name"),
+        ({"kind": "pack", "files": {"1_Pooling/../x.json": "sha256:" + "0" * 64}}, "file name"),
+        ({"kind": "pack", "files": {"1_Pooling/model.safetensors": "sha256:" + "0" * 64}}, "file name"),
+        (
+            {"kind": "pack", "files": dict.fromkeys(("1_A", "1_A/config.json"), "sha256:" + "0" * 64)},
+            "name",
+        ),
         ({"kind": "pack", "files": {"b.gguf": "/etc/passwd"}}, "digest"),
         ({"kind": "import", "blob": "/etc/passwd"}, "digest"),
         ({"kind": "export", "names": ["../x"]}, "bundle name"),
@@ -241,6 +252,12 @@ def test_without_the_extra_only_gguf_is_packed(own_home: Path, tmp_path: Path) -
         assert "edgellm[pack]" in refused["error"]["hint"]
 
 
+def test_an_order_names_the_format(tmp_path: Path) -> None:
+    for order in (PullOrder(model="acme/tiny", format="onnx"), PackOrder(model="acme/tiny", format="onnx")):
+        assert "--format=onnx" in command_line(order, tmp_path, Path)
+    assert not any("format" in word for word in command_line(PullOrder(model="acme/tiny"), tmp_path, Path))
+
+
 def test_uploaded_files_are_packed_for_a_device(own_server: RunningServer, tiny_llm: Path) -> None:
     files = {}
     with own_server.client() as client:
@@ -255,3 +272,18 @@ def test_uploaded_files_are_packed_for_a_device(own_server: RunningServer, tiny_
     assert done["state"] == "done", done
     assert done["result"][0]["device"] == "raspberrypi4"
     assert any("Q8_0" in message for message in done["messages"])
+    del order["quant"]
+    done = end(own_server, start(own_server, **order | {"format": "onnx", "name": "other"}))
+    assert done["state"] == "done", done
+    assert done["order"]["format"] == "onnx"
+    with own_server.client() as client:
+        rows = client.get("/api/edgellm/models").json()["models"]
+        formats = {row["name"].partition(":")[0]: row["format"] for row in rows}
+        assert (formats["mine"], formats["other"]) == ("GGUF", "ONNX")
+        fit = {"files": files, "folder": "tiny", "device": "raspberrypi4"}
+        found = {
+            wanted: {row["format"] for row in client.post("/api/edgellm/fit", json=fit | wanted_in).json()["rows"]}
+            for wanted, wanted_in in (("onnx", {"format": "onnx"}), ("gguf", {"format": "gguf"}), ("both", {}))
+        }
+        assert found == {"onnx": {"onnx"}, "gguf": {"gguf"}, "both": {"gguf", "onnx"}}
+        assert client.post("/api/edgellm/fit", json=fit | {"format": "exl2"}).status_code == 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -174,6 +175,28 @@ def test_a_pinned_model_stays_over_restarts_until_it_is_let_go(home: Path) -> No
         await until(manager, lambda statuses: not statuses)
 
     run_with(home, restarted, config=config)
+
+
+def test_a_load_that_is_not_wanted_any_more_answers_those_who_wait_and_goes(home: Path) -> None:
+    async def use(manager: ModelManager) -> None:
+        loading = asyncio.ensure_future(manager.load("one"))
+        await until(manager, lambda statuses: statuses)
+
+        async def ask() -> int:
+            async with manager.use("one") as model:
+                return await answer(model)
+
+        asking = asyncio.ensure_future(ask())
+        await until(manager, lambda statuses: statuses[0].requests == 2)
+        assert (await manager.statuses())[0].state == "loading"
+        assert await manager.unload("one") is False
+        assert await asking == 4
+        with contextlib.suppress(UsageError):  # it saw the model before the other one let it go
+            await loading
+        await until(manager, lambda statuses: not statuses)
+        assert (await manager.load("one")).state == "ready"
+
+    run_with(home, use)
 
 
 def test_a_client_that_leaves_stops_a_load_that_nobody_else_wants(home: Path) -> None:

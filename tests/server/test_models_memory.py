@@ -11,6 +11,8 @@ from model_rig import ENDLESS, add_bundle, answer, open_store, run_with, states,
 from edgellm.errors import BusyError, DoesNotFitError
 from edgellm.server.config import ServerConfig
 from edgellm.server.models.manager import ModelManager
+from edgellm_runtimes.heap import trim_heap
+from heap_parts import anonymous_bytes, leave_holes
 
 MIB = 1 << 20
 
@@ -29,6 +31,7 @@ def for_models(home: Path, count: float) -> ServerConfig:
 
     async def measure(manager: ModelManager) -> int:
         need = (await manager.load("one")).needed_bytes
+        trim_heap()  # so that none of what tests before this one left counts as the server's
         room = await manager.room()
         assert need is not None
         return room.server_bytes + round(count * need)
@@ -125,3 +128,21 @@ def test_more_answers_at_a_time_where_there_is_memory_for_them(home: Path) -> No
     assert run_with(home, sequences, config=at_least) in range(1, 64)
     tight = ServerConfig(isolation="worker", memory_budget_bytes=tight.memory_budget_bytes, parallel=0)
     assert run_with(home, sequences, config=tight) == 1
+
+
+def test_what_the_heap_holds_for_nothing_refuses_no_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(manager: ModelManager) -> None:
+        needed = (await manager.load("one")).needed_bytes
+        assert needed is not None
+        assert await manager.unload("one")
+        trim_heap()
+        clean = anonymous_bytes()
+        leave_holes(64 * MIB)
+        monkeypatch.setattr(
+            "edgellm.devices.local.available_memory_bytes",
+            lambda: needed + clean + 32 * MIB - anonymous_bytes(),  # of a machine that this process has for itself
+        )
+        assert (await manager.room()).left_bytes < needed
+        assert (await manager.load("one")).state == "ready"
+
+    run_with(home, use, config=ServerConfig(isolation="worker", parallel=1, memory_budget_bytes=4096 * MIB))

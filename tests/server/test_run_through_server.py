@@ -75,8 +75,8 @@ def test_the_answer_is_what_this_process_would_give(served: Serving, cli: Cli, a
     through = cli.json("run", "tiny-llm", PROMPT, *arguments)
     assert NAME in loaded(cli)
     here = cli.json("run", "tiny-llm", PROMPT, *arguments, "--local", "--force")
-    path, other = through["model"].pop("path"), here["model"].pop("path")
-    assert Path(path).resolve() == Path(other).resolve()
+    assert through["model"].pop("path") == ""
+    assert Path(here["model"].pop("path")).is_file()
     differs = {"sequences", "threads", "batch_threads"}  # a server has room for several
     for answer in (through, here):
         answer["model"] = {key: value for key, value in answer["model"].items() if key not in differs}

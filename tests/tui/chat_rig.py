@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import queue
@@ -11,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +21,44 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from tui_rig import settings_of
+from textual.pilot import Pilot
+from tui_rig import settings_of, wait_until
 
 from edgellm.running import RunningServer
 from edgellm.settings import SettingsWithOrigin, load_settings
+from edgellm.store.store import Store
 from edgellm.tui.app import EdgeApp
 from edgellm.tui.chat.conversation import Conversation, encode_record
+from edgellm.tui.chat.conversations import Conversations
 from edgellm.tui.chat.opening import ChatStart, Opening
 from edgellm.tui.chat.records import Begun, ChatSettings, Message, Record, Role, Settled
 from edgellm.tui.chat.titles import title_of
 from edgellm.tui.chat.view.pane import ChatPane
 from edgellm.tui.launch import Launcher
+from server_process import RunningServer as ServerProcess
 
 __all__ = [
+    "ENDLESS",
+    "TINY",
+    "RealChats",
     "ScriptedServer",
+    "answered",
     "chat_app",
+    "held_load",
     "own_settings",
     "pane_of",
+    "ready",
     "scripted_app",
     "scripted_server",
+    "streams",
     "texts",
+    "type_text",
     "utc",
     "write_conversation",
 ]
+
+TINY = "tiny-llm:raspberrypi5-q4_k_m"
+ENDLESS = "endless:raspberrypi5-q8_0"
 
 STATS = {
     "prompt_tokens": 20,
@@ -118,6 +135,89 @@ def utc() -> Iterator[None]:
         else:
             os.environ["TZ"] = before
         time.tzset()
+
+
+@dataclass(frozen=True)
+class RealChats:
+    """Chats over the store in ``store_home`` and its ``server``, with conversations of a test's own in ``state``."""
+
+    store_home: Path
+    state: Path
+    server: ServerProcess
+
+    @property
+    def home(self) -> Path:
+        """Where `write_conversation` puts one that these chats have."""
+        return self.state.parent
+
+    @property
+    def kept(self) -> Conversations:
+        """What is on the disk."""
+        return Conversations(self.state / "conversations")
+
+    def app(self, model: str = TINY, *, conversation: str | None = None, **sampling: Any) -> EdgeApp:
+        """The app in its mode Chat: in a new conversation with ``model``, or in one that is there."""
+        opening = Opening(model=None if conversation else model, conversation=conversation, sampling=sampling)
+        return chat_app(own_settings(self.store_home, self.state), ChatStart(None, opening))
+
+    def write(self, said: Sequence[str], **settings: Any) -> str:
+        """The id of a conversation in which these things were said long ago."""
+        return write_conversation(self.home, said, **({"model": TINY} | settings))
+
+    def requests(self, model: str) -> int:
+        """How many requests the server works on for ``model``."""
+        with self.server.client() as client:
+            rows = client.get("/api/edgellm/ps").json()
+        return sum(row["requests"] for row in rows if row["name"] == model)
+
+    def wait_idle(self, model: str = ENDLESS) -> None:
+        """Return when no sequence of ``model`` is in use: what a chat left does not go on for nobody."""
+        _wait(lambda: self.requests(model) == 0)
+
+
+async def ready(pilot: Pilot[None], app: EdgeApp) -> None:
+    """Wait until there is a server, and a place to type."""
+    await wait_until(pilot, lambda: app.connection.is_connected and app.screen.query("#prompt"), "the chat")
+
+
+async def type_text(pilot: Pilot[None], text: str) -> None:
+    """Press the keys of ``text``."""
+    await pilot.press(*({" ": "space", "/": "slash", "\n": "ctrl+j"}.get(letter, letter) for letter in text))
+
+
+async def answered(pilot: Pilot[None], app: EdgeApp, messages: int = 0) -> None:
+    """Wait until nothing is answered any more, and so many messages are shown."""
+
+    def is_there() -> bool:
+        pane = pane_of(app)
+        return len(pane.conversation) >= messages and not pane.is_answering
+
+    await wait_until(pilot, is_there, "the end of the answer")
+    await pilot.pause()
+
+
+async def streams(pilot: Pilot[None], app: EdgeApp, characters: int = 40) -> str:
+    """Wait until so much of an answer has come, and some of it is shown; returns it."""
+
+    def came() -> str:
+        so_far = pane_of(app)._so_far
+        return "" if so_far is None else so_far.text
+
+    await wait_until(pilot, lambda: len(came()) >= characters, "the beginning of the answer")
+    assert pane_of(app).is_answering
+    return came()
+
+
+@contextlib.contextmanager
+def held_load(home: Path, model: str) -> Iterator[None]:
+    """While this lasts, a load of ``model`` begins and does not end: its weights are locked, as by a removal."""
+    weights = Store(home / "store", home / "state").resolve(model).weights_path
+    descriptor = os.open(weights, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class ScriptedServer:

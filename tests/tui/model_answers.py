@@ -149,6 +149,7 @@ FIT = {
         _recipe("Q8_0", 4100, "tight", 3),
         _recipe("Q4_K_M", 2500, "fits", 5, chosen=True),
         _recipe("Q2_K", 1700, "fits", 7),
+        _recipe("INT4_32_M", 2700, "fits", 5, format="onnx"),
     ],
 }
 

@@ -20,6 +20,7 @@ from typing import Any
 __all__ = ["Terminal", "terminal"]
 
 _PATIENCE_S = 60.0
+_RUN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
 _SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|P[^\x1b]*\x1b\\|.)")
 
 
@@ -47,6 +48,17 @@ class Terminal:
 
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._controller, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def hang_up(self) -> None:
+        """The window is closed, or the line is lost."""
+        os.close(self._controller)
+        self._controller = -1
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._controller >= 0:
+            self.hang_up()
+        os.close(self._device)
 
     def wait_for(self, text: str) -> None:
         """Read until ``text`` was drawn."""
@@ -88,21 +100,20 @@ def terminal(home: Path, *arguments: str, size: tuple[int, int] = (80, 24), **va
     controller, device = pty.openpty()
     plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLORTERM")}
     environment = {**plain, "EDGELLM_HOME": str(home), "TERM": "xterm-256color", "EDGELLM_PORT": "0", **variables}
-    process: subprocess.Popen[bytes] | None = None
+    command = [sys.executable, "-m", "edgellm.cli.main", *arguments]
+    fcntl.ioctl(controller, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-c", _RUN, *command],  # it is the terminal that Ctrl-C and a closed window come from
+        env=environment,
+        stdin=device,
+        stdout=device,
+        stderr=device,
+        start_new_session=True,
+    )
+    screen = Terminal(process, controller, device)
     try:
-        fcntl.ioctl(controller, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "edgellm.cli.main", *arguments],
-            env=environment,
-            stdin=device,
-            stdout=device,
-            stderr=device,
-            start_new_session=True,
-        )
-        yield Terminal(process, controller, device)
+        yield screen
     finally:
-        if process is not None:
-            process.kill()
-            process.wait()
-        os.close(controller)
-        os.close(device)
+        process.kill()
+        process.wait()
+        screen.close()

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
-from chat_rig import chat_app, pane_of, texts
+from chat_rig import TINY as NAME
+from chat_rig import answered, chat_app, pane_of, ready
 from terminal_rig import terminal
 from textual.pilot import Pilot
 from tui_rig import app_of, run_app, settings_of, wait_until
 
-from cli_process import Cli
 from edgellm.tui.app import EdgeApp
 from edgellm.tui.chat.conversations import Conversations
 from edgellm.tui.chat.opening import ChatStart, Opening
 from server_process import RunningServer
-
-NAME = "tiny-llm:raspberrypi5-q4_k_m"
 
 
 def kept(home: Path) -> Conversations:
@@ -27,15 +23,6 @@ def kept(home: Path) -> Conversations:
 
 def opening(**sampling: object) -> ChatStart:
     return ChatStart(None, Opening(model="tiny-llm", sampling=dict(sampling)))
-
-
-async def ready(pilot: Pilot[None], app: EdgeApp) -> None:
-    await wait_until(pilot, lambda: app.connection.is_connected and app.screen.query("#prompt"), "the chat")
-
-
-async def answered(pilot: Pilot[None], app: EdgeApp, messages: int) -> None:
-    pane = pane_of(app)
-    await wait_until(pilot, lambda: len(pane.conversation) >= messages and not pane.is_answering, "the answer")
 
 
 def test_a_conversation_is_answered_kept_and_gone_on_with(own_home: Path, own_server: RunningServer) -> None:
@@ -75,73 +62,6 @@ def test_a_conversation_longer_than_the_context_goes_on(own_home: Path, own_serv
         assert pane.session.dropped
 
     run_app(app, use)
-
-
-def test_a_server_that_is_killed_in_the_middle_costs_nothing(own_home: Path) -> None:
-    app = chat_app(settings_of(own_home), opening(ignore_eos=True, max_tokens=400))
-
-    async def use(pilot: Pilot[None]) -> None:
-        await ready(pilot, app)
-        pane = pane_of(app)
-        server = app.connection.server
-        assert server is not None
-        pane.send("Hello")
-        pane.prompt.put("typed meanwhile")
-        await wait_until(pilot, lambda: pane.session.conversation.leaf is not None, "the message")
-        os.kill(server.pid, signal.SIGKILL)
-        await wait_until(pilot, lambda: not pane.is_answering, "the end of the answer")
-        assert texts(pane.conversation)[0] == "Hello"
-        assert pane.prompt.text == "typed meanwhile"
-        await wait_until(
-            pilot, lambda: app.connection.is_connected and app.connection.server != server, "another server"
-        )
-        await pilot.press("ctrl+g")
-        await wait_until(pilot, lambda: pane.is_answering or len(pane.conversation) == 2, "the next answer")
-        await answered(pilot, app, 2)
-        last = pane.conversation.last()
-        assert last is not None
-        assert last.finish == "length"
-        assert pane.prompt.text == "typed meanwhile"
-
-    run_app(app, use)
-
-
-def test_it_answers_while_another_model_loads(own_home: Path, own_server: RunningServer) -> None:
-    Cli(own_home).run("cp", "tiny-llm", "other")
-    app = chat_app(settings_of(own_home), opening(max_tokens=8))
-
-    async def use(pilot: Pilot[None]) -> None:
-        await ready(pilot, app)
-        pane = pane_of(app)
-        pane.send("Hello")
-        await answered(pilot, app, 2)
-        loading = app.run_worker(app.connection.post("/api/edgellm/load", {"model": "other"}, dict))
-        pane.send("And now?")
-        await answered(pilot, app, 4)
-        await loading.wait()
-
-    run_app(app, use)
-
-
-def test_two_programs_talk_at_the_same_time(own_home: Path, own_server: RunningServer) -> None:
-    first, second = (chat_app(settings_of(own_home), opening(max_tokens=8)) for _ in range(2))
-
-    async def use(pilot: Pilot[None]) -> None:
-        await ready(pilot, first)
-        pane_of(first).send("I am the first")
-
-        async def other(pilot: Pilot[None]) -> None:
-            await ready(pilot, second)
-            pane_of(second).send("I am the second")
-            await answered(pilot, second, 2)
-            assert pane_of(second).conversation.id != pane_of(first).conversation.id
-
-        async with second.run_test(size=(80, 24)) as beside:
-            await other(beside)
-        await answered(pilot, first, 2)
-
-    run_app(first, use)
-    assert {each.title for each in kept(own_home).summaries()} == {"I am the first", "I am the second"}
 
 
 def test_run_in_the_list_of_models_opens_a_chat(own_home: Path, own_server: RunningServer) -> None:

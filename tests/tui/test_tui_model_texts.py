@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_a_card_is_shown_without_what_hubs_put_before_it() -> None:
 
 def test_what_fits_in_words() -> None:
     answer = msgspec.convert(FIT, FitAnswer)
-    assert fit_cells(answer.rows[2]) == ("* Q4_K_M", "2.4 GiB", "3.0 GiB of 7.0 GiB", "yes", "5-7")
+    assert fit_cells(answer.rows[2]) == ("* Q4_K_M", "GGUF", "2.4 GiB", "3.0 GiB of 7.0 GiB", "yes", "5-7")
     assert fit_summary(answer).startswith("Q4_K_M chosen")
     unknown = msgspec.structs.replace(answer, rows=[msgspec.structs.replace(answer.rows[0], decode=None)])
     assert "`edgellm devices detect --measure` finds it out" in fit_summary(unknown)
@@ -140,6 +141,21 @@ def test_what_lies_on_this_disk_is_told_from_what_a_hub_has(tiny_llm: Path, tmp_
     for text, kind in wrong:
         with pytest.raises(kind):
             find_local(text)
+
+
+def test_folders_of_modules_belong_to_a_checkpoint_and_others_do_not(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bert"
+    shutil.copytree(tiny_bert, folder)
+    for name in ("onnx", "2_Dense.old", "3_Dense"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text("{}")
+        (folder / name / "model.safetensors").write_bytes(b"")
+    (folder / "4_Pooling").symlink_to("/etc")
+    found = find_local(str(folder))
+    assert found is not None
+    assert {name for name in found.names if "/" in name} == {"1_Pooling/config.json", "3_Dense/config.json"}
+    assert found.names["1_Pooling/config.json"] == folder / "1_Pooling" / "config.json"
+    assert {"config.json", "modules.json", "model.safetensors"} <= found.names.keys()
 
 
 def test_a_file_of_a_checkpoint_is_refused_by_its_own_path_with_its_folder(tiny_llm: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import DataTable, Input, Select
 from tui_rig import WIDE, app_of, run_app, text_of, told, wait_until
 
 from edgellm.bundle.names import default_name
@@ -230,6 +230,33 @@ def test_a_folder_gives_the_model_and_the_job_its_name_and_its_copies_go(
     assert [path for path in (own_home / "state" / "jobs").iterdir() if path.is_dir()] == []
 
 
+def test_a_folder_is_added_in_the_format_that_is_chosen(
+    own_home: Path, own_server: RunningServer, tiny_llm: Path
+) -> None:
+    app = app_of(own_home)
+
+    async def use(pilot: Pilot[None]) -> None:
+        await at_table(pilot, app)
+        await pilot.press("a")
+        await wait_until(pilot, lambda: "this device:" in text_of(app), "the devices")
+        app.screen.query_one("#source", Input).value = str(tiny_llm)
+        app.screen.query_one("#name", Input).value = "added:v1"
+        await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit table", 60)
+        table = app.screen.query_one("#fit", DataTable)
+        formats = {str(table.get_row_at(index)[1]) for index in range(table.row_count)}
+        assert formats == {"GGUF", "ONNX"}
+        app.screen.query_one("#format", Select).focus()
+        await pilot.press("enter", "end", "enter")
+        await wait_until(pilot, lambda: app.screen.query_one("#yes").disabled, "the table is made anew")
+        await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit table", 60)
+        assert {str(table.get_row_at(index)[1]) for index in range(table.row_count)} == {"ONNX"}
+        await pilot.press("ctrl+s")
+        await wait_until(pilot, lambda: "added:v1" in stored(own_server), "the model", 120)
+
+    run_app(app, use, WIDE)
+    assert stored(own_server)["added:v1"]["format"] == "ONNX"
+
+
 def test_adding_a_model_of_a_hub(own_home: Path, hub_root: Path, tmp_path: Path) -> None:
     app = app_of(own_home)
     with HubServer(hub_root) as hub:
@@ -244,7 +271,7 @@ def test_adding_a_model_of_a_hub(own_home: Path, hub_root: Path, tmp_path: Path)
                 app.screen.query_one("#name", Input).value = "fetched:v1"
                 await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit table")
                 assert "Q4_K_M" in text_of(app)
-                await pilot.press("tab", "tab", "tab", "tab", "enter")  # the row of the table
+                await pilot.press(*["tab"] * 5, "enter")  # the row of the table
                 await wait_until(pilot, lambda: app.current_mode == "jobs", "the job")
                 await wait_until(pilot, lambda: "fetched:v1" in stored(server), "the model", 60)
 

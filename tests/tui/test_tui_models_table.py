@@ -131,4 +131,4 @@ def test_enter_goes_from_the_source_to_the_table_and_says_what_it_does_there() -
 
     run_app(app, use)
     orders = [body for path, body in app.canned.asked if path == "/api/edgellm/jobs" and body]
-    assert [order["quant"] for order in orders] == ["Q2_K"]
+    assert [(order["quant"], order["format"]) for order in orders] == [("Q2_K", "gguf")]

@@ -93,7 +93,7 @@ def busy_jobs(done_mib: int = 300) -> JobChanges:
 
 def _gauges(**fields: Any) -> Gauges:
     known: dict[str, Any] = dict.fromkeys(Gauges.__struct_fields__)
-    return Gauges(**known | {"time": NOW_S, "cores_percent": (), "health": Health(), "disk_path": "/store"} | fields)
+    return Gauges(**known | {"time": NOW_S, "cores_percent": (), "health": Health()} | fields)
 
 
 def idle_statistics() -> list[Statistics]:

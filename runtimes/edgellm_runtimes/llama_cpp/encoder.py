@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +20,11 @@ from edgellm_runtimes.backend import (
     TokenSlice,
     Vocabulary,
 )
-from edgellm_runtimes.checks import check_ids, check_threads
+from edgellm_runtimes.checks import check_ids
 from edgellm_runtimes.encoder import EncoderBase, encoder_limits
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.facts import metadata_text, model_facts
+from edgellm_runtimes.llama_cpp.handles import LlamaHandles
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
 from edgellm_runtimes.llama_cpp.loading import check_settings, create_encoder_context, load_model
 from edgellm_runtimes.llama_cpp.vocabulary import LlamaVocabulary
@@ -36,7 +36,7 @@ _ABORTED = 2  # return value of llama_decode
 _UNKNOWN = "100"  # where the file does not say: llama.cpp's default, BERT's own
 
 
-class LlamaEncoder(EncoderBase):
+class LlamaEncoder(LlamaHandles, EncoderBase):
     """A GGUF encoder loaded by llama.cpp, memory-mapped where it lies; see ``backend.Backend``.
 
     A call takes as many texts as fit into ``settings.batch`` tokens, which must hold the longest one. ``normalization``
@@ -55,7 +55,6 @@ class LlamaEncoder(EncoderBase):
     ) -> None:
         check_settings(settings)
         self._lib = lib = library()
-        self._context: Any = None
         self.path = path
         abort_flag = AbortFlag()
         self.abort_flag: AbortSignal = abort_flag
@@ -96,20 +95,6 @@ class LlamaEncoder(EncoderBase):
         """UnsupportedError: texts are pooled by whoever asks for their hidden states."""
         raise UnsupportedError("llama.cpp's pooling is not used here")
 
-    def set_threads(self, threads: int, batch_threads: int) -> None:
-        """Change the number of threads from the next call on."""
-        check_threads(threads, batch_threads)
-        self._lib.llama_set_n_threads(self._open_context(), threads, batch_threads)
-
-    def close(self) -> None:
-        """Free the context and the model."""
-        if self._context is not None:
-            self._lib.llama_free(self._context)
-            self._context = None
-        if self._model is not None:
-            self._lib.llama_model_free(self._model)
-            self._model = None
-
     def _read_vocabulary(self, normalization: str, space_prefix: bool) -> LlamaVocabulary:
         lib, model = self._lib, self._model
         vocab = lib.llama_model_get_vocab(model)
@@ -134,8 +119,3 @@ class LlamaEncoder(EncoderBase):
                 f"{self.path} is a reranker: it scores pairs of texts and gives no vectors",
                 hint="take an embedding model",
             )
-
-    def _open_context(self) -> Any:
-        if self._context is None:
-            raise BackendError("the model is closed")
-        return self._context

@@ -12,6 +12,7 @@ from edgellm.formats.gguf_split import find_parts, read_model
 from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.backend import BackendSettings
 from edgellm_runtimes.checks import check_ranges, logits_rows
+from edgellm_runtimes.llama_cpp.huge_pages import HugePages
 from edgellm_runtimes.llama_cpp.library import log_position, log_since
 
 if TYPE_CHECKING:
@@ -78,9 +79,13 @@ def load_model(lib: Any, path: Path, settings: BackendSettings, progress: Progre
     params.use_extra_bufts = settings.repack
     progress.phase("load", size_bytes)
     done_bytes = 0
+    pages: HugePages | None = HugePages()
 
     def report(fraction: float, _user_data: object) -> bool:
-        nonlocal done_bytes
+        nonlocal done_bytes, pages
+        if pages is not None:  # the buffers are there when this is called first, and nothing is in them
+            pages.ask()
+            pages = None
         reached = min(size_bytes, int(fraction * size_bytes))
         if reached > done_bytes:
             progress.advance(reached - done_bytes)
@@ -170,7 +175,7 @@ def _params(lib: Any, settings: BackendSettings, abort_flag: AbortFlag, *, n_out
 
 
 def _context(lib: Any, model: Any, params: Any) -> Any:
-    mark = log_position()
+    mark, pages = log_position(), HugePages()
     context = lib.llama_init_from_model(model, params)
     if not context:
         raise BackendError(
@@ -178,4 +183,5 @@ def _context(lib: Any, model: Any, params: Any) -> Any:
             f"{log_since(mark) or 'no reason given'}",
             hint="try a smaller --context, or another KV type",
         )
+    pages.collect()
     return context

@@ -29,13 +29,13 @@ from edgellm_runtimes.checks import (
     check_cut,
     check_ids,
     check_sequence,
-    check_threads,
     logits_rows,
     saved_length,
 )
 from edgellm_runtimes.llama_cpp.adapters import LlamaAdapters
 from edgellm_runtimes.llama_cpp.batch import BatchArrays
 from edgellm_runtimes.llama_cpp.facts import model_facts
+from edgellm_runtimes.llama_cpp.handles import LlamaHandles
 from edgellm_runtimes.llama_cpp.library import library, log_position, log_since
 from edgellm_runtimes.llama_cpp.loading import check_settings, create_context, hidden_rows, load_model
 from edgellm_runtimes.llama_cpp.state import read_state, state_bytes, state_traits, write_state
@@ -51,7 +51,7 @@ _NO_SLOT, _ABORTED = 1, 2  # return values of llama_decode
 _HIDDEN_STATES = "result_embd_pooled"  # what llama.cpp calls the output of the last norm while embeddings are on
 
 
-class LlamaBackend:
+class LlamaBackend(LlamaHandles):
     """A GGUF model loaded by llama.cpp, memory-mapped where it lies; see ``backend.Backend``.
 
     ``extra_ends`` are token ids that end a generation besides those that the file names; ``normalization`` is the
@@ -74,7 +74,6 @@ class LlamaBackend:
     ) -> None:
         check_settings(settings)
         self._lib = lib = library()
-        self._context: Any = None
         self.path = path
         abort_flag = AbortFlag()
         self.abort_flag: AbortSignal = abort_flag
@@ -291,25 +290,10 @@ class LlamaBackend:
         if sequence in self._copied:
             raise BackendError(f"sequence {sequence} is copied with the next decode; its state cannot be moved now")
 
-    def set_threads(self, threads: int, batch_threads: int) -> None:
-        """Change the number of threads from the next decode on."""
-        check_threads(threads, batch_threads)
-        self._lib.llama_set_n_threads(self._open_context(), threads, batch_threads)
-
     def close(self) -> None:
         """Free the context and the model."""
-        if self._context is not None:
-            self._lib.llama_free(self._context)
-            self._context = None
-        if self._model is not None:
-            self._lib.llama_model_free(self._model)
-            self._model = None
-            self._rows, self._rows_address = np.empty((0, 0), np.float32), 0
-
-    def _open_context(self) -> Any:
-        if self._context is None:
-            raise BackendError("the model is closed")
-        return self._context
+        super().close()
+        self._rows, self._rows_address = np.empty((0, 0), np.float32), 0  # they lay there
 
 
 def _address(function: Any) -> int:

@@ -6,18 +6,16 @@ At pack time a child process runs a sample of text through the float32 graph tha
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgellm.errors import BackendError, EdgeLLMError
+from edgellm.errors import BackendError
 from edgellm.progress import CancelToken
-from edgellm_runtimes.child import answer_error, begin_child, run_child
+from edgellm_runtimes.child_job import run_job, serve_job
 
 if TYPE_CHECKING:
     from edgellm_runtimes.onnx.kv_cache import KvCache
@@ -25,11 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["measure_kv_ranges", "ranges_of"]
 
 _BATCH = 256
+_MODULE = "edgellm_runtimes.onnx.kv_range"
 
 
 class _Job(msgspec.Struct, frozen=True):
-    model: str
-    files: dict[str, str]
+    model: Path
+    files: dict[str, Path]
     tokens: tuple[int, ...]
 
 
@@ -44,19 +43,9 @@ def measure_kv_ranges(
 
     ``files``: all of the model's, by their names. Raises what loading raises, BackendError, Interrupted.
     """
-    with tempfile.NamedTemporaryFile(prefix="edgellm-", suffix=".json") as file:
-        job = _Job(str(path.absolute()), {name: str(one.absolute()) for name, one in files.items()}, tuple(tokens))
-        file.write(msgspec.json.encode(job))
-        file.flush()
-        return run_child(
-            "edgellm_runtimes.onnx.kv_range",
-            ["--job", file.name],
-            _Ranges,
-            what=f"measuring the KV cache of {path}",
-            subject=str(path),
-            timeout_s=1800.0,
-            cancel=cancel,
-        ).arrays
+    job = _Job(path.absolute(), {name: one.absolute() for name, one in files.items()}, tuple(tokens))
+    what = f"measuring the KV cache of {path}"
+    return run_job(_MODULE, job, _Ranges, what=what, subject=str(path), cancel=cancel).arrays
 
 
 def ranges_of(cache: KvCache, sequence: int) -> tuple[tuple[float, ...], ...]:
@@ -101,7 +90,7 @@ def measure(job: _Job) -> _Ranges:
         kv_type_v="f32",
         shared_cells=False,
     )
-    backend = OnnxBackend(Path(job.model), settings, files={name: Path(one) for name, one in job.files.items()} or None)
+    backend = OnnxBackend(job.model, settings, files=job.files or None)
     try:
         for first in range(0, len(job.tokens), _BATCH):
             backend.decode([TokenSlice(0, job.tokens[first : first + _BATCH], 0)])
@@ -110,22 +99,5 @@ def measure(job: _Job) -> _Ranges:
         backend.close()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The child: one JSON line on stdout. Returns the exit status."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="python -m edgellm_runtimes.onnx.kv_range", description=__doc__)
-    parser.add_argument("--job", type=Path, required=True, help="JSON: the model, its files, the tokens")
-    parser.add_argument("--parent-fd", type=int, help="a pipe: this process ends when its other end closes")
-    options = parser.parse_args(arguments)
-    begin_child(options.parent_fd)
-    try:
-        result = measure(msgspec.json.decode(options.job.read_bytes(), type=_Job))
-    except EdgeLLMError as error:
-        return answer_error(error)
-    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
-    return os.EX_OK
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve_job(_MODULE, __doc__, _Job, measure))

@@ -21,6 +21,7 @@ from edgellm_runtimes.dry import DryBreakers
 from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.encoder import no_generation
 from edgellm_runtimes.generation import Request
+from edgellm_runtimes.pulse import Pulse
 from edgellm_runtimes.sampler import create_sampler
 from edgellm_runtimes.scheduler.disk import DiskPrefixes
 from edgellm_runtimes.scheduler.embedder import Embedder
@@ -74,6 +75,7 @@ class Scheduler:
         self._deliver = deliver
         self._inbox = Inbox(queue_limit)
         self._statistics = SchedulerStatistics()
+        self.pulse = Pulse()
         self._slots = Slots(backend, idle_tokens)
         self._disk = None if store is None else DiskPrefixes(backend, self._slots, store, adapter_digests or {})
         self._running = RunningAnswers(
@@ -92,6 +94,7 @@ class Scheduler:
             lease.turn() if lease is not None else nullcontext(),
             lambda: self._inbox.is_closing,
             prompt_tokens or limits.n_batch,
+            self.pulse,
         )
         self._embedder = Embedder(
             backend, self._running, self._slots, self._statistics, self._stepper, prompt_tokens or limits.n_batch
@@ -180,13 +183,16 @@ class Scheduler:
         )
 
     def _work(self) -> None:
+        self.pulse.start()
         try:
             if self._baked:
                 self._bake()
             while not self._inbox.is_closing:
+                self.pulse.beat()
                 try:
                     if not self._turn():
                         self._send()
+                        self.pulse.rest()
                         self._inbox.wait()
                 except EdgeLLMError as error:
                     self._fail_all(error)
@@ -198,6 +204,7 @@ class Scheduler:
             self._fail_all(BackendError("the model was closed"))
             self._send()
         finally:
+            self._inbox.close()  # whatever ended this thread: nobody shall wait for it
             if self._disk is not None:
                 self._disk.close()
             self._backend.close()
@@ -219,7 +226,7 @@ class Scheduler:
             if is_new and self._disk is not None:
                 self._disk.save(key, tokens, sequence, "system")
             self._slots.keep(key, tokens, sequence, pin=True)
-        except EdgeLLMError:  # the model was closed meanwhile, or it fails: then the first request says so
+        except Exception:  # noqa: BLE001  closed meanwhile, or it fails: the first request says so, on this thread
             self._slots.forget_all()
 
     def _turn(self) -> bool:

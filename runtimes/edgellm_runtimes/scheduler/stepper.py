@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from edgellm.errors import EdgeLLMError
 from edgellm_runtimes.backend import Backend, CacheFullError, DecodeAbortedError, TokenSlice
 from edgellm_runtimes.generation import FinishReason
+from edgellm_runtimes.pulse import Pulse
 from edgellm_runtimes.scheduler.live import LiveAnswer
 from edgellm_runtimes.scheduler.overflow import tokens_to_drop
 from edgellm_runtimes.scheduler.planning import Share, plan_step
@@ -35,7 +36,8 @@ class Stepper:
     """Computes steps of ``running``. ``turn`` is entered around each decode; ``is_closing`` keeps one from beginning.
 
     ``prompt_tokens`` is how many tokens of prompts a step has at most beside answers that generate. ``give_way`` is
-    asked for room in the cache when no prefix is left there; it returns False when there is none.
+    asked for room in the cache when no prefix is left there; it returns False when there is none. ``pulse`` tells how
+    it gets on.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Stepper:
         turn: AbstractContextManager[object],
         is_closing: Callable[[], bool],
         prompt_tokens: int,
+        pulse: Pulse,
     ) -> None:
         self._backend = backend
         self._running = running
@@ -54,6 +57,7 @@ class Stepper:
         self._statistics = statistics
         self._lease = turn
         self._is_closing = is_closing
+        self._pulse = pulse
         self._pace = PromptPace(prompt_tokens)
         self._chooser = TokenChooser(backend.vocabulary, backend.limits.n_vocab)
         self._costs = StepCosts()
@@ -86,8 +90,11 @@ class Stepper:
 
     def compute_alone(self, sequence: int, tokens: Sequence[int]) -> None:
         """Append ``tokens``, at most a batch of them, to ``sequence``, outside any request."""
+        started = time.monotonic()
+        self._pulse.begin(len(tokens))
         with self._lease:
             self._backend.decode([TokenSlice(sequence, tokens, 0)])
+        self._pulse.end(time.monotonic() - started)
 
     def _plan(self) -> list[Share]:
         """Answers of one set of adapters go together; the sets take turns."""
@@ -194,18 +201,22 @@ class Stepper:
         self._step_requests = tokens
         if self._is_closing():
             return None
+        n_tokens = sum(tokens.values())
         started = time.monotonic()
+        self._pulse.begin(n_tokens)
         try:
             while True:
                 try:
-                    with self._lease, self._governor.watch(sum(tokens.values())):
+                    with self._lease, self._governor.watch(n_tokens):
                         return call()
                 except CacheFullError:
                     if not make_room():
                         raise
         finally:
             self._step_requests = {}
-            self._statistics.compute_s += time.monotonic() - started
+            took = time.monotonic() - started
+            self._statistics.compute_s += took
+            self._pulse.end(took)
 
     def _learn(self, shares: Sequence[Share], n_tokens: int, seconds: float) -> None:
         if all(share.answer.is_generating for share in shares):

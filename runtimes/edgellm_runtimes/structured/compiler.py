@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["GrammarCompiler"]
 
 _MOST_CACHED = 16
-_LONGEST_FIRST_STEP_S = 1.0
+_LONGEST_FIRST_STEP_S = 0.5
 
 
 class GrammarCompiler:

@@ -30,7 +30,7 @@ Lane = Literal["quick", "slow"]
 SCREENING_STACK_BYTES = 4 * 2**20
 COMPILE_STACK_BYTES = 4 * SCREENING_STACK_BYTES  # what fits the one fits the other by far
 TIMEOUT_S = 5.0
-CPU_S = 0.6  # schemas of applications take less than a tenth of it
+CPU_S = 0.4  # schemas of applications take less than a sixth of it
 
 _LLGUIDANCE_DOCS = "https://github.com/guidance-ai/llguidance/blob/main/docs"
 _HINTS: dict[GrammarKind, str] = {

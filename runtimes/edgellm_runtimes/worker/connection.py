@@ -15,9 +15,11 @@ from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.core import Deliver, Delivery
 from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts
+from edgellm_runtimes.watch_policy import WatchPolicy
 from edgellm_runtimes.worker import messages as wire
 from edgellm_runtimes.worker.frames import FrameReader, frame
 from edgellm_runtimes.worker.process import WorkerProcess
+from edgellm_runtimes.worker.watcher import Watcher
 
 if TYPE_CHECKING:
     from edgellm_runtimes.generation import Request
@@ -30,32 +32,40 @@ Value = TypeVar("Value")
 _POLL_S = 0.05
 _CANCEL_S = 2.0  # for a worker to stop loading
 _CLOSE_S = 30.0  # for it to free the model and to write what it keeps
+_STATISTICS_S = 2.0  # for it to tell them: one that hangs must not hold up whoever looks at all models
 
 
 class Connection:
     """A worker from its start to its death. Any thread may call any method.
 
     ``deliver`` and ``died`` are called on the connection's own thread; ``died`` at the death of a worker that was not
-    closed, before anybody can see that it is dead.
+    closed, before anybody can see that it is dead. A worker that hangs while somebody waits for it is killed, as
+    ``policy`` says.
     """
 
-    def __init__(self, name: str, deliver: Deliver, died: Callable[[BackendError], None]) -> None:
+    def __init__(self, name: str, deliver: Deliver, died: Callable[[BackendError], None], policy: WatchPolicy) -> None:
         self._name = name
         self._deliver = deliver
         self._died = died
         self._progress: Progress | None = None
         self._loaded: Future[EngineFacts] = Future()
+        self._is_loading = False
         self._lock = threading.Lock()
         self._answers: dict[int, int] = {}  # request in flight -> choices or texts that are not finished
         self._calls: dict[int, Future[msgspec.Raw]] = {}
         self._n_calls = 0
         self._end: BackendError | None = None
+        self._fault: BackendError | None = None  # why it was killed from here
         self._closing = False
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._process = WorkerProcess(name)
         self.pid = self._process.pid
         self._writer = threading.Thread(target=self._write, name="edgellm-worker-write", daemon=True)
         self._reader = threading.Thread(target=self._read, name="edgellm-worker-read", daemon=True)
+        ping = frame(wire.encode(wire.Ping()))
+        self._watcher = Watcher(
+            self.pid, policy, lambda: self._outgoing.put(ping), lambda: self._is_awaited, self._give_up
+        )
         self._writer.start()
         self._reader.start()
 
@@ -64,10 +74,22 @@ class Connection:
         """True until the worker has ended or was told to."""
         return self._end is None and not self._closing
 
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing has come of what it does, while somebody waits."""
+        return self._watcher.silent_s
+
+    @property
+    def is_stuck(self) -> bool:
+        """True when that is longer than a step should take."""
+        return self._watcher.is_stuck
+
     def load(self, request: LoadRequest, progress: Progress | None, cancel: CancelToken) -> EngineFacts:
         """Load the model; the first call. Raises what loading raises, Interrupted, BackendError for a dead worker."""
         self._progress = progress
+        self._is_loading = True
         self._send(wire.LoadModel(request))
+        self._watcher.awaited()
         while not cancel.cancelled:
             try:
                 return self._loaded.result(_POLL_S)
@@ -96,6 +118,7 @@ class Connection:
             self._check_alive()
             self._answers[request.id] = n_answers
             self._outgoing.put(frame(message))
+        self._watcher.awaited()
 
     def cancel(self, request_id: int) -> None:
         """Stop a request; nothing happens to one that is over."""
@@ -112,8 +135,8 @@ class Connection:
         return self._call(lambda call: wire.Pieces(call, list(tokens)), list[bytes])
 
     def statistics(self, kind: type[Value]) -> Value:
-        """The scheduler's statistics. Raises BackendError."""
-        return self._call(wire.AskStatistics, kind)
+        """The scheduler's statistics. Raises BackendError, also when they do not come at once."""
+        return self._call(wire.AskStatistics, kind, _STATISTICS_S)
 
     def close(self) -> None:
         """Free the model and wait for the end of the process. One that takes too long is killed."""
@@ -131,7 +154,7 @@ class Connection:
         self._process.kill()
         self._reader.join()
 
-    def _call(self, command: Callable[[int], wire.Command], kind: type[Value]) -> Value:
+    def _call(self, command: Callable[[int], wire.Command], kind: type[Value], timeout_s: float | None = None) -> Value:
         answer: Future[msgspec.Raw] = Future()
         with self._lock:
             self._check_alive()
@@ -143,7 +166,12 @@ class Connection:
                 raise UsageError(f"the text is not valid Unicode: {error.reason} at character {error.start}") from error
             self._calls[number] = answer
             self._outgoing.put(message)
-        return msgspec.msgpack.decode(answer.result(), type=kind)
+        self._watcher.awaited()
+        try:
+            return msgspec.msgpack.decode(answer.result(timeout_s), type=kind)
+        except TimeoutError:
+            self._calls.pop(number, None)
+            raise BackendError(f"the worker process of {self._name} has not answered for {timeout_s:g} s") from None
 
     def _check_alive(self) -> None:
         if self._end is not None:
@@ -165,18 +193,19 @@ class Connection:
     def _read(self) -> None:
         """The reading thread."""
         reader = FrameReader(self._process.socket)
-        nonsense: str | None = None
         try:
             while (received := reader.read()) is not None:
+                self._watcher.is_held_up = True
                 batch: list[Delivery] = []
                 for message in received:
                     self._take(wire.decode_report(message), batch)
                 if batch:
                     self._deliver(batch)
+                self._watcher.is_held_up = False
         except Exception as error:  # noqa: BLE001  whatever it is, nothing more can be read from this worker
+            self._fault = BackendError(f"what the worker process of {self._name} sent was not understood: {error!r}")
             self._process.kill()
-            nonsense = f"what the worker process of {self._name} sent was not understood: {error!r}"
-        self._finish(nonsense)
+        self._finish()
 
     def _take(self, report: wire.Report, batch: list[Delivery]) -> None:
         match report:
@@ -192,11 +221,15 @@ class Connection:
                     self._answers.pop(request_id, None)
                     batch.append((request_id, error.rebuild()))
             case wire.Answer():
-                answer = self._calls.pop(report.call)
+                answer = self._calls.pop(report.call, None)
+                if answer is None:  # nobody waits for it any more
+                    return
                 if report.error is None:
                     answer.set_result(report.value)
                 else:
                     answer.set_exception(report.error.rebuild())
+            case wire.Pong():
+                self._watcher.answered(report.reading)
             case wire.Loaded():
                 self._loaded.set_result(report.facts)
             case wire.LoadFailed():
@@ -223,13 +256,25 @@ class Connection:
             case wire.Note():
                 self._progress.message(report.text)
 
-    def _finish(self, nonsense: str | None) -> None:
+    @property
+    def _is_awaited(self) -> bool:
+        return bool(self._answers or self._calls) or (self._is_loading and not self._loaded.done())
+
+    def _give_up(self, reason: str) -> None:
+        """On the watcher's thread: it hangs."""
+        self._fault = BackendError(
+            f"the worker process of {self._name} {reason}, and was ended", hint="the next request starts it again"
+        )
+        self._process.kill()
+
+    def _finish(self) -> None:
         """The worker has ended: tell all who wait for it."""
+        self._watcher.end()
         self._process.shut()
         self._outgoing.put(None)
         self._writer.join()
         death = self._process.death(self._process.finish())
-        error = BackendError(nonsense) if nonsense else death
+        error = self._fault or death
         if self._closing:
             error = BackendError("the model was closed")
         else:

@@ -14,6 +14,7 @@ from edgellm.progress import CancelToken, Progress
 from edgellm_runtimes.core import Deliver
 from edgellm_runtimes.embedding import EmbedRequest
 from edgellm_runtimes.engine_info import EngineFacts, EngineStatus
+from edgellm_runtimes.watch_policy import WatchPolicy
 from edgellm_runtimes.worker.connection import Connection
 from edgellm_runtimes.worker.restart import RestartClock, RestartPolicy
 
@@ -28,11 +29,14 @@ __all__ = ["WorkerCore"]
 class WorkerCore:
     """See ``core.Core``. Made by ``load``."""
 
-    def __init__(self, request: LoadRequest, deliver: Deliver, policy: RestartPolicy | None) -> None:
+    def __init__(
+        self, request: LoadRequest, deliver: Deliver, policy: RestartPolicy | None, watch: WatchPolicy | None
+    ) -> None:
         self._request = _from_anywhere(request)
         self._name = request.name or request.model_path.name
         self._deliver = deliver
         self._clock = RestartClock(policy or RestartPolicy())
+        self._watch = watch or WatchPolicy()
         self._starting = threading.Lock()  # held while a worker is started: the others wait for the same one
         self._stop_starting = CancelToken()
         self._connection: Connection | None = None
@@ -51,9 +55,10 @@ class WorkerCore:
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
         policy: RestartPolicy | None = None,
+        watch: WatchPolicy | None = None,
     ) -> WorkerCore:
         """Start a worker that loads the model. Blocks until it has; raises what loading raises, and BackendError."""
-        core = cls(request, deliver, policy)
+        core = cls(request, deliver, policy, watch)
         with core._starting:
             core._start_worker(progress, cancel or CancelToken())
         return core
@@ -121,6 +126,7 @@ class WorkerCore:
         """The worker's state."""
         connection = self._connection
         running = self.ready and connection is not None
+        silent_s, is_stuck = (connection.silent_s, connection.is_stuck) if connection is not None else (0.0, False)
         return EngineStatus(
             isolation="worker",
             state="closed" if self._closed else "running" if running else "loading" if self._is_loading else "stopped",
@@ -128,6 +134,8 @@ class WorkerCore:
             starts=self._clock.starts,
             retry_in_s=0.0 if running or self._closed else self._clock.wait_s(time.monotonic()),
             last_error=None if self._last_error is None else str(self._last_error),
+            silent_s=silent_s if running else 0.0,
+            is_stuck=is_stuck and running,
         )
 
     def close(self) -> None:
@@ -150,7 +158,7 @@ class WorkerCore:
         self._clock.started(time.monotonic())
         self._is_loading = True
         try:
-            connection = Connection(self._name, self._deliver, self._died)
+            connection = Connection(self._name, self._deliver, self._died, self._watch)
             try:
                 self._facts = connection.load(self._request, progress, cancel)
             except BaseException:

@@ -15,6 +15,7 @@ from edgellm_runtimes.engine_info import EngineFacts
 from edgellm_runtimes.generation import Chunk
 from edgellm_runtimes.load import LoadRequest
 from edgellm_runtimes.path_codec import decode_path, encode_path
+from edgellm_runtimes.pulse import PulseReading
 
 __all__ = [
     "Answer",
@@ -29,6 +30,8 @@ __all__ = [
     "Note",
     "Phase",
     "Pieces",
+    "Ping",
+    "Pong",
     "Report",
     "StartEmbedding",
     "StartRequest",
@@ -97,12 +100,25 @@ class AskStatistics(msgspec.Struct, frozen=True, tag=True):
     call: int
 
 
+class Ping(msgspec.Struct, frozen=True, tag=True):
+    """Answered with a Pong, whatever the decode thread does."""
+
+
 class Close(msgspec.Struct, frozen=True, tag=True):
     """Free the model and end."""
 
 
 Command = (
-    LoadModel | CancelLoad | StartRequest | StartEmbedding | CancelRequest | Tokenize | Pieces | AskStatistics | Close
+    LoadModel
+    | CancelLoad
+    | StartRequest
+    | StartEmbedding
+    | CancelRequest
+    | Tokenize
+    | Pieces
+    | AskStatistics
+    | Ping
+    | Close
 )
 
 
@@ -173,7 +189,13 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
     error: WireError | None = None
 
 
-Report = Phase | WorkDone | Note | Loaded | LoadFailed | Step | Answer
+class Pong(msgspec.Struct, frozen=True, tag=True):
+    """The answer to a Ping: how the decode thread is; None before the model is loaded."""
+
+    reading: PulseReading | None
+
+
+Report = Phase | WorkDone | Note | Loaded | LoadFailed | Step | Answer | Pong
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_path)

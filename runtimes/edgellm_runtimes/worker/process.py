@@ -20,6 +20,7 @@ _KEPT_LINES = 50
 _SHOWN_LINES = 3
 _LONGEST_LINE = 2000
 _DYING_S = 1.0  # from the end of the socket to the end of the process
+_KILLED_S = 10.0  # from SIGKILL to it, unless the kernel itself waits for a disk that does not answer
 
 
 class WorkerProcess:
@@ -77,7 +78,10 @@ class WorkerProcess:
             status = self._child.wait(_DYING_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
-            status = self._child.wait()
+            try:
+                status = self._child.wait(_KILLED_S)
+            except subprocess.TimeoutExpired:
+                status = -signal.SIGKILL
         self._listener.join(_DYING_S)  # longer only if the worker left somebody with its output
         return status
 

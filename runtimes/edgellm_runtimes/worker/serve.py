@@ -95,6 +95,8 @@ class Server:
                 self._answer(command.call, lambda: self._model().pieces(command.tokens))
             case wire.AskStatistics():
                 self._answer(command.call, self._model().statistics)
+            case wire.Ping():
+                self._outlet.send(wire.Pong(None if self._core is None else self._core.pulse()))
             case wire.LoadModel():
                 self._loading = threading.Thread(target=self._load, args=(command.request,), name="edgellm-load")
                 self._loading.start()

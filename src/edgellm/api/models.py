@@ -57,6 +57,7 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     starts: int | None = None  # how often it was loaded: more than once after its worker died
     last_error: str | None = None  # what its worker ended with
+    silent_s: float | None = None  # for how long nothing has come of what it does; 0 when all is well
     progress: LoadStatus | None = None
 
 
@@ -145,6 +146,12 @@ class FitOrder(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     files: dict[str, str] = {}
     folder: str = ""  # name of the folder of a checkpoint's files
+    format: (
+        Annotated[
+            Literal["gguf", "onnx"], Meta(description="Of what a checkpoint becomes; without it both are compared.")
+        ]
+        | None
+    ) = None
     device: str | None = None
     memory: str | None = None  # like 4GiB
     context: Annotated[int, Meta(ge=16)] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +25,12 @@ class _Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What packing and pulling have in common; the meanings are those of `edgellm pack`."""
 
     quant: str | None = None
+    format: (
+        Annotated[
+            Literal["gguf", "onnx"], Meta(description="Of the model file; without it that of the recipe, or as suits.")
+        ]
+        | None
+    ) = None
     context: Annotated[int, Meta(ge=16)] | None = None
     sequences: Annotated[int, Meta(ge=1, le=255)] | None = None
     memory: str | None = None

@@ -25,8 +25,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     cores_percent: tuple[float, ...]  # of each core; empty where nobody can tell
     load_average: tuple[float, float, float] | None  # 1, 5 and 15 minutes
     health: Health
-    disk_path: str  # that the store is on
-    disk_total_bytes: int | None
+    disk_total_bytes: int | None  # of the disk that the store is on
     disk_free_bytes: int | None
 
 

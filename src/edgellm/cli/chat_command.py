@@ -70,8 +70,7 @@ def run_chat(options: ChatOptions) -> int:
         _check_model(settings, opening.model)
     from edgellm.tui.session import run_chat_screen
 
-    theme = settings.values.theme
-    return run_chat_screen(settings, conversations, opening, theme=theme, config_file=options.config_file)
+    return run_chat_screen(settings, conversations, opening, config_file=options.config_file)
 
 
 def _check_model(settings: SettingsWithOrigin, name: str) -> None:

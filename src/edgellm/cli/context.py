@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgellm.store.store import Store
 
 __all__ = [
+    "format_option",
     "json_option",
     "load_device",
     "open_store",
@@ -26,6 +27,12 @@ __all__ = [
 
 _LEAST_BYTES = 1 << 20
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def format_option(function: Function) -> Function:
+    """--format"""
+    text = "Of the model file.  [default: that of the recipe; else gguf, or onnx where measured faster]"
+    return click.option("--format", "format_", type=click.Choice(["gguf", "onnx"]), help=text)(function)
 
 
 def json_option(function: Function) -> Function:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgellm.cli.console import print_json
 from edgellm.cli.model_request import adapter_uses
-from edgellm.cli.run_model import Embedded, open_model
+from edgellm.cli.run_model import Embedded, EmbedSettings, open_model
 from edgellm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,10 +41,9 @@ class EmbedCommand:
 def embed_session(options: EmbedCommand) -> None:
     """Embed the texts, here or in a server. Raises the errors of loading and embedding."""
     texts = list(options.texts) or _lines()
-    adapters = adapter_uses(options.adapters)
+    how = EmbedSettings(options.pooling, not options.no_normalise, options.truncate, adapter_uses(options.adapters))
     with open_model(options, generates=False) as (runner, model):
-        normalise = not options.no_normalise
-        found = runner.run(model.embed(texts, options.pooling, normalise, options.truncate, adapters))
+        found = runner.run(model.embed(texts, how))
         if options.as_json:
             _print_object(model.info, options, found)
         else:

@@ -108,6 +108,10 @@ def _checkpoint_order(client: HubClient, model: HubModel, request: PackRequest, 
     from edgellm_converters.pack.open_input import open_input
     from edgellm_converters.recipes import get_recipe
 
+    if request.format == "onnx" and model.recipe is not None:
+        raise UsageError(
+            f"{model.reference} asks for a GGUF, and --format for onnx", hint="leave out one of :QUANT and --format"
+        )
     if request.recipe == "auto" and model.recipe is not None:
         request = replace(request, recipe=get_recipe(model.recipe).name, format="gguf")
     elif model.recipe is not None and get_recipe(model.recipe).name != request.recipe:

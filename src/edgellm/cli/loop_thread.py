@@ -32,11 +32,11 @@ class LoopThread:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of ``work``. Ctrl-C cancels it, and is raised once it has ended."""
+        """The result of ``work``. Ctrl-C, and a signal that ends the program, cancel it: raised once it has ended."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             future.cancel()
             with contextlib.suppress(concurrent.futures.CancelledError, Exception):
                 self.run(_settled())

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edgellm.cli.context import json_option, quiet_option
+from edgellm.cli.context import format_option, json_option, quiet_option
 
 __all__ = ["command"]
 
@@ -15,12 +15,7 @@ __all__ = ["command"]
 @click.argument("model", required=False)
 @click.option("-d", "--device", "devices", multiple=True, help="Device profile; repeat it for one bundle each.")
 @click.option("--quant", "recipe", help="Recipe such as Q4_K_M or INT4_32_M, or auto.  [default: auto]")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["gguf", "onnx"]),
-    help="Of the model file.  [default: that of the recipe; else gguf, or onnx where measured faster]",
-)
+@format_option
 @click.option("--context", type=click.IntRange(min=16), help="Tokens of one conversation.")
 @click.option("--sequences", type=click.IntRange(1, 255), help="Conversations at the same time.")
 @click.option("--memory", metavar="SIZE", help="Memory of the device, such as 4GiB.")

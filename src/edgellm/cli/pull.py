@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edgellm.cli.context import json_option, quiet_option, yes_option
+from edgellm.cli.context import format_option, json_option, quiet_option, yes_option
 
 __all__ = ["command"]
 
@@ -15,6 +15,7 @@ __all__ = ["command"]
 @click.argument("source", metavar="OWNER/MODEL[:QUANT]|PATH")
 @click.option("-d", "--device", help="Device profile.  [default: this machine]")
 @click.option("--quant", "recipe", help="Recipe such as Q4_K_M, or auto.  [default: auto]")
+@format_option
 @click.option("--context", type=click.IntRange(min=16), help="Tokens of one conversation.")
 @click.option("--sequences", type=click.IntRange(1, 255), help="Conversations at the same time.")
 @click.option("--memory", metavar="SIZE", help="Memory of the device, such as 4GiB.")

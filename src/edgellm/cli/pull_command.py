@@ -13,11 +13,12 @@ from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
 from edgellm.paths import user_path
 
 if TYPE_CHECKING:
+    from edgellm.bundle.plan import Plan
     from edgellm.cli.hub_pack import HubJob
     from edgellm.settings import SettingsWithOrigin
     from edgellm.sources.hub.reference import HubReference
     from edgellm.store.listing import StoredBundle
-    from edgellm_converters.pack import PackedBundle
+    from edgellm_converters.pack import PackedBundle, PackRequest
 
 __all__ = ["PullOptions", "pull", "pull_reference"]
 
@@ -29,6 +30,7 @@ class PullOptions:
     source: str
     device: str | None = None
     recipe: str | None = None
+    format_: str | None = None
     context: int | None = None
     sequences: int | None = None
     memory: str | None = None
@@ -68,12 +70,23 @@ def pull_reference(
     from edgellm.sources.stored import find_stored
 
     job = _job(reference, options, settings)
-    known = find_stored(job.store, reference, job.request.devices[0].profile.id) if hub_settings().offline else None
+    known = None
+    if hub_settings().offline:
+        device_id = job.request.devices[0].profile.id
+        known = find_stored(job.store, reference, device_id, accept=lambda plan: _is_wanted(plan, job.request))
     packed, there = ([], [known]) if known is not None and options.name is None else hub_pack(job)
     if not options.quiet and not options.as_json:
         for row in there:
             print_message(f"{row.full_name} is there already: nothing was downloaded")
     return packed, there
+
+
+def _is_wanted(plan: Plan, request: PackRequest) -> bool:
+    """Whether a bundle is of the recipe and format that were asked for, if any were."""
+    from edgellm_converters.onnx.recipes import ONNX_RECIPES
+
+    format_ = "onnx" if plan.recipe in ONNX_RECIPES else "gguf"
+    return request.recipe in ("auto", plan.recipe) and request.format in ("auto", format_)
 
 
 def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOrigin) -> HubJob:
@@ -96,7 +109,7 @@ def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOr
         if not options.as_json and not options.quiet:
             say_packed(bundle)
 
-    recipe, to_format = recipe_and_format(options.recipe or "auto", None, reference)
+    recipe, to_format = recipe_and_format(options.recipe or "auto", options.format_, reference)
     request = PackRequest(
         source=placeholder(),
         devices=(device,),
@@ -136,6 +149,7 @@ def _pack_local(options: PullOptions, settings: SettingsWithOrigin) -> None:
         "model": options.source,
         "devices": (options.device or this_device_id(settings),),
         "recipe": options.recipe,
+        "format_": options.format_,
         "context": options.context,
         "sequences": options.sequences,
         "memory": options.memory,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgellm_runtimes.engine_info import EngineInfo
     from edgellm_runtimes.generation import AdapterUse, Chunk, GenerationOptions
 
-__all__ = ["Embedded", "RunModel", "open_model"]
+__all__ = ["EmbedSettings", "Embedded", "RunModel", "open_model"]
 
 _MOST_TEXTS, _MOST_CHARACTERS = 256, 2 << 20  # of one request
 
@@ -59,16 +59,18 @@ class RunModel(Protocol):
         """The text of a token that the logprobs of an answer named."""
         ...
 
-    async def embed(
-        self,
-        texts: Sequence[str],
-        pooling: Pooling | None,
-        normalise: bool,
-        truncate: bool,
-        adapters: tuple[AdapterUse, ...],
-    ) -> Embedded:
-        """The vectors of ``texts``; see ``Engine.embed``."""
+    async def embed(self, texts: Sequence[str], how: EmbedSettings) -> Embedded:
+        """The vectors of ``texts``."""
         ...
+
+
+class EmbedSettings(NamedTuple):
+    """How texts are embedded; see ``Engine.embed``."""
+
+    pooling: Pooling | None
+    normalise: bool
+    truncate: bool
+    adapters: tuple[AdapterUse, ...]
 
 
 class Embedded(NamedTuple):
@@ -160,19 +162,10 @@ class _LocalModel:
             return self._engine.generate(said, options=options)
         return self._engine.chat(said, options=options)
 
-    async def embed(
-        self,
-        texts: Sequence[str],
-        pooling: Pooling | None,
-        normalise: bool,
-        truncate: bool,
-        adapters: tuple[AdapterUse, ...],
-    ) -> Embedded:
-        found = await self._engine.embed(
-            texts, pooling=pooling, normalise=normalise, truncate=truncate, adapters=adapters
-        )
+    async def embed(self, texts: Sequence[str], how: EmbedSettings) -> Embedded:
+        found = await self._engine.embed(texts, **how._asdict())
         vectors = [vector.tolist() for vector in found.vectors]
-        return Embedded(vectors, list(found.n_tokens), pooling or self._engine.facts.pooling)
+        return Embedded(vectors, list(found.n_tokens), how.pooling or self._engine.facts.pooling)
 
 
 @contextlib.contextmanager
@@ -249,27 +242,12 @@ class _ServedModel:
     def token_text(self, token: int) -> str:
         return self._texts[token]
 
-    async def embed(
-        self,
-        texts: Sequence[str],
-        pooling: Pooling | None,
-        normalise: bool,
-        truncate: bool,
-        adapters: tuple[AdapterUse, ...],
-    ) -> Embedded:
+    async def embed(self, texts: Sequence[str], how: EmbedSettings) -> Embedded:
         from edgellm.api.embed import EmbedAnswer, EmbedOrder
 
         found = Embedded([], [], "")
         for part in _parts(texts):
-            order = EmbedOrder(
-                model=self._name,
-                texts=part,
-                pooling=pooling,
-                normalise=normalise,
-                truncate=truncate,
-                adapters=adapters,
-                context=self._context,
-            )
+            order = EmbedOrder(model=self._name, texts=part, context=self._context, **how._asdict())
             answer = await self._client.post("/api/edgellm/embed", order, EmbedAnswer)
             found = Embedded(found.vectors + answer.vectors, found.n_tokens + answer.n_tokens, answer.pooling)
         return found

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from edgellm.api.errors import ErrorBody
+from edgellm.client.cancelled_reads import forgive_cancelled_reads
 from edgellm.client.key import key_headers
 from edgellm.errors import AccessError, BackendError, EdgeLLMError, NetworkError, UsageError
 from edgellm.running import RunningServer
@@ -96,6 +97,7 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _stream(self, method: str, path: str, body: Any) -> AsyncGenerator[httpx.Response, None]:
+        forgive_cancelled_reads()
         with self._told():
             async with self._http.stream(method, path, **_content(body)) as response:
                 if response.status_code >= 400:

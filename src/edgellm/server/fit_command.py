@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,9 @@ async def run_fit(state: ServerState, order: FitOrder) -> Any:
     options = _options(order)
     model = "" if order.files else await _model(state, order)
     async with _one_at_a_time:
-        with tempfile.TemporaryDirectory(prefix="edgellm-fit-") as nowhere:  # no word of a client's names a file there
+        with _nowhere(state, order) as nowhere:  # no word of a client's names a file there
             if order.files:
-                found = await asyncio.to_thread(
-                    linked_model, order.files, order.folder, Path(nowhere), state.uploads.find
-                )
+                found = await asyncio.to_thread(linked_model, order.files, order.folder, nowhere, state.uploads.find)
                 model = str(found)
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "edgellm.cli.main", *options, "--", model),
@@ -68,6 +67,17 @@ async def run_fit(state: ServerState, order: FitOrder) -> Any:
     raise _error(process.returncode or 0, said.decode("utf-8", "replace").replace(f"{nowhere}/model/", ""))
 
 
+@contextlib.contextmanager
+def _nowhere(state: ServerState, order: FitOrder) -> Iterator[Path]:
+    """An empty folder; for uploaded files one on their disk."""
+    if order.files:
+        with state.uploads.workplace() as folder:
+            yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="edgellm-fit-") as name:
+            yield Path(name)
+
+
 def _options(order: FitOrder) -> list[str]:
     """Raises UsageError for what might be read as a path or an option."""
     if bool(order.model) == bool(order.files):
@@ -76,6 +86,7 @@ def _options(order: FitOrder) -> list[str]:
     if order.device is not None and not _DEVICE.fullmatch(order.device):
         raise UsageError(f"{order.device[:80]!r} is no device profile", hint="`edgellm devices list` shows them")
     options = {
+        "format": order.format,
         "device": order.device,
         "memory": order.memory,
         "context": order.context,

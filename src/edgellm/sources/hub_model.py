@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from edgellm.errors import IntegrityError, UsageError
+from edgellm.formats.sentence_files import is_sentence_file
 from edgellm.sources.gguf_files import GGUFFile, find_gguf_files, main_model, select_gguf
 from edgellm.sources.hub.client import HubClient
 from edgellm.sources.hub.reference import HubReference
@@ -24,7 +25,6 @@ from edgellm.sources.repository_files import (
     SHARD,
     SINGLE_NAME,
     is_document,
-    is_sentence_file,
 )
 
 __all__ = ["HubModel", "checkpoint_files", "documents", "find_model"]

@@ -17,12 +17,13 @@ from edgellm.errors import AccessError, ModelFileError
 from edgellm.files import os_errors
 from edgellm.formats import safetensors
 from edgellm.formats.gguf import parse_header
+from edgellm.formats.sentence_files import is_sentence_file
 from edgellm.sources.gguf_files import GGUFFile
 from edgellm.sources.hub.client import HubClient
 from edgellm.sources.hub.repository import HubFile, HubRepository
 from edgellm.sources.hub_model import documents
 from edgellm.sources.local import LocalSource, open_source
-from edgellm.sources.repository_files import DOCUMENT_LIMIT_BYTES, INDEX_NAME, is_sentence_file
+from edgellm.sources.repository_files import DOCUMENT_LIMIT_BYTES, INDEX_NAME
 
 __all__ = ["HeaderMirror"]
 

@@ -11,7 +11,6 @@ __all__ = [
     "SHARD",
     "SINGLE_NAME",
     "is_document",
-    "is_sentence_file",
 ]
 
 INDEX_NAME = "model.safetensors.index.json"
@@ -32,15 +31,7 @@ CHECKPOINT_FILES = (
 """What a bundle is made from, besides the weights."""
 
 DOCUMENT_LIMIT_BYTES = 4 * 2**20
-_SENTENCE_FILE = re.compile(
-    r"modules\.json|(sentence_bert_config|config_sentence_transformers)\.json|\d{1,3}_[A-Za-z]{1,40}/config\.json"
-)
 _DOCUMENT = re.compile(r"(LICEN[CS]E|NOTICE|USE[_-]?POLICY|README|COPYING)([._-][\w.-]*)?", re.IGNORECASE)
-
-
-def is_sentence_file(path: str) -> bool:
-    """True for what sentence-transformers says beside a model: its modules, where it cuts texts, how it pools."""
-    return _SENTENCE_FILE.fullmatch(path) is not None
 
 
 def is_document(name: str, size_bytes: int) -> bool:

@@ -21,7 +21,6 @@ def run_tui(
     settings: SettingsWithOrigin,
     *,
     keep_server: bool = False,
-    theme: str = "auto",
     start: str = "models",
     config_file: str | None = None,
 ) -> int:
@@ -29,8 +28,8 @@ def run_tui(
     hold_back()
     from edgellm.tui.app import EdgeApp
 
-    app = EdgeApp(settings, Launcher(settings, keep=keep_server, config_file=config_file), start=start, theme=theme)
-    return _run(app)
+    launcher = Launcher(settings, keep=keep_server, config_file=config_file)
+    return _run(EdgeApp(settings, launcher, start=start, theme=settings.values.theme))
 
 
 def run_chat_screen(
@@ -38,7 +37,6 @@ def run_chat_screen(
     conversations: Conversations,
     opening: Opening,
     *,
-    theme: str = "auto",
     config_file: str | None = None,
 ) -> int:
     """Run the app in its mode Chat, with the conversation that ``opening`` means."""
@@ -46,7 +44,8 @@ def run_chat_screen(
     from edgellm.tui.app import EdgeApp
     from edgellm.tui.chat.opening import ChatStart  # what the other modes start without
 
-    app = EdgeApp(settings, Launcher(settings, config_file=config_file), start="chat", theme=theme)
+    launcher = Launcher(settings, config_file=config_file)
+    app = EdgeApp(settings, launcher, start="chat", theme=settings.values.theme)
     app.chat_start = ChatStart(conversations, opening)
     return _run(app)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from textual.theme import Theme
 
-__all__ = ["CHOICES", "THEMES", "pick_theme"]
+__all__ = ["CHOICES", "THEMES", "choice_of", "pick_theme"]
 
 THEMES = (
     Theme(
@@ -42,7 +42,13 @@ _FEW_COLOURS = {"linux", "vt100", "vt102", "vt220", "ansi", "cons25", "xterm-mon
 
 
 def pick_theme(choice: str, environ: Mapping[str, str]) -> str:
-    """The name of the theme for ``choice``. "auto": the terminal's own sixteen colours on a console, else dark."""
+    """The name of the theme for ``choice``, of ours or one that Textual has. "auto": the terminal's own sixteen colours
+    on a console, else dark."""
     if choice == "auto":
         return CHOICES["ansi" if environ.get("TERM", "") in _FEW_COLOURS else "dark"]
-    return CHOICES[choice]
+    return CHOICES.get(choice, choice)
+
+
+def choice_of(theme: str) -> str:
+    """What the setting `theme` calls the theme of this name."""
+    return next((choice for choice, name in CHOICES.items() if name == theme), theme)

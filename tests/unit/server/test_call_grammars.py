@@ -26,7 +26,7 @@ from edgellm.server.generation.request import ChatRequest, NamedTool, ToolChoice
 from edgellm.server.generation.schemas import closed_grammar
 from edgellm.server.generation.templates.abilities import Abilities
 from edgellm.server.generation.templates.traits import TemplateTraits, ThinkingMarkers
-from edgellm.server.generation.tools import read_tools
+from edgellm.server.generation.tools import Tool, read_tools
 from edgellm_runtimes.grammar import Grammar
 
 llguidance = pytest.importorskip("llguidance")
@@ -180,7 +180,7 @@ def test_arguments_that_may_be_left_out(optional: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_what_is_forced_is_read(form: CallForm) -> None:
-    reader = AnswerReader(None, form, names=("weather", "now"))
+    reader = AnswerReader(None, form, tools={name: Tool(name, {}) for name in ("weather", "now")})
     pieces = [*reader.push(TWO[form.name]), *reader.finish()]
     assert [piece.name for piece in pieces if isinstance(piece, CallStart)] == ["weather", "now"]
     arguments = "".join(piece.arguments for piece in pieces if isinstance(piece, CallDelta))

@@ -20,7 +20,7 @@ GIB = 1 << 30
 
 def gauges(**fields: Any) -> Gauges:
     known: dict[str, Any] = dict.fromkeys(Gauges.__struct_fields__)
-    return Gauges(**known | {"time": 0.0, "cores_percent": (), "health": Health(), "disk_path": "/store"} | fields)
+    return Gauges(**known | {"time": 0.0, "cores_percent": (), "health": Health()} | fields)
 
 
 def status(**fields: Any) -> ModelStatus:

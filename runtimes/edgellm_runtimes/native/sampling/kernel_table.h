@@ -19,11 +19,9 @@ struct Kernels {
     // Largest logit of each block. Returns true when one that is allowed is NaN.
     bool (*block_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);
 
-    // Largest logit of all blocks and of what `largest` was. Returns true when one that is allowed is NaN.
-    bool (*run_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);
-
-    // The first block with a logit >= threshold; `blocks` when none has.
-    size_t (*first_block)(const float *x, size_t blocks, const uint32_t *mask, float threshold);
+    // The largest logit of all blocks, where it is above `largest`, and the first place with it. Returns true when one that is
+    // allowed is NaN; what was found then means nothing.
+    bool (*find_largest)(const float *x, size_t blocks, const uint32_t *mask, float *largest, size_t *place);
 
     // Largest logit of each group: 16 values per block.
     void (*group_max)(const float *x, size_t blocks, const uint32_t *mask, float *largest);

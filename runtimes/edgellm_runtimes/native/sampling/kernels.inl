@@ -23,9 +23,17 @@ inline bool allows_none(const uint32_t *words) {
     return any == 0;
 }
 
+// A block of logits by row and part, -inf where one is not allowed. `largest.inl` takes them by register, `at`, which it
+// knows when it is compiled: as they are in memory, and then what is allowed of them.
 struct Plain {
     const float *x;
     Register operator()(int row, int part) const { return load_register(x + row * kLanes + part * kWidth); }
+    Register loaded(int at) const { return load_register(x + at * kWidth); }
+    Register allowed(Register all, int) const { return all; }
+    Register larger_of(Register best, Register a, Register b, int) const {
+        return larger_or_nan(best, larger_or_nan(a, b));
+    }
+    Plain after(int registers) const { return {x + registers * kWidth}; }
 };
 
 struct Masked {
@@ -33,9 +41,21 @@ struct Masked {
     const uint32_t *words;
     Register operator()(int row, int part) const {
         // in a register first: what an AVX-512 load leaves out by a mask, processors do not fetch ahead either
-        const Register all = held(load_register(x + row * kLanes + part * kWidth));
-        return choose(flags_from(words, row * kLanes + part * kWidth), all, broadcast(kMinusInfinity));
+        const int at = row * kRegisters + part;
+        return allowed(held(loaded(at)), at);
     }
+    Register loaded(int at) const { return load_register(x + at * kWidth); }
+    Register allowed(Register all, int at) const {
+        return choose(flags_from(words, at * kWidth), all, broadcast(kMinusInfinity));
+    }
+    Register larger_of(Register best, Register a, Register b, int at) const {  // of registers `at` and the next one
+#if defined(EDGELLM_LARGER_WHERE)
+        return larger_where(larger_where(best, flags_from(words, at * kWidth), a), flags_from(words, (at + 1) * kWidth), b);
+#else
+        return larger_or_nan(best, larger_or_nan(allowed(a, at), allowed(b, at + 1)));
+#endif
+    }
+    Masked after(int registers) const { return {x + registers * kWidth, words + registers * kWidth / 32}; }
 };
 
 inline int count_bits(uint64_t bits) {
@@ -124,82 +144,89 @@ inline void for_blocks_or_few(const float *x, size_t blocks, const uint32_t *mas
     }
 }
 
-// A call of its own: beside the other way of looking, the compiler keeps a whole block on the stack for both.
-template <class Source>
-__attribute__((noinline)) float largest_below_zero(Source source, bool &bad) {
+// Looks at each logit that is allowed.
+__attribute__((noinline)) bool any_nan(const float *x, size_t blocks, const uint32_t *mask) {
+    Flags bad = no_flags();
+    for_blocks(
+        x, blocks, mask,
+        [&](size_t, auto source) {
+            for (int row = 0; row < kRows; row += 2)
+                for (int p = 0; p < kRegisters; ++p) bad = either(bad, unordered(source(row, p), source(row + 1, p)));
+        },
+        [](size_t) {});
+    return bits_of(bad) != 0;
+}
+
+constexpr size_t kStretch = 8;  // blocks: they lie in the first cache still when they are looked at again
+
+bool block_max_of_all(const float *x, size_t blocks, float *largest) {
     Largest all;
-    all.show(source);
-    bad = bad || all.saw_nan();
-    return all.largest();
+    bool bad = false;
+    for (size_t first = 0, b = 0; b < blocks; first = b) {
+        const size_t end = first + kStretch < blocks ? first + kStretch : blocks;
+        for (; b < end; ++b) {
+            all.show_alone(Plain{x + b * kBlock});
+            largest[b] = all.largest();
+        }
+        if (!all.saw_nan()) continue;
+        bad = bad || NanWatch::kIsSure || any_nan(x + first * kBlock, end - first, nullptr);
+        all.forget_nan();
+    }
+    return bad;
 }
 
 bool block_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
+    if (!mask) return block_max_of_all(x, blocks, largest);
     Largest all;
-    bool bad = false, from_zero = true;  // most likely as the block before it
+    bool bad = false;
     for_blocks_or_few(
         x, blocks, mask,
         [&](size_t b, auto source) {
-            float found = -1.0f;
-            if (from_zero) {
-                all.restart();
-                all.show_from_zero(source);
-                found = all.largest();
-            }
-            if (!(found >= 0.0f) && (EDGELLM_INTEGER_ROWS || !from_zero)) found = largest_below_zero(source, bad);
-            from_zero = found >= 0.0f || !EDGELLM_INTEGER_ROWS;
-            largest[b] = found;
+            all.show_alone(source);
+            largest[b] = all.largest();
         },
         [&](size_t b, const float *from, const uint32_t *words) { largest[b] = largest_of_few(from, words, bad); });
-    return all.saw_nan() || bad;
+    return bad || (all.saw_nan() && (NanWatch::kIsSure || any_nan(x, blocks, mask)));
 }
 
-// Apart from the one with a mask: with that one's branches in the loop the registers do not suffice.
-inline bool run_max_of_all(const float *x, size_t blocks, float *largest) {
-    Largest all;
-    size_t b = 0;
-    float found = *largest;
-    while (b < blocks && !(found >= 0.0f)) {
-        all.show(Plain{x + b++ * kBlock});
-        found = all.largest();
-    }
-    while (b < blocks) all.show_from_zero(Plain{x + b++ * kBlock});
-    found = all.largest();
-    if (found > *largest) *largest = found;
-    return all.saw_nan();
-}
-
-bool run_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
-    if (!mask) return run_max_of_all(x, blocks, largest);
+// `block` becomes the first of the stretch that has the largest logit, where that is above what `largest` was.
+bool find_stretch(const float *x, size_t blocks, float *largest, size_t *block) {
     Largest all;
     bool bad = false;
-    float of_few = *largest;
-    for_blocks_or_few(
-        x, blocks, mask, [&](size_t, auto source) { all.show(source); },
-        [&](size_t, const float *from, const uint32_t *words) {
-            const float found = largest_of_few(from, words, bad);
-            of_few = found > of_few ? found : of_few;
-        });
-    const float of_many = all.largest();
-    *largest = of_many > of_few ? of_many : of_few;
-    return all.saw_nan() || bad;
+    Register limit = broadcast(*largest);
+    for (size_t first = 0, b = 0; b < blocks; first = b) {
+        const size_t end = first + kStretch < blocks ? first + kStretch : blocks;
+        for (; b < end; ++b) all.show(Plain{x + b * kBlock});
+        if (all.is_above(limit)) {
+            *largest = all.largest();
+            limit = broadcast(*largest);
+            *block = first;
+        }
+        if (!all.saw_nan()) continue;
+        bad = bad || NanWatch::kIsSure || any_nan(x + first * kBlock, end - first, nullptr);
+        all.forget_nan();
+    }
+    return bad;
 }
 
-size_t first_block(const float *x, size_t blocks, const uint32_t *mask, float threshold) {
-    const Register limit = broadcast(threshold);
-    for (size_t b = 0; b < blocks; ++b) {
-        bool is_there = false;
-        for_blocks(
-            x + b * kBlock, 1, mask ? mask + b * (kBlock / 32) : nullptr,
-            [&](size_t, auto source) {
-                Flags any = no_flags();
-                for (int row = 0; row < kRows; ++row)
-                    for (int p = 0; p < kRegisters; ++p) any = either(any, at_least(source(row, p), limit));
-                is_there = bits_of(any) != 0;
-            },
-            [](size_t) {});
-        if (is_there) return b;
-    }
-    return blocks;
+bool find_masked_block(const float *x, size_t blocks, const uint32_t *mask, float *largest, size_t *block) {
+    Largest all;
+    bool bad = false;
+    for_blocks_or_few(
+        x, blocks, mask,
+        [&](size_t b, auto source) {
+            all.show(source);
+            if (!all.is_above(broadcast(*largest))) return;
+            *largest = all.largest();
+            *block = b;
+        },
+        [&](size_t b, const float *from, const uint32_t *words) {
+            const float found = largest_of_few(from, words, bad);
+            if (!(found > *largest)) return;
+            *largest = found;
+            *block = b;
+        });
+    return bad || (all.saw_nan() && (NanWatch::kIsSure || any_nan(x, blocks, mask)));
 }
 
 void group_max(const float *x, size_t blocks, const uint32_t *mask, float *largest) {
@@ -347,6 +374,10 @@ struct BlockBits {
     void put(int row, const Flags *first, const Flags *second) {
         words[row / 4] |= static_cast<uint64_t>(bits_of_rows(first, second)) << (row % 4 * kLanes);
     }
+
+    void keep(const uint32_t *allowed) {
+        for (int w = 0; w < kBlock / 64; ++w) words[w] &= allowed[2 * w] | static_cast<uint64_t>(allowed[2 * w + 1]) << 32;
+    }
 };
 
 // Appends the elements of `x` whose bit is set, and `first` plus their places. Returns how many. Most words have no bit or
@@ -366,19 +397,6 @@ inline int append(const BlockBits &bits, const float *x, int first, int32_t *pla
     return count;
 }
 
-template <class Source>
-inline int collect_from(const float *x, Source source, float threshold, int32_t *places, float *values) {
-    const Register limit = broadcast(threshold);
-    BlockBits found;
-    for (int row = 0; row < kRows; row += 2) {
-        Flags above[2][kRegisters];
-        for (int i = 0; i < 2; ++i)
-            for (int p = 0; p < kRegisters; ++p) above[i][p] = at_least(source(row + i, p), limit);
-        found.put(row, above[0], above[1]);
-    }
-    return append(found, x, 0, places, values);
-}
-
 inline int collect_few(const float *x, const uint32_t *words, float threshold, int32_t *places, float *values) {
     int count = 0;
     for_allowed(words, [&](int at) {
@@ -389,11 +407,49 @@ inline int collect_few(const float *x, const uint32_t *words, float threshold, i
     return count;
 }
 
-// What is not allowed is -inf here, and below every threshold above it.
 int collect(const float *x, const uint32_t *mask, float threshold, int32_t *places, float *values) {
     if (mask && count_allowed(mask) <= kFew) return collect_few(x, mask, threshold, places, values);
-    return mask ? collect_from(x, Masked{x, mask}, threshold, places, values)
-                : collect_from(x, Plain{x}, threshold, places, values);
+    const Register limit = broadcast(threshold);
+    const Plain source{x};
+    BlockBits found;
+    for (int row = 0; row < kRows; row += 2) {
+        Flags above[2][kRegisters];
+        for (int i = 0; i < 2; ++i)
+            for (int p = 0; p < kRegisters; ++p) above[i][p] = at_least(source(row + i, p), limit);
+        found.put(row, above[0], above[1]);
+    }
+    if (mask) found.keep(mask);
+    return append(found, x, 0, places, values);
+}
+
+// Whether a logit is there that is not below `threshold`.
+inline bool reaches(const float *x, const uint32_t *mask, float threshold) {
+    const Register limit = broadcast(threshold);
+    Flags any = no_flags();
+    for_blocks(
+        x, 1, mask,
+        [&](size_t, auto source) {
+            for (int row = 0; row < kRows; ++row)
+                for (int p = 0; p < kRegisters; ++p) any = either(any, at_least(source(row, p), limit));
+        },
+        [](size_t) {});
+    return bits_of(any) != 0;
+}
+
+bool find_largest(const float *x, size_t blocks, const uint32_t *mask, float *largest, size_t *place) {
+    size_t block = blocks;
+    if (mask ? find_masked_block(x, blocks, mask, largest, &block) : find_stretch(x, blocks, largest, &block)) return true;
+    for (; block < blocks; ++block) {
+        const float *from = x + block * kBlock;
+        const uint32_t *words = mask ? mask + block * (kBlock / 32) : nullptr;
+        if (!reaches(from, words, *largest)) continue;
+        int32_t places[kBlock];
+        float values[kBlock];
+        collect(from, words, *largest, places, values);
+        *place = block * kBlock + static_cast<size_t>(places[0]);
+        break;
+    }
+    return false;
 }
 
 void distances(const float *x, size_t blocks, const uint32_t *mask, float shift, float scale, float centre,
@@ -492,8 +548,8 @@ size_t split(const float *keys, const float *weights, size_t blocks, float from,
 }
 
 constexpr Kernels table(const char *name) {
-    return {name,    block_max, run_max,   first_block, group_max, exp_sums, exp_total, exp_entropy,
-            moments, collect,   distances, mass_above,  cut,       split};
+    return {name,    block_max, find_largest, group_max,  exp_sums, exp_total, exp_entropy,
+            moments, collect,   distances,    mass_above, cut,      split};
 }
 
 }  // namespace

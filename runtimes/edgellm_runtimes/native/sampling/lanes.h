@@ -22,8 +22,8 @@ namespace {
 
 constexpr int kRegisters = 1;
 using Register = __m512;
-using Integers = __m512i;
 using Flags = __mmask16;
+#define EDGELLM_FAST_MULTIPLY_ADD 1
 constexpr __mmask16 kAll = 0xffff;  // the zero-masking forms: GCC warns about the undefined operand of the plain ones
 
 inline Register load_register(const float *from) { return _mm512_loadu_ps(from); }
@@ -50,6 +50,8 @@ inline Flags flags_from(const uint32_t *words, int at) {
     const __mmask32 bits = _cvtu32_mask32(words[at / 32]);
     return static_cast<Flags>(at % 32 ? _kshiftri_mask32(bits, 16) : bits);
 }
+#define EDGELLM_LARGER_WHERE 1
+inline Register larger_where(Register best, Flags take, Register a) { return _mm512_mask_max_ps(best, take, best, a); }
 inline Register power_of_two(Register a) {  // 2^(n - 127), n in the low bits of a; 0 for n = 0
     return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(kAll, _mm512_castps_si512(a), 23));
 }
@@ -59,8 +61,7 @@ inline Register power_of_two(Register a) {  // 2^(n - 127), n in the low bits of
 constexpr int kRegisters = 2;
 using Register = __m256;
 using Flags = __m256;
-using Bits = __m256i;
-#define EDGELLM_INTEGER_ROWS 2
+#define EDGELLM_FAST_MULTIPLY_ADD 1
 
 inline Register load_register(const float *from) { return _mm256_loadu_ps(from); }
 inline void store_register(float *to, Register a) { _mm256_storeu_ps(to, a); }
@@ -85,15 +86,6 @@ inline Flags flags_from(const uint32_t *words, int at) {
     return _mm256_castsi256_ps(_mm256_sllv_epi32(_mm256_castps_si256(_mm256_broadcast_ss(word)), to_sign));
 }
 inline Register power_of_two(Register a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23)); }
-inline Bits bits_of_floats(Register a) { return _mm256_castps_si256(a); }
-inline Register floats_of_bits(Bits a) { return _mm256_castsi256_ps(a); }
-inline Bits broadcast_bits(int32_t value) { return _mm256_set1_epi32(value); }
-inline Bits larger_signed(Bits a, Bits b) { return _mm256_max_epi32(a, b); }
-inline Bits larger_unsigned(Bits a, Bits b) { return _mm256_max_epu32(a, b); }
-inline Bits turn_signs(Bits a) { return _mm256_xor_si256(a, _mm256_set1_epi32(INT32_MIN)); }
-inline bool any_above(Bits a, int32_t limit) {  // as signed integers
-    return _mm256_movemask_epi8(_mm256_cmpgt_epi32(a, _mm256_set1_epi32(limit))) != 0;
-}
 
 #elif defined(__SSE2__)
 
@@ -163,8 +155,7 @@ inline Register multiply_add(Register a, Register b, Register c) {
 constexpr int kRegisters = 4;
 using Register = float32x4_t;
 using Flags = uint32x4_t;
-using Bits = int32x4_t;
-#define EDGELLM_INTEGER_ROWS 4
+#define EDGELLM_MAXIMUM_KEEPS_NAN 1
 
 inline Register load_register(const float *from) { return vld1q_f32(from); }
 inline void store_register(float *to, Register a) { vst1q_f32(to, a); }
@@ -174,6 +165,7 @@ inline Register subtract(Register a, Register b) { return vsubq_f32(a, b); }
 inline Register multiply(Register a, Register b) { return vmulq_f32(a, b); }
 inline Register multiply_add(Register a, Register b, Register c) { return vfmaq_f32(c, a, b); }
 inline Register larger(Register a, Register b) { return vmaxnmq_f32(a, b); }
+inline Register larger_or_nan(Register a, Register b) { return vmaxq_f32(a, b); }  // NaN where one of them is
 inline Register magnitude(Register a) { return vabsq_f32(a); }
 inline Flags at_least(Register a, Register b) { return vcgeq_f32(a, b); }
 inline Flags unordered(Register a, Register b) { return vmvnq_u32(vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b))); }
@@ -195,15 +187,6 @@ inline Flags flags_from(const uint32_t *words, int at) {
 inline Register power_of_two(Register a) {
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a), 23));
 }
-inline Bits bits_of_floats(Register a) { return vreinterpretq_s32_f32(a); }
-inline Register floats_of_bits(Bits a) { return vreinterpretq_f32_s32(a); }
-inline Bits broadcast_bits(int32_t value) { return vdupq_n_s32(value); }
-inline Bits larger_signed(Bits a, Bits b) { return vmaxq_s32(a, b); }
-inline Bits larger_unsigned(Bits a, Bits b) {
-    return vreinterpretq_s32_u32(vmaxq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)));
-}
-inline Bits turn_signs(Bits a) { return veorq_s32(a, vdupq_n_s32(INT32_MIN)); }
-inline bool any_above(Bits a, int32_t limit) { return vmaxvq_s32(a) > limit; }  // as signed integers
 
 #else  // one lane at a time, for processors without one of the above
 
@@ -243,8 +226,8 @@ constexpr int kLanes = 16;
 constexpr int kWidth = kLanes / kRegisters;  // lanes of one register
 static_assert(sizeof(Register) == 4 * kWidth, "sixteen lanes");
 
-#if !defined(EDGELLM_INTEGER_ROWS)
-#define EDGELLM_INTEGER_ROWS 0  // of four rows, whose maxima are those of integers: see largest.inl
+#if !defined(EDGELLM_MAXIMUM_KEEPS_NAN)
+inline Register larger_or_nan(Register a, Register b) { return larger(a, b); }  // anything where one of them is NaN
 #endif
 
 // One bit for each lane of two rows.

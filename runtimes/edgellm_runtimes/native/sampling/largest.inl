@@ -1,113 +1,131 @@
-// The largest of what it is shown, and whether a NaN was there. Included by kernels.inl, in its namespaces.
+// The largest of the logits that it is shown, and whether a NaN was there. Included by kernels.inl, in its namespaces.
 //
-// As signed integers, floats from +0 on are ordered as they are, and those below are less than these; a NaN is above all
-// of its sign, with a minus sign it is above everything as an unsigned integer. So where the largest is not below zero, a
-// signed and an unsigned maximum of integers find it and see a NaN. Processors compute these beside the maxima and
-// comparisons of floats, or in fewer operations: lanes.h says how many of four rows go that way.
+// A pass that looks for the largest takes what it takes to load the logits, if next to nothing is done beside the maximum.
+// So nobody looks for a NaN in each logit. The maximum of NEON is NaN once one was there. AVX2 and AVX-512 multiply and add
+// all logits up: a sum that is a number had no NaN in it. One that is none may have had infinities alone, or numbers whose
+// product is too large: then the logits are looked at again, one by one. Where fused operations are slow, each is at once.
 
-#if EDGELLM_INTEGER_ROWS
-class IntegerMaxima {
+constexpr int kChains = 4;  // of operations that wait for each other: as many as hide the latency of one
+
+#if defined(EDGELLM_MAXIMUM_KEEPS_NAN)
+
+class NanWatch {
   public:
-    IntegerMaxima() {
-        for (int p = 0; p < kRegisters; ++p) {
-            seen_[p] = signed_[p] = broadcast_bits(kMinusInfinityBits);
-            unsigned_[p] = broadcast_bits(0);
-        }
-    }
-
-    void restart() {
-        for (int p = 0; p < kRegisters; ++p) {
-            seen_[p] = larger_signed(seen_[p], signed_[p]);
-            signed_[p] = broadcast_bits(kMinusInfinityBits);
-        }
-    }
-
-    void show(Register value, int part) {
-        const Bits bits = bits_of_floats(value);
-        signed_[part] = larger_signed(signed_[part], bits);
-        unsigned_[part] = larger_unsigned(unsigned_[part], bits);
-    }
-
-    // -inf, or less than was shown, in a lane that was shown nothing from +0 on.
-    Register largest(int part) const { return floats_of_bits(signed_[part]); }
-
-    bool saw_nan() const {
-        for (int p = 0; p < kRegisters; ++p) {
-            const Bits of_both_signs = larger_signed(larger_signed(seen_[p], signed_[p]), turn_signs(unsigned_[p]));
-            if (any_above(of_both_signs, kInfinityBits)) return true;
-        }
-        return false;
+    static constexpr bool kIsSure = true;
+    void show(Register, Register, int) {}
+    void note(Register largest) { seen_ = larger_or_nan(seen_, largest); }
+    bool saw(Register largest) const {
+        const Register all = larger_or_nan(seen_, largest);
+        return bits_of(unordered(all, all)) != 0;
     }
 
   private:
-    static constexpr int32_t kInfinityBits = 0x7f800000, kMinusInfinityBits = INT32_MIN | kInfinityBits;
-    Bits signed_[kRegisters], unsigned_[kRegisters];
-    Bits seen_[kRegisters];  // the largest of `signed_` before it was restarted
+    Register seen_ = broadcast(kMinusInfinity);
 };
+
+#elif defined(EDGELLM_FAST_MULTIPLY_ADD)
+
+class NanWatch {
+  public:
+    static constexpr bool kIsSure = false;
+
+    NanWatch() {
+        for (int i = 0; i < kChains; ++i) sum_[i] = broadcast(1.0f);
+    }
+
+    void show(Register first, Register second, int chain) {
+        sum_[chain] = multiply_add(first, second, sum_[chain]);
+    }
+    void note(Register) {}
+
+    bool saw(Register) const {
+        const Register sum = add(add(sum_[0], sum_[1]), add(sum_[2], sum_[3]));
+        return bits_of(unordered(sum, sum)) != 0;
+    }
+
+  private:
+    Register sum_[kChains];
+};
+
 #else
-struct IntegerMaxima {
-    void restart() {}
-    void show(Register, int) {}
-    Register largest(int) const { return broadcast(kMinusInfinity); }
-    bool saw_nan() const { return false; }
+
+class NanWatch {
+  public:
+    static constexpr bool kIsSure = true;
+    void show(Register first, Register second, int) { bad_ = either(bad_, unordered(first, second)); }
+    void note(Register) {}
+    bool saw(Register) const { return bits_of(bad_) != 0; }
+
+  private:
+    Flags bad_ = no_flags();
 };
+
 #endif
 
 class Largest {
   public:
     Largest() {
-        for (int p = 0; p < kRegisters; ++p)
-            for (int i = 0; i < kBests; ++i) best_[i][p] = broadcast(kMinusInfinity);
+        for (int i = 0; i < kBests; ++i) best_[i] = broadcast(kMinusInfinity);
     }
 
-    // Forgets the largest, not that there was a NaN.
-    void restart() {
-        for (int p = 0; p < kRegisters; ++p)
-            for (int i = 0; i < kBests; ++i) best_[i][p] = broadcast(kMinusInfinity);
-        integers_.restart();
-    }
-
+    // A block.
     template <class Source>
     void show(Source source) {
-        show_rows<0>(source);
+        show_from<false>(source);
     }
 
-    // As `show`, in less time where something shown since the start is not below zero. `largest` is too low where nothing is.
+    // The same, and forgets the largest before it. Not that there was a NaN.
     template <class Source>
-    void show_from_zero(Source source) {
-        show_rows<EDGELLM_INTEGER_ROWS>(source);
+    void show_alone(Source source) {
+        watch_.note(one_register());
+        show_from<true>(source);
     }
 
+    // Whether anything that was shown is above what all lanes of `limit` are, or NaN.
+    bool is_above(Register limit) const { return bits_of(at_least(limit, one_register())) != (1u << kWidth) - 1; }
+
+    // NaN, or anything, where one was shown.
     float largest() const {
         Register best[kRegisters];
-        for (int p = 0; p < kRegisters; ++p)
-            best[p] = larger(larger(best_[0][p], best_[kBests - 1][p]), integers_.largest(p));
+        join(best);
         return largest_lane(best);
     }
 
-    bool saw_nan() const { return bits_of(bad_) != 0 || integers_.saw_nan(); }
+    // Where `NanWatch::kIsSure` does not hold, there may have been none.
+    bool saw_nan() const { return watch_.saw(one_register()); }
+    void forget_nan() { watch_ = NanWatch(); }
 
   private:
-    template <int kIntegerRows, class Source>
-    void show_rows(Source source) {
-#if EDGELLM_INTEGER_ROWS
-#pragma GCC unroll 4  // so that what a mask is shifted by is known
-#endif
-        for (int row = 0; row < kRows; row += 4) {
-            for (int p = 0; p < kRegisters; ++p) {
-                for (int i = 0; i < kIntegerRows; ++i) integers_.show(held(source(row + i, p)), p);
-                for (int i = kIntegerRows; i < 4; i += 2) {
-                    const Register first = held(source(row + i, p)), second = held(source(row + i + 1, p));
-                    bad_ = either(bad_, unordered(first, second));
-                    Register &best = best_[i / 2 % kBests][p];
-                    best = larger(best, larger(first, second));
-                }
+    static constexpr int kBests = kRegisters > kChains ? kRegisters : kChains;
+
+    template <bool kIsFirst, class Source>
+    void show_from(Source source) {
+        for (int first = 0; first < kRows * kRegisters; first += 2 * kBests) {
+            const Source part = source.after(first);
+            for (int i = 0; i < kBests; ++i) {
+                const Register a = held(part.loaded(2 * i)), b = held(part.loaded(2 * i + 1));
+                const Register x = part.allowed(a, 2 * i), y = part.allowed(b, 2 * i + 1);
+                best_[i] = kIsFirst && first == 0 ? larger_or_nan(x, y) : part.larger_of(best_[i], a, b, 2 * i);
+                if (NanWatch::kIsSure)
+                    watch_.show(x, y, i);
+                else
+                    watch_.show(a, b, i % kChains);  // what is not allowed may be NaN: that is told apart where it is seen
             }
         }
     }
 
-    static constexpr int kBests = kRegisters == 1 ? 2 : 1;  // chains of operations, as many as hide a maximum's latency
-    Register best_[kBests][kRegisters];
-    Flags bad_ = no_flags();
-    IntegerMaxima integers_;
+    void join(Register (&best)[kRegisters]) const {
+        for (int p = 0; p < kRegisters; ++p) best[p] = best_[p];
+        for (int i = kRegisters; i < kBests; ++i) best[i % kRegisters] = larger_or_nan(best[i % kRegisters], best_[i]);
+    }
+
+    Register one_register() const {
+        Register best[kRegisters];
+        join(best);
+        for (int p = 1; p < kRegisters; ++p) best[0] = larger_or_nan(best[0], best[p]);
+        return best[0];
+    }
+
+    Register best_[kBests];
+    NanWatch watch_;
 };

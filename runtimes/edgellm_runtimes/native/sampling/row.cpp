@@ -17,7 +17,6 @@ inline bool allowed(const uint32_t *mask, size_t i) { return !mask || (mask[i / 
 // Kernels take the factor of an exponent of 2.
 inline float base_two(double scale) { return static_cast<float>(scale * 1.4426950408889634); }
 
-constexpr size_t kRun = 64;       // blocks of a run in which the largest logit is looked for as one
 constexpr size_t kBuckets = 256;  // of a histogram of maxima
 
 // A threshold that at least `k` of the `count` values reach, and few more than `k`: from a histogram between the largest
@@ -115,27 +114,22 @@ float Row::largest_of_blocks() {
     float *largest = w_.block_largest.data(), found = -HUGE_VALF;
     const size_t padded = (blocks_ + kBlock - 1) / kBlock;
     std::fill(largest + blocks_, largest + padded * kBlock, -HUGE_VALF);
-    k_.run_max(largest, padded, nullptr, &found);
+    size_t place;
+    k_.find_largest(largest, padded, nullptr, &found, &place);
     return found + 0.0f;  // of two zeros processors take either: make it +0
 }
 
 bool Row::find_only_largest() {
     bool bad = false;
     float best = -HUGE_VALF;
-    size_t best_block = 0, best_blocks = 0;
+    place_ = 0;
     for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
-        for (size_t b = 0; b < blocks; b += kRun) {
-            const size_t count = std::min(kRun, blocks - b);
-            float found = best;
-            bad = k_.run_max(x + b * kBlock, count, mask ? mask + b * kMaskWords : nullptr, &found) || bad;
-            if (best_blocks && !(found > best)) continue;
-            best = found;
-            best_block = first + b;
-            best_blocks = count;
-        }
+        const float before = best;
+        size_t place = 0;
+        bad = k_.find_largest(x, blocks, mask, &best, &place) || bad;
+        if (best > before) place_ = first * kBlock + place;
     });
     largest_ = best + 0.0f;
-    place_ = first_largest_from(best_block, best_block + best_blocks);
     return !bad;
 }
 
@@ -153,20 +147,8 @@ const float *Row::block(size_t b, const uint32_t *&mask) const {
 
 size_t Row::first_largest() const {
     const float *largest = w_.block_largest.data();
-    return first_largest_from(static_cast<size_t>(std::find(largest, largest + blocks_, largest_) - largest), blocks_);
-}
-
-size_t Row::first_largest_from(size_t begin, size_t end) const {
-    size_t found = end;
-    for_runs([&](const float *x, size_t blocks, const uint32_t *mask, size_t first) {
-        const size_t from = std::max(begin, first), to = std::min(end, first + blocks);
-        if (found != end || from >= to) return;
-        const size_t skipped = from - first;
-        const size_t at = k_.first_block(x + skipped * kBlock, to - from, mask ? mask + skipped * kMaskWords : nullptr,
-                                         largest_);
-        if (from + at < to) found = from + at;
-    });
-    if (found == end) return 0;  // a row of NaN
+    const size_t found = static_cast<size_t>(std::find(largest, largest + blocks_, largest_) - largest);
+    if (found == blocks_) return 0;  // a row of NaN
     const uint32_t *mask;
     const float *x = block(found, mask);
     int32_t places[kBlock];

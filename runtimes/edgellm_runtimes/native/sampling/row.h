@@ -70,7 +70,6 @@ class Row {
 
   private:
     float largest_of_blocks();
-    size_t first_largest_from(size_t begin, size_t end) const;  // looks in these blocks
     template <class Pass>
     void for_runs(Pass pass) const;
 

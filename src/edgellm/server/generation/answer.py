@@ -90,12 +90,12 @@ async def _chat(
     form = profile.calls
     shown = [*(markers or ()), *(form.markers if tools or form.answers else ())]
     options = msgspec.structs.replace(options, markers=tuple(name for name in shown if name in profile.control_tokens))
-    names = frozenset(tool.name for tool in tools)
+    by_name = {tool.name: tool for tool in tools}
 
     def reader() -> AnswerReader | HarmonyReader:
         if form.answers:
             return HarmonyReader(in_answer=request.continue_last or in_answer)
-        return AnswerReader(markers, form if tools else None, in_thinking=prompt.in_thinking, names=names)
+        return AnswerReader(markers, form if tools else None, in_thinking=prompt.in_thinking, tools=by_name)
 
     return tokens, options, [ChoiceEvents(reader(), index, form.short_ids) for index in range(options.choices)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from edgellm.api.orders import (
     VerifyOrder,
 )
 from edgellm.bundle.adapters import parse_adapter_name
-from edgellm.files import os_errors
+from edgellm.files import os_errors, require_free_space
 from edgellm.sources.hub.reference import parse_hub_reference
 
 __all__ = ["EXPORTED", "command_line", "linked_model"]
@@ -63,6 +64,7 @@ def linked_model(files: Mapping[str, str], name: str, folder: Path, find_blob: F
 def _target(order: PullOrder | PackOrder) -> list[str]:
     options = {
         "quant": order.quant,
+        "format": order.format,
         "context": order.context,
         "sequences": order.sequences,
         "memory": order.memory,
@@ -135,14 +137,19 @@ class _Work:
             folder.mkdir(parents=True, exist_ok=True)
             for file, digest in files.items():
                 link = folder / file
+                link.parent.mkdir(exist_ok=True)
                 link.unlink(missing_ok=True)
                 _link(self._find_blob(digest), link)
         return folder
 
 
 def _link(blob: Path, name: Path) -> None:
-    """A second name of the file; on another disk a symbolic one."""
+    """A second name of the file; on another disk a symbolic one, or a copy of what is not read through such links."""
     try:
         os.link(blob, name)
     except OSError:
-        name.symlink_to(blob)
+        if name.suffix.lower() == ".gguf":
+            name.symlink_to(blob)
+            return
+        require_free_space(name.parent, blob.stat().st_size, "a copy of the files")
+        shutil.copyfile(blob, name)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from edgellm.api.orders import CreateOrder, ExportOrder, ImportOrder, Order, PackOrder, PullOrder, VerifyOrder
 from edgellm.bundle.names import parse_name, parse_reference
 from edgellm.errors import UsageError
+from edgellm.formats.sentence_files import is_sentence_file
 from edgellm.sources.hub.reference import parse_hub_reference
 from edgellm.units import parse_bytes
 
@@ -95,7 +96,11 @@ def check_files(files: Mapping[str, str], folder: str = "") -> None:
     if len(files) > _MOST_FILES:
         raise UsageError(f"{len(files)} files are given; at most {_MOST_FILES} are possible")
     for name, digest in files.items():
-        if not _FILE.fullmatch(name) or ".." in name:
-            raise UsageError(f"{name[:80]!r} is no file name", hint="give plain names, without folders")
+        is_plain = _FILE.fullmatch(name) is not None and ".." not in name
+        if not (is_plain or (is_sentence_file(name) and name.partition("/")[0] not in files)):
+            raise UsageError(
+                f"{name[:80]!r} is no file name",
+                hint="give plain names; with a folder only such as 1_Pooling/config.json",
+            )
         if not _DIGEST.fullmatch(digest):
             raise UsageError(f"{name} has {digest[:80]!r} where a digest (sha256:...) should be")

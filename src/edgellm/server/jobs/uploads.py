@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 from edgellm.bundle.digest import digest_hex
+from edgellm.bundle.staging import StagingFolder
 from edgellm.errors import BusyError, NotFoundError, TooSlowError, UsageError
 from edgellm.files import fsync_directory, os_errors, require_free_space
 from edgellm.sources.download.leftovers import remove_finished
+from edgellm.store.folder import STAGING_FOLDER, STAGING_PREFIX
 from edgellm.store.store import Store
 
 __all__ = ["Uploads"]
@@ -36,6 +38,15 @@ class Uploads:
         if stored is None:
             raise NotFoundError(f"the blob {digest} is not here", hint=f"send it first: POST /api/blobs/{digest}")
         return stored
+
+    @contextlib.contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """A new folder on the disk of the uploads, where a second name of one costs nothing; removed afterwards."""
+        staging = StagingFolder(self._store.downloads.parent / STAGING_FOLDER, STAGING_PREFIX)
+        try:
+            yield staging.path
+        finally:
+            staging.close()
 
     async def receive(self, digest: str, size_bytes: int | None, parts: AsyncIterator[bytes]) -> bool:
         """Take a blob in; False when it was here. ``size_bytes`` is what the client says that it has, if it does.

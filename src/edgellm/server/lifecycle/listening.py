@@ -124,7 +124,9 @@ def _has_family(family: socket.AddressFamily) -> bool:
 
 
 def _bind(family: socket.AddressFamily, address: tuple[str, int], runtime: Path) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named, asyncio turns Nagle's algorithm off for every connection. Else the second write of an
+    # answer waits until the client has acknowledged the first one, which it may put off for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # on Linux: also after a server that just ended
         if family == socket.AF_INET6:

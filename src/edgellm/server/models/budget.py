@@ -41,6 +41,13 @@ class Budget:
             left = min(left, free - sum(resident.mapped_bytes for resident in there))
         return Room(models_bytes=max(0, models), left_bytes=left, server_bytes=server)
 
+    async def exact_room(self, server_bytes: int | None = None) -> Room:
+        """``room`` once this process has given back what it holds for nothing: ask before a refusal."""
+        from edgellm_runtimes.heap import trim_heap
+
+        await asyncio.to_thread(trim_heap)
+        return await self.room(server_bytes)
+
     def _measure(self, server: int | None) -> tuple[int, int]:
         if server is None:
             in_process = self.policy.isolation == "process"

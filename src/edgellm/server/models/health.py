@@ -10,7 +10,7 @@ import msgspec
 from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.manager import ModelManager
 
-__all__ = ["FormerBundle", "Health", "StoppedWorker", "server_health"]
+__all__ = ["FormerBundle", "Health", "StoppedWorker", "StuckModel", "server_health"]
 
 
 class FormerBundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +31,14 @@ class StoppedWorker(msgspec.Struct, frozen=True, kw_only=True):
     retry_in_s: float
 
 
+class StuckModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that has requests and does not get on, for far longer than its steps take. A worker like that is ended
+    when it goes on so; a model in the server's own process ends with the server alone."""
+
+    name: str
+    silent_s: float
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """``status`` is what clients of llama-server look at: the server answers. ``state`` says how well."""
 
@@ -40,6 +48,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     loading: tuple[str, ...]
     former_bundles: tuple[FormerBundle, ...] = ()
     stopped_workers: tuple[StoppedWorker, ...] = ()
+    stuck_models: tuple[StuckModel, ...] = ()
 
 
 def server_health(models: ModelManager, conceal: Concealer) -> Health:
@@ -56,17 +65,19 @@ def server_health(models: ModelManager, conceal: Concealer) -> Health:
         for name, move in sorted(models.failed_moves.items())
     )
     there = models.engines.values()
-    stopped = []
+    stopped, stuck = [], []
     for resident in there:
         status = resident.engine.status()
         if status.state == "stopped":
-            stopped.append(
-                StoppedWorker(name=resident.bundle.name, error=status.last_error, retry_in_s=status.retry_in_s)
-            )
+            error = None if status.last_error is None else conceal.text(status.last_error)
+            stopped.append(StoppedWorker(name=resident.bundle.name, error=error, retry_in_s=status.retry_in_s))
+        if status.is_stuck:
+            stuck.append(StuckModel(name=resident.bundle.name, silent_s=status.silent_s))
     return Health(
-        state="degraded" if formers or stopped else "ok",
+        state="degraded" if formers or stopped or stuck else "ok",
         loaded=tuple(sorted(resident.bundle.name for resident in there)),
         loading=tuple(sorted(models.loading)),
         former_bundles=formers,
         stopped_workers=tuple(stopped),
+        stuck_models=tuple(stuck),
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgellm.bundle.opened import OpenBundle
 
 if TYPE_CHECKING:
     from edgellm_runtimes.engine import Engine
+    from edgellm_runtimes.engine_info import EngineInfo
 
 __all__ = ["LoadedModel"]
 
@@ -31,6 +34,11 @@ class LoadedModel:
     def name(self) -> str:
         """Its full name in the store."""
         return self.bundle.name
+
+    @property
+    def told_info(self) -> EngineInfo:
+        """How it was loaded, as clients are told: where its file is on this machine is no affair of theirs."""
+        return msgspec.structs.replace(self.engine.info, path="")
 
     @property
     def context(self) -> int:

@@ -193,7 +193,7 @@ class Loader:
             forecast = await self.forecast(resident.bundle)
             sequences = resident.engine.info.sequences
             way = LoadChoice(context, sequences, forecast.memory(forecast.settings(context, sequences)))
-            room = await self._budget.room()
+            room = await self._budget.exact_room()
             if way.total_bytes > self._budget.after(room, [resident]) and not load.force:
                 resident.refused_context = context
                 _log.info(

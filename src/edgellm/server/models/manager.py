@@ -13,6 +13,7 @@ from edgellm.api.models import ModelStatus, Room
 from edgellm.bundle.opened import OpenBundle
 from edgellm.errors import EdgeLLMError, NotFoundError, UsageError
 from edgellm.server.config import ServerConfig
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.budget import Budget
 from edgellm.server.models.loaded import LoadedModel
 from edgellm.server.models.loader import Loader
@@ -49,6 +50,8 @@ class ModelManager:
         self._residents = Residents(self.pins)
         self._budget = Budget(self.policy, self._residents)
         self._moves = FailedMoves()
+        self._conceal = Concealer(settings.paths, store.root)
+        self._unwanted: dict[str, float] = {}  # digest -> when it was said that its load is not wanted any more
         rooms = RoomMaker(self._residents, self._budget)
         self._loader = Loader(self.policy, settings, self._residents, self._budget, self._moves, rooms)
 
@@ -84,9 +87,12 @@ class ModelManager:
         bundle = await self.resolve(name)
         resident, failed = await self._acquire(bundle, context, force=force)
         try:
-            resident.keep_alive_s = self.policy.keep_alive_s if keep_alive_s is None else keep_alive_s
+            if self._unwanted.get(bundle.digest, 0.0) > begun:  # said while this waited for the load
+                resident.keep_alive_s = 0
+            else:
+                resident.keep_alive_s = self.policy.keep_alive_s if keep_alive_s is None else keep_alive_s
             served = bundle if failed is None else failed.serving
-            load_s, note = time.monotonic() - begun, _note(resident, context, failed)
+            load_s, note = time.monotonic() - begun, self._conceal.text(_note(resident, context, failed))
             yield LoadedModel(served, resident.engine, load_s, note, saves_chats=self.policy.cache_chats)
         finally:
             self._residents.release(resident)
@@ -99,13 +105,15 @@ class ModelManager:
             digest = loaded.bundle.digest
         resident = self._residents.get(digest)
         if resident is None:  # kept alive for no time
-            raise UsageError(f"{name} was loaded and unloaded at once: keep_alive is 0")
+            why = "keep_alive is 0" if keep_alive_s == 0 else "that was asked for meanwhile"
+            raise UsageError(f"{name} was loaded and unloaded at once: {why}")
         return await self._status(resident)
 
     async def unload(self, name: str) -> bool:
-        """Unload ``name`` as soon as its requests are done. True when it is gone, False while requests use it.
+        """Unload ``name`` as soon as its requests are done, those too that wait for its load.
 
-        Raises NotFoundError for a name that means nothing, UsageError for a pinned model.
+        True when it is gone, False while requests use it or wait for it. Raises NotFoundError for a name that means
+        nothing, UsageError for a pinned model.
         """
         bundle = await self.resolve(name)
         found = {resident.digest: resident for resident in self._residents.named(bundle.name)}
@@ -119,7 +127,10 @@ class ModelManager:
             resident.keep_alive_s = 0
             if resident.users == 0 and resident.state == "ready":
                 await self._residents.retire(resident)
-        return all(resident.state == "unloading" for resident in found.values())
+        is_loading = any(load.bundle.digest == bundle.digest for load in self._loader.loads)
+        if is_loading:
+            self._unwanted[bundle.digest] = time.monotonic()
+        return not is_loading and all(resident.state == "unloading" for resident in found.values())
 
     async def pin(self, name: str, pinned: bool) -> str:
         """Keep ``name`` loaded from now on, over restarts too, or no longer; returns its full name.
@@ -214,7 +225,7 @@ class ModelManager:
             return name
 
     async def _status(self, resident: Resident) -> ModelStatus:
-        return await resident_status(resident, self.pins)
+        return await resident_status(resident, self.pins, self._conceal)
 
 
 def _note(resident: Resident, context: int | None, failed: FailedMove | None) -> str:

@@ -46,15 +46,22 @@ class RoomMaker:
             if way.total_bytes <= room.left_bytes:
                 return way
         firm = [way for way in ways if not way.optional]
-        most = self._most_bytes(room, moved)
-        chosen = next((way for way in firm if way.total_bytes <= most), None)
-        if chosen is None and not force:
-            raise self._refusal(name, firm[0], forecast, room, moved)
+        chosen = self._reachable(firm, room, moved)
         if chosen is None:
+            room = await self._budget.exact_room()
+            chosen = self._reachable(firm, room, moved)
+        if chosen is None:
+            if not force:
+                raise self._refusal(name, firm[0], forecast, room, moved)
             return firm[-1]
         if not await self._wait_for(name, chosen, room.server_bytes, moved):
             raise self._refusal(name, chosen, forecast, await self._budget.room(), moved)
         return chosen
+
+    def _reachable(self, ways: list[LoadChoice], room: Room, moved: frozenset[str]) -> LoadChoice | None:
+        """The best of ``ways`` that fits once all is unloaded that may be."""
+        most = self._most_bytes(room, moved)
+        return next((way for way in ways if way.total_bytes <= most), None)
 
     async def _wait_for(self, name: str, way: LoadChoice, server_bytes: int, moved: frozenset[str]) -> bool:
         """Unload until ``way`` fits. False when there is nothing left to unload: something else took the memory."""
@@ -70,7 +77,7 @@ class RoomMaker:
                     await self._residents.retire(idle[0])
                     continue
                 if not going and not self._residents.any_leaving:
-                    return False
+                    return way.total_bytes <= (await self._budget.exact_room(server_bytes)).left_bytes
                 self._drain(way.total_bytes - room.left_bytes, going)
                 if not await self._residents.wait_change(max(0.0, until - time.monotonic())):
                     raise no_room_yet(name, way, room, going, self._wait_s)

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from edgellm.api.models import ModelStatus
+from edgellm.server.http.concealing import Concealer
 from edgellm.server.models.footprint import process_bytes
 from edgellm.server.models.loader import Load
 from edgellm.server.models.pins import Pins
@@ -14,7 +15,7 @@ from edgellm.server.models.resident import Resident
 __all__ = ["loading_status", "resident_status"]
 
 
-async def resident_status(resident: Resident, pins: Pins) -> ModelStatus:
+async def resident_status(resident: Resident, pins: Pins, conceal: Concealer) -> ModelStatus:
     """The status of a model that takes memory."""
     engine, info = resident.engine.status(), resident.engine.info
     used = None
@@ -41,7 +42,8 @@ async def resident_status(resident: Resident, pins: Pins) -> ModelStatus:
         isolation=engine.isolation,
         pid=engine.pid,
         starts=engine.starts,
-        last_error=engine.last_error,
+        last_error=None if engine.last_error is None else conceal.text(engine.last_error),
+        silent_s=engine.silent_s,
     )
 
 

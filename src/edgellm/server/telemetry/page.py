@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -62,6 +62,12 @@ def _models(models: Sequence[ModelCounters]) -> Iterator[str]:
     yield family("edgellm_model_info", "gauge", "Models that are loaded, or on their way.", states)
     used = {each.status.name: each.status.used_bytes for each in models if each.status.used_bytes is not None}
     yield _by_model("edgellm_model_memory_bytes", "Memory of the model's worker.", used)
+    silent = {each.status.name: each.status.silent_s for each in models if each.status.silent_s is not None}
+    yield _by_model("edgellm_model_silent_seconds", "For how long nothing has come of what the model does.", silent)
+    starts: list[Sample] = [
+        ("", ("model",), (each.status.name,), each.status.starts) for each in models if each.status.starts is not None
+    ]
+    yield family("edgellm_model_starts_total", "counter", "How often it was loaded: again after a worker died.", starts)
     counters = {each.status.name: each.counters for each in models if each.counters is not None}
     for field, name, kind, about in _SCHEDULER:
         values = {model: getattr(found, field) for model, found in counters.items()}
@@ -105,6 +111,6 @@ def _gauge(name: str, about: str, value: float) -> str:
     return family(name, "gauge", about, [("", (), (), value)])
 
 
-def _by_model(name: str, about: str, values: dict[str, int]) -> str:
+def _by_model(name: str, about: str, values: Mapping[str, float]) -> str:
     samples: list[Sample] = [("", ("model",), (model,), value) for model, value in values.items()]
     return family(name, "gauge", about, samples)

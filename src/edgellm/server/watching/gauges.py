@@ -67,7 +67,6 @@ class DeviceGauges:
             cores_percent=cores,
             load_average=None if load is None else (load[0], load[1], load[2]),
             health=self._health,
-            disk_path=str(self._store),
             disk_total_bytes=None if disk is None else disk.total,
             disk_free_bytes=None if disk is None else disk.free,
         )

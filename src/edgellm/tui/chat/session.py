@@ -84,6 +84,36 @@ class AnswerSoFar:
         )
 
 
+class _Keeper:
+    """Puts what came of an answer into the conversation that it was asked in: once, and while that one is open."""
+
+    def __init__(self, conversation: Conversation, file: AnswerFile, so_far: AnswerSoFar) -> None:
+        self.conversation = conversation
+        self.file = file
+        self._so_far = so_far
+        self._is_done = False
+
+    def keep(self, finish: Finish, why: str = "") -> None:
+        """The answer has ended, or is to: what comes from now on is nobody's."""
+        if self._is_done:
+            return
+        self._is_done = True
+        so_far, conversation = self._so_far, self.conversation
+        if so_far.end is not None or so_far.first_s:
+            conversation.append(so_far.message(finish, why))
+        elif so_far.started.parent is not None:  # an answer from before is shown again
+            conversation.show_newest(so_far.started.parent)
+        if conversation.problem is None:
+            self.file.remove()
+        else:  # the pieces that the disk has are better than nothing
+            self.file.flush()
+
+    def drop(self) -> None:
+        """Nothing of it is wanted."""
+        self._is_done = True
+        self.file.remove()
+
+
 class ChatSession:
     """One conversation at a time, answered through ``server``.
 
@@ -97,6 +127,7 @@ class ChatSession:
         self.attachments: list[Attachment] = []  # for the next message
         self.dropped = 0
         self.note = ""  # what is otherwise than was asked for
+        self._keeper: _Keeper | None = None  # of the answer that is under way
 
     def switch(self, conversation: Conversation) -> None:
         """Go on in another conversation. What was begun in the one before and holds nothing leaves nothing behind."""
@@ -104,8 +135,17 @@ class ChatSession:
         self.conversation = conversation
         self.attachments, self.dropped, self.note = [], 0, ""
 
+    def stop(self) -> None:
+        """What came of the answer that is under way is in the conversation from now on, and nothing more will be.
+
+        Whoever reads the answer closes it too: that takes a moment, in which another conversation may be opened.
+        """
+        if self._keeper is not None:
+            self._keeper.keep("stopped")
+
     def leave(self) -> None:
         """Let go of the conversation."""
+        self.stop()
         conversation = self.conversation
         if not len(conversation) and conversation.is_writable and not self.conversations.draft(conversation).text:
             self.conversations.forget(conversation)
@@ -113,6 +153,8 @@ class ChatSession:
 
     def forget(self) -> None:
         """Remove the conversation from the disk and from memory, and begin a new one with its settings."""
+        if self._keeper is not None:
+            self._keeper.drop()
         conversation = self.conversation
         self.conversations.forget(conversation)
         conversation.close()
@@ -171,23 +213,27 @@ class ChatSession:
             )
             self.dropped = first
             try:
-                async with contextlib.aclosing(self._stream(started, ids[first:], go_on=cut is not None)) as stream:
+                stream = self._stream(conversation, started, ids[first:], go_on=cut is not None)
+                async with contextlib.aclosing(stream):
                     async for so_far in stream:
                         yield so_far
                 return
             except PromptTooLongError:
-                later = shorter(self._sent(ids), first)
+                later = shorter(_sent(conversation, ids), first)
                 if later is None or later <= first:
                     raise
                 first = later
 
-    async def _stream(self, started: Started, ids: Sequence[int], *, go_on: bool) -> AsyncGenerator[AnswerSoFar, None]:
+    async def _stream(
+        self, conversation: Conversation, started: Started, ids: Sequence[int], *, go_on: bool
+    ) -> AsyncGenerator[AnswerSoFar, None]:
         so_far = AnswerSoFar(started)
-        file = AnswerFile(self.conversations.answer_path(self.conversation), started)
+        file = AnswerFile(self.conversations.answer_path(conversation), started)
+        keeper = self._keeper = _Keeper(conversation, file, so_far)
         finish: Finish = "stopped"
         why = ""
         try:
-            order = self._order(ids, go_on=go_on)
+            order = _order(conversation, ids, go_on=go_on)
             async with contextlib.aclosing(self.server.lines("/api/edgellm/chat", order, _decoder)) as lines:
                 async for line in lines:
                     match line:
@@ -209,43 +255,14 @@ class ChatSession:
             finish, why = "interrupted", error.message
             raise
         finally:
-            self._keep(so_far, file, finish, why)
-
-    def _keep(self, so_far: AnswerSoFar, file: AnswerFile, finish: Finish, why: str) -> None:
-        if so_far.end is not None or so_far.first_s:
-            self.conversation.append(so_far.message(finish, why))
-        elif so_far.started.parent is not None:  # an answer from before is shown again
-            self.conversation.show_newest(so_far.started.parent)
-        if self.conversation.problem is None:
-            file.remove()
-        else:  # the pieces that the disk has are better than nothing
-            file.flush()
-
-    def _order(self, ids: Sequence[int], *, go_on: bool) -> ChatOrder:
-        settings = self.conversation.settings
-        turns = [ChatTurn("system", settings.system)] if settings.system else []
-        for id in ids:
-            message = self.conversation.message(id)
-            turns.append(ChatTurn(message.role, with_attachments(message.text, message.attachments)))
-        return ChatOrder(
-            model=settings.model,
-            messages=tuple(turns),
-            sampling=sampling_for_server(settings.sampling),
-            stop=settings.stop,
-            grammar=Grammar("json_schema", settings.schema) if settings.schema else None,
-            thinking=settings.thinking,
-            continue_last=go_on,
-            context=settings.context,
-        )
-
-    def _sent(self, ids: Sequence[int]) -> list[Sent]:
-        entries = map(self.conversation.entry, ids)
-        return [Sent(entry.id, entry.role == "user", entry.characters) for entry in entries]
+            keeper.keep(finish, why)
+            if self._keeper is keeper:
+                self._keeper = None
 
     def _first(self, ids: Sequence[int]) -> int:
         """The index of the first message to send."""
         conversation = self.conversation
-        sent = self._sent(ids)
+        sent = _sent(conversation, ids)
         settings = conversation.settings
         last = next((id for id in reversed(ids) if conversation.entry(id).role == "assistant"), None)
         answer = None if last is None else conversation.message(last)
@@ -258,6 +275,29 @@ class ChatSession:
             window = learned(answer, characters, len(said))
         most = settings.sampling.get("max_tokens")
         return first_sent(sent, len(settings.system), window, most if isinstance(most, int) else None, before)
+
+
+def _order(conversation: Conversation, ids: Sequence[int], *, go_on: bool) -> ChatOrder:
+    settings = conversation.settings
+    turns = [ChatTurn("system", settings.system)] if settings.system else []
+    for id in ids:
+        message = conversation.message(id)
+        turns.append(ChatTurn(message.role, with_attachments(message.text, message.attachments)))
+    return ChatOrder(
+        model=settings.model,
+        messages=tuple(turns),
+        sampling=sampling_for_server(settings.sampling),
+        stop=settings.stop,
+        grammar=Grammar("json_schema", settings.schema) if settings.schema else None,
+        thinking=settings.thinking,
+        continue_last=go_on,
+        context=settings.context,
+    )
+
+
+def _sent(conversation: Conversation, ids: Sequence[int]) -> list[Sent]:
+    entries = map(conversation.entry, ids)
+    return [Sent(entry.id, entry.role == "user", entry.characters) for entry in entries]
 
 
 def _cut_off() -> NetworkError:

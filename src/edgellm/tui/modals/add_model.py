@@ -31,6 +31,8 @@ __all__ = ["AddModel"]
 
 _PAUSE_S = 0.6  # after the last key, before it is looked at
 _HERE, _UNKNOWN = "here", "unknown"  # the second until the server has said what is here
+_AUTO = "auto"
+_FORMATS = [("automatic", _AUTO), ("GGUF", "gguf"), ("ONNX", "onnx")]
 _NOTHING = "OWNER/MODEL[:QUANT] of a hub, a GGUF file, or the folder of a checkpoint. The table shows what fits."
 
 
@@ -63,8 +65,10 @@ class AddModel(ModalScreen[None]):
                 yield Label("For")
                 yield Select([("this device", _UNKNOWN)], value=_UNKNOWN, allow_blank=False, id="device", compact=True)
             with Horizontal(classes="add--row"):
+                yield Label("Format")
+                yield Select(_FORMATS, value=_AUTO, allow_blank=False, id="format", compact=True)
                 yield Label("Context")
-                yield Input(placeholder="as the plan says", id="context", type="integer", max_length=8, compact=True)
+                yield Input(placeholder="as planned", id="context", type="integer", max_length=8, compact=True)
                 yield Label("Name")
                 yield Input(placeholder="as the model", id="name", compact=True)
             yield DataTable[Text](id="fit", cursor_type="row")
@@ -76,7 +80,7 @@ class AddModel(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Ask which devices there are."""
-        self.query_one(DataTable).add_columns("  Recipe", "Size", "Memory", "Fits", "Decode tok/s")
+        self.query_one(DataTable).add_columns("  Recipe", "Format", "Size", "Memory", "Fits", "Decode tok/s")
         self._uploader = Uploader(self._connection)
         start_work(self, "devices", self._read_devices)
         self.query_one("#source").focus()
@@ -100,7 +104,7 @@ class AddModel(ModalScreen[None]):
         self.query_one("#device", Select).value = _HERE
 
     @on(Input.Changed, "#source,#context")
-    @on(Select.Changed, "#device")
+    @on(Select.Changed, "#device,#format")
     def _changed(self) -> None:
         """Look at it once the user pauses."""
         self._goes_on = False
@@ -130,7 +134,12 @@ class AddModel(ModalScreen[None]):
         self.query_one("#next", Static).update(Content(text))
 
     def _look(self) -> None:
-        asked = {"source": self._text("#source"), "device": self._device, "context": self._text("#context")}
+        asked = {
+            "source": self._text("#source"),
+            "device": self._device,
+            "format": self._format,
+            "context": self._text("#context"),
+        }
         if asked == self._asked or not asked["source"]:
             return
         self._asked = asked
@@ -145,7 +154,14 @@ class AddModel(ModalScreen[None]):
             files = {} if local is None else await self._uploader.send(local, self._report)
             folder = "" if local is None else local.folder
             self._tell(f"looking at {source}: its headers are read")
-            order = fit_order(model=source, files=files, folder=folder, device=self._device, context=_number(context))
+            order = fit_order(
+                model=source,
+                files=files,
+                folder=folder,
+                device=self._device,
+                context=_number(context),
+                format=self._format,
+            )
             answer = await self._connection.post("/api/edgellm/fit", order, FitAnswer)
         except EdgeLLMError as error:
             self._asked = {}  # the same may go well the next time
@@ -202,13 +218,13 @@ class AddModel(ModalScreen[None]):
 
     def _order(self, row: FitRow) -> dict[str, Any]:
         """What the job is told. Raises UsageError for a name that is none."""
-        order: dict[str, Any] = {"context": _number(self._text("#context"))}
+        order: dict[str, Any] = {"context": _number(self._text("#context")), "format": self._format}
         name = self._text("#name")
         if name:
             parse_name(name, default_tag="latest")
             order["name"] = name
         if not row.chosen:
-            order["quant"] = row.recipe
+            order |= {"quant": row.recipe, "format": row.format}
         device = self._device or (self._here.id if self._here is not None else "local")
         if self._local is not None:
             order |= {"kind": "pack", "folder": self._local.folder, "remove_files": True, "devices": [device]}
@@ -225,6 +241,12 @@ class AddModel(ModalScreen[None]):
         """The profile that was chosen; None for this machine."""
         value = self.query_one("#device", Select).value
         return None if value in (_HERE, _UNKNOWN) else str(value)
+
+    @property
+    def _format(self) -> str | None:
+        """The format that was chosen; None where edgellm chooses."""
+        value = str(self.query_one("#format", Select).value)
+        return None if value == _AUTO else value
 
     @property
     def _row(self) -> FitRow | None:

@@ -52,7 +52,7 @@ def order_lines(order: Order) -> list[tuple[str, str]]:
             found.append(("device", ", ".join(devices) or "this machine"))
             found += [
                 (name, str(value))
-                for name in ("quant", "context", "sequences", "memory", "min_speed", "name")
+                for name in ("quant", "format", "context", "sequences", "memory", "min_speed", "name")
                 if (value := getattr(order, name)) is not None
             ]
             if order.force:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 from edgellm.api.watching import SettingOrigin
-from edgellm.settings import Settings, field_help
+from edgellm.settings import Settings, SettingsWithOrigin, field_help
 from edgellm.tui.models.text import Tone, one_line
 
-__all__ = ["SettingRow", "change_lines", "config_line", "setting_rows"]
+__all__ = ["SettingRow", "change_lines", "config_line", "own_settings", "setting_rows"]
 
+_OWN = {"theme", "chat_history"}
 _FOLDERS = {
     "config_folder": "Folder of config.toml and of the API keys. EDGELLM_HOME and XDG_CONFIG_HOME move it.",
     "cache_folder": "Folder of downloads and of saved prompts. EDGELLM_HOME and XDG_CACHE_HOME move it.",
@@ -28,6 +29,14 @@ class SettingRow(NamedTuple):
     about: str
     tone: Tone  # of the origin: quiet for a default
     is_setting: bool
+
+
+def own_settings(found: Mapping[str, SettingOrigin], own: SettingsWithOrigin) -> dict[str, SettingOrigin]:
+    """What a server says, with what is this program's affair as it counts here."""
+    return {
+        name: SettingOrigin(getattr(own.values, name), own.origin[name]) if name in _OWN else setting
+        for name, setting in found.items()
+    }
 
 
 def setting_rows(found: Mapping[str, SettingOrigin], words: str = "") -> list[SettingRow]:
@@ -67,8 +76,7 @@ def config_line(row: SettingRow) -> str:
     """The line of config.toml that says what is in force."""
     if row.value == "-":
         return f'{row.name} = "..."'
-    kind = Settings.__annotations__.get(row.name, "")
-    is_text = "str" in str(kind) or "Literal" in str(kind)
+    is_text = get_type_hints(Settings).get(row.name) not in (bool, int, float)
     return f"{row.name} = {json.dumps(row.value, ensure_ascii=False) if is_text else row.value}"
 
 

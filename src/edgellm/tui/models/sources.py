@@ -10,6 +10,7 @@ import msgspec
 from edgellm.bundle.names import sanitize_name
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.files import os_errors
+from edgellm.formats.sentence_files import is_sentence_file
 from edgellm.paths import user_path
 
 __all__ = ["LocalModel", "find_local"]
@@ -28,6 +29,13 @@ class LocalModel(msgspec.Struct, frozen=True):
     path: Path
     files: tuple[Path, ...]
     folder: str = ""  # the name of a checkpoint's folder, which the bundle is called after
+
+    @property
+    def names(self) -> dict[str, Path]:
+        """The files by the names that the server gives them: those of a checkpoint's folders have the folder's too."""
+        if not self.folder:
+            return {file.name: file for file in self.files}
+        return {file.relative_to(self.path).as_posix(): file for file in self.files}
 
     @property
     def size_bytes(self) -> int:
@@ -69,9 +77,17 @@ def _parts(path: Path) -> tuple[Path, ...]:
 
 
 def _of_checkpoint(folder: Path) -> tuple[Path, ...]:
-    return tuple(
-        entry for entry in _entries(folder) if entry.suffix.lower() in _SUFFIXES or entry.stem.lower() in _BARE
-    )
+    own = [entry for entry in _entries(folder) if entry.suffix.lower() in _SUFFIXES or entry.stem.lower() in _BARE]
+    return (*own, *_of_modules(folder))
+
+
+def _of_modules(folder: Path) -> list[Path]:
+    """What sentence-transformers says in folders of their own: `1_Pooling/config.json`. Not through links."""
+    with os_errors(f"read {folder}"):
+        inner = [entry / "config.json" for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink()]
+        return sorted(
+            path for path in inner if is_sentence_file(path.relative_to(folder).as_posix()) and path.is_file()
+        )
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,11 +12,14 @@ from textual.widgets import Input, Static
 
 from edgellm.api.watching import SettingOrigin
 from edgellm.errors import EdgeLLMError, NetworkError
-from edgellm.tui.models.setting_rows import SettingRow, change_lines, config_line, setting_rows
+from edgellm.tui.models.setting_rows import SettingRow, change_lines, config_line, own_settings, setting_rows
 from edgellm.tui.screens.base import ModeScreen
 from edgellm.tui.widgets.keyed_table import Cell, KeyedTable, TableColumn
 from edgellm.tui.widgets.tones import toned
 from edgellm.tui.workers import start_work
+
+if TYPE_CHECKING:
+    from edgellm.tui.app import EdgeApp
 
 __all__ = ["SettingsScreen"]
 
@@ -30,7 +33,8 @@ _NAME_WIDTH = 13
 
 
 class SettingsScreen(ModeScreen):
-    """See the module. They are read when the mode is shown: a server takes them anew at SIGHUP alone."""
+    """See the module. They are read when the mode is shown: a server takes them anew at SIGHUP alone. Those that are
+    this program's affair are as they count in it."""
 
     MODE = "settings"
     CSS_PATH = "settings.tcss"
@@ -101,12 +105,13 @@ class SettingsScreen(ModeScreen):
 
     async def _read(self) -> None:
         try:
-            self._found = await self.connection.get("/api/edgellm/settings", dict[str, SettingOrigin])
+            found = await self.connection.get("/api/edgellm/settings", dict[str, SettingOrigin])
         except NetworkError:  # the banner says it
             return
         except EdgeLLMError as error:
             self.tell(error)
             return
+        self._found = own_settings(found, cast("EdgeApp", self.app).settings)
         self._show()
 
     @on(Input.Changed, "#words")

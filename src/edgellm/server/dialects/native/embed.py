@@ -35,6 +35,6 @@ async def _embed(models: ModelManager, order: EmbedOrder) -> EmbedAnswer:
             vectors=[vector.tolist() for vector in found.vectors],
             n_tokens=list(found.n_tokens),
             pooling=order.pooling or model.engine.facts.pooling,
-            info=model.engine.info,
+            info=model.told_info,
             note=model.note,
         )

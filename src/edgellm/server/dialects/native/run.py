@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
@@ -77,7 +76,7 @@ def _line(line: RunLine) -> bytes:
 
 async def _lines(models: ModelManager, body: RunRequest, scope: str) -> AsyncGenerator[RunLine, None]:
     async with models.use(body.model, context=body.context) as model:
-        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.engine.info, note=model.note)
+        yield RunStart(name=model.name, digest=model.bundle.digest, info=model.told_info, note=model.note)
         params = model.engine.params(**chosen_sampling(body.sampling))
         options = msgspec.structs.replace(body.options, sampling=params, scope=scope)
         if (chunks := _chunks(model, body, options)) is None:
@@ -99,7 +98,7 @@ def _chunks(model: LoadedModel, body: RunRequest, options: GenerationOptions) ->
 async def _with_texts(model: LoadedModel, chunk: Chunk) -> RunChunk:
     tokens = {*chunk.token_ids, *(token for entry in chunk.logprobs for token, _ in entry.top)}
     ordered = sorted(tokens)
-    texts = await asyncio.to_thread(model.engine.token_texts, ordered)
+    texts = await model.engine.in_thread(model.engine.token_texts, ordered)
     finite = tuple(
         TokenLogprobs(
             max(entry.chosen, _LEAST_LOGPROB), [(token, max(each, _LEAST_LOGPROB)) for token, each in entry.top]

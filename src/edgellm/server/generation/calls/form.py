@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ class CallForm:
     that begins with a JSON object may be a call without a marker. ``read`` gives the calls between the markers, None
     where they are none. ``write`` adds rules to a grammar and returns the expression that matches calls of ``tools``,
     as the model would write them; with its last argument several. ``say`` gives the text of calls that were made, with
-    their markers. ``streams`` makes what reads calls while they are written, for tools with these names; without it
+    their markers. ``streams`` makes what reads calls while they are written, for these tools by name; without it
     they are told of when they are whole. ``tell`` describes tools as the model knows it, for templates that do
     not. ``answers`` is what begins a message for the user, where messages have headers.
     """
@@ -37,13 +37,13 @@ class CallForm:
     bare: bool = False
     inner: tuple[str, ...] = ()  # markers inside a call
     short_ids: bool = False  # ids of nine letters and digits
-    streams: Callable[[Collection[str]], CallStream] | None = None
+    streams: Callable[[Mapping[str, Tool]], CallStream] | None = None
     answers: str = ""
     tell: Callable[[Sequence[Mapping[str, Any]]], str] | None = None
 
-    def stream(self, names: Collection[str]) -> CallStream:
-        """What reads one block of calls of tools with these ``names``."""
-        return WholeCalls(self.read) if self.streams is None else self.streams(names)
+    def stream(self, tools: Mapping[str, Tool]) -> CallStream:
+        """What reads one block of calls of ``tools``, by name."""
+        return WholeCalls(self.read) if self.streams is None else self.streams(tools)
 
     @property
     def markers(self) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ https://huggingface.co/zai-org/GLM-4.6/blob/main/chat_template.jinja
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from edgellm.server.generation.calls.call import Call, encode
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.hermes import tagged_value
-from edgellm.server.generation.calls.tag_stream import TagCalls, said_value, tag_value
+from edgellm.server.generation.calls.tag_stream import TagCalls
+from edgellm.server.generation.calls.tag_value import said_value, tag_value
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
@@ -28,16 +29,18 @@ _NEVER = re.compile(r"(?!)")
 _WHOLE = re.compile(rf"\s*(?P<name>[^\s<]+)\s*(?:{_KEY}.*)?\Z", re.DOTALL)
 
 
-def _read(text: str) -> list[Call] | None:
+def _read(text: str, tools: Mapping[str, Tool] | None = None) -> list[Call] | None:
     whole = _WHOLE.match(text)
     if whole is None:
         return None
-    arguments = {found["key"].strip(): tag_value(found["value"]) for found in _ARGUMENT.finditer(text)}
+    tool = (tools or {}).get(whole["name"])
+    members = [(found["key"].strip(), found["value"]) for found in _ARGUMENT.finditer(text)]
+    arguments = {key: tag_value(value, tool, key) for key, value in members}
     return [Call(whole["name"], encode(arguments))]
 
 
-def _stream(names: Collection[str]) -> TagCalls:
-    return TagCalls(_HEAD, _ARGUMENT, _LAST, _NEVER, _read, names)
+def _stream(tools: Mapping[str, Tool]) -> TagCalls:
+    return TagCalls(_HEAD, _ARGUMENT, _LAST, _NEVER, partial(_read, tools=tools), tools)
 
 
 def _write(line_end: str, rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:

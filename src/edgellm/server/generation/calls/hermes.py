@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from edgellm.server.generation.calls.call import Call, call_json, calls_in_json, encode
 from edgellm.server.generation.calls.form import CallForm
 from edgellm.server.generation.calls.json_stream import json_calls
-from edgellm.server.generation.calls.tag_stream import TagCalls, tag_value
+from edgellm.server.generation.calls.tag_stream import TagCalls
+from edgellm.server.generation.calls.tag_value import tag_value
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
@@ -38,15 +40,17 @@ def json_call(rules: LarkRules, tool: Tool, arguments_key: str = "arguments", af
     return f"{rules.literal(before)} {rules.json_value(tool.parameters, lenient=True)} {after} {rules.literal('}')}"
 
 
-def _read(text: str) -> list[Call] | None:
-    return _read_tags(text) if text.lstrip().startswith("<function=") else calls_in_json(text)
+def _read(text: str, tools: Mapping[str, Tool] | None = None) -> list[Call] | None:
+    return _read_tags(text, tools or {}) if text.lstrip().startswith("<function=") else calls_in_json(text)
 
 
-def _read_tags(text: str) -> list[Call] | None:
-    return [
-        Call(name.strip(), encode({key.strip(): tag_value(value) for key, value in _PARAMETER.findall(body)}))
-        for name, body in _FUNCTION.findall(text)
-    ] or None
+def _read_tags(text: str, tools: Mapping[str, Tool]) -> list[Call] | None:
+    found = []
+    for name, body in _FUNCTION.findall(text):
+        tool = tools.get(name.strip())
+        members = [(key.strip(), value) for key, value in _PARAMETER.findall(body)]
+        found.append(Call(name.strip(), encode({key: tag_value(value, tool, key) for key, value in members})))
+    return found or None
 
 
 def _write(rules: LarkRules, tools: Sequence[Tool], several: bool) -> str:
@@ -90,8 +94,8 @@ def _say(calls: Sequence[Call]) -> str:
     return "\n".join(f"<tool_call>\n{call_json(call)}\n</tool_call>" for call in calls)
 
 
-def _stream_tags(names: Collection[str]) -> TagCalls:
-    return TagCalls(_TAG_HEAD, _TAG_ARGUMENT, _TAG_LAST, _TAG_TAIL, _read, names)
+def _stream_tags(tools: Mapping[str, Tool]) -> TagCalls:
+    return TagCalls(_TAG_HEAD, _TAG_ARGUMENT, _TAG_LAST, _TAG_TAIL, partial(_read, tools=tools), tools)
 
 
 HERMES = CallForm("hermes", ("<tool_call>",), "</tool_call>", _read, _write, _say, streams=json_calls(_read))

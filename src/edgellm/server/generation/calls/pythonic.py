@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from edgellm.server.generation.calls.call import Call, calls_in_json, encode
 from edgellm.server.generation.calls.form import CallForm
+from edgellm.server.generation.calls.python_stream import PythonCalls
 from edgellm.server.generation.lark import LarkRules
 from edgellm.server.generation.tools import Tool
 
@@ -91,4 +92,16 @@ def _say(calls: Sequence[Call]) -> str:
     return f"{_OPENING}[{', '.join(said)}]{_CLOSING}"
 
 
-LFM2 = CallForm("lfm2", (_OPENING,), _CLOSING, _read, _write, _say)
+def _constant(text: str) -> Any:
+    """Raises ValueError for what is none."""
+    (call,) = python_calls(f"f(x={text})") or (None,)
+    if call is None:
+        raise ValueError("no constant")
+    return json.loads(call.arguments)["x"]
+
+
+def _stream(names: Collection[str]) -> PythonCalls:
+    return PythonCalls(_CLOSING, _constant, _read, names)
+
+
+LFM2 = CallForm("lfm2", (_OPENING,), _CLOSING, _read, _write, _say, streams=_stream)

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from edgellm.server.generation.calls.call import Call, encode
 from edgellm.server.generation.calls.json_stream import pieces_of
 from edgellm.server.generation.calls.pieces import CallDelta, CallEnd, CallPiece, CallStart
+from edgellm.server.generation.calls.tag_value import tag_value
+from edgellm.server.generation.tools import Tool
 
-__all__ = ["TagCalls", "said_value", "tag_value"]
-
-
-def tag_value(text: str) -> Any:
-    """What stands in a tag: numbers, lists and objects are written as JSON, texts as they are."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def said_value(arguments: str) -> dict[str, str]:
-    """``arguments``, the text of a JSON object, as what stands in the tags."""
-    members: dict[str, Any] = json.loads(arguments)
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for key, value in members.items()
-    }
+__all__ = ["TagCalls"]
 
 
 class TagCalls:
@@ -43,14 +26,15 @@ class TagCalls:
         last: re.Pattern[str],
         tail: re.Pattern[str],
         read: Callable[[str], list[Call] | None],
-        names: Collection[str],
+        tools: Mapping[str, Tool],
     ) -> None:
         self._head = head
         self._argument = argument
         self._last = last
         self._tail = tail
         self._read = read
-        self._names = names
+        self._tools = tools
+        self._tool: Tool | None = None  # of the call that is being read
         self._separator = ""  # before the next argument: "{" or ","; empty outside of calls
         self.has_begun = False
 
@@ -61,9 +45,10 @@ class TagCalls:
         while True:
             if not self._separator:
                 head = self._head.match(text, place)
-                if head is None or head["name"] not in self._names:
+                if head is None or head["name"] not in self._tools:
                     return pieces, place
                 pieces.append(CallStart(head["name"]))
+                self._tool = self._tools[head["name"]]
                 self._separator, self.has_begun, place = "{", True, head.end()
             elif (argument := self._argument.match(text, place)) is not None:
                 pieces.append(self._member(argument))
@@ -90,7 +75,8 @@ class TagCalls:
 
     def _member(self, argument: re.Match[str]) -> CallPiece:
         before, self._separator = self._separator, ","
-        return CallDelta(before + encode({argument["key"].strip(): tag_value(argument["value"])})[1:-1])
+        key = argument["key"].strip()
+        return CallDelta(before + encode({key: tag_value(argument["value"], self._tool, key)})[1:-1])
 
     def _end(self) -> list[CallPiece]:
         opening = "{" if self._separator == "{" else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Literal, NamedTuple
 
@@ -12,6 +12,7 @@ from edgellm.server.generation.calls.json_stream import bare_calls
 from edgellm.server.generation.calls.pieces import CallPiece, CallStream
 from edgellm.server.generation.reading.markers import first_marker, without_marker_start
 from edgellm.server.generation.templates.traits import ThinkingMarkers
+from edgellm.server.generation.tools import Tool
 
 __all__ = ["AnswerReader", "Piece"]
 
@@ -37,7 +38,7 @@ class AnswerReader:
 
     White space around thoughts and calls is left out. What stands where a call should, and is none, is text. Calls are
     told as they are written: that one begins, some of its arguments, that it ends.
-    ``in_thinking``: the prompt has begun the thought. ``names`` are those of the tools.
+    ``in_thinking``: the prompt has begun the thought. ``tools`` are those of the request, by name.
     """
 
     def __init__(
@@ -46,11 +47,11 @@ class AnswerReader:
         calls: CallForm | None,
         *,
         in_thinking: bool = False,
-        names: Collection[str] = (),
+        tools: Mapping[str, Tool] | None = None,
     ) -> None:
         self._thinking = thinking
         self._calls = calls
-        self._names = names
+        self._tools = tools or {}
         self._state = _State.THINKING if in_thinking else _State.START
         self._held = ""
         self._opened = ""  # the marker that began the call
@@ -117,7 +118,7 @@ class AnswerReader:
     def _begin_call(self, opened: str) -> None:
         assert self._calls is not None
         self._opened = opened
-        self._stream = self._calls.stream(self._names) if opened else bare_calls(self._names)
+        self._stream = self._calls.stream(self._tools) if opened else bare_calls(self._tools)
 
     def _after(self) -> bool:
         self._held = self._held.lstrip()
@@ -188,7 +189,7 @@ class AnswerReader:
     def _bare(self) -> bool:
         """An object that cannot become a call is text at once."""
         assert self._stream is not None
-        if self._stream.has_begun or may_be_bare_call(self._held, self._names):
+        if self._stream.has_begun or may_be_bare_call(self._held, self._tools):
             self._take_calls()
             return False
         self._state = _State.TEXT

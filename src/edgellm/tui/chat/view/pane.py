@@ -15,10 +15,11 @@ from textual.containers import Vertical
 from textual.message import Message as Event
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
-from textual.worker import Worker
+from textual.worker import Worker, get_current_worker
 
 from edgellm.errors import DoesNotFitError, EdgeLLMError, NetworkError
 from edgellm.tui.chat.commands import Chat, Outcome, command_line, ends_answer, execute
+from edgellm.tui.chat.completion import completions
 from edgellm.tui.chat.conversation import Conversation
 from edgellm.tui.chat.draft import Draft
 from edgellm.tui.chat.parameters import shown_value
@@ -88,6 +89,7 @@ class ChatPane(Vertical):
         self.chat = chat
         self.transcript = Transcript(self._compute, self._estimate, id="transcript")
         self.prompt = Prompt(id="prompt")
+        self.prompt.completions = lambda line: completions(line, self.chat)
         self._status = Static(id="chat-status")
         self.editing: int | None = None  # the message that what is typed replaces
         self._draft = Draft(None)
@@ -131,7 +133,8 @@ class ChatPane(Vertical):
         self.show_status()
 
     def on_unmount(self) -> None:
-        """Let go of the conversation; what is typed is on the disk."""
+        """Let go of the conversation; what is typed is on the disk, and so is what came of an answer."""
+        self._answer = None  # which ends by itself now, and is not to be shown any more
         self.session.leave()
 
     # the conversation
@@ -194,6 +197,7 @@ class ChatPane(Vertical):
         text = event.text
         command = command_line(text)
         if command is not None and "\n" not in text:
+            self._draft.write(self.prompt.text)  # the command is no draft of the conversation that it may leave
             self.obey(*command)
         elif self.is_answering:
             self.notify("the model still answers: Esc stops it", markup=False)
@@ -285,12 +289,16 @@ class ChatPane(Vertical):
             self.answer()
 
     def stop(self) -> None:
-        """End the answer that is made; what came of it stays."""
-        if self._answer is not None:
-            self._answer.cancel()
+        """End the answer that is made; what came of it stays, and is in the conversation when this returns."""
+        if self._answer is None:
+            return
+        self._answer.cancel()
+        self._answer = None
+        self.session.stop()
+        self._ended(None)
 
     async def _answer_now(self, *, go_on: bool) -> None:
-        conversation = self.conversation
+        mine = get_current_worker()
         self._waiting = loading_text(None, 0)
         self._so_far = _NOTHING
         start_work(self, "look", self._look)
@@ -305,12 +313,12 @@ class ChatPane(Vertical):
         except EdgeLLMError as failure:
             error = failure
         finally:
-            self._so_far = None
-            self._live = None
-            if self.conversation is conversation and self.is_mounted:
+            if self._answer is mine and self.is_mounted:  # else it was stopped, and another one may be made
                 self._ended(error)
 
     def _ended(self, error: EdgeLLMError | None) -> None:
+        self._so_far = None
+        self._live = None
         if error is not None:
             text = error.message if not error.hint else f"{error.message}\n{error.hint}"
             if isinstance(error, NetworkError):

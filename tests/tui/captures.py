@@ -1,0 +1,79 @@
+"""Pictures of what a terminal showed, and whether those of the documents still show the same.
+
+`DRAW_PICTURES=1 python -m pytest tests/tui/test_tui_tmux.py` draws them anew.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from io import StringIO
+from pathlib import Path
+
+__all__ = ["FOLDER", "check_picture", "draw", "likeness", "lines_of"]
+
+FOLDER = Path(__file__).parents[2] / "docs" / "images"
+_COLUMN = 12.2  # Rich draws a character as wide as that, and a line as high as this
+_LINE = 24.4
+_TEXT = re.compile(r'<text class="terminal-r\d+" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)</text>')
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_UNIT = re.compile(r"# ?(?:[KMG]i?B|ms|s)\b")
+_DATE = re.compile(r"\b\d{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
+_RULES = re.compile(r"[\u2500-\u259f]+")  # frames and bars
+_BORDER = "\u2502"  # between two columns of a screen
+
+
+def draw(painted: str) -> str:
+    """An SVG of what `tmux capture-pane -e` printed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = [Text.from_ansi(line) for line in painted.rstrip("\n").split("\n")]
+    width = max(line.cell_len for line in lines)
+    console = Console(record=True, width=width, file=StringIO(), force_terminal=True, color_system="truecolor")
+    for line in lines:
+        console.print(line, no_wrap=True, overflow="ignore", crop=False, soft_wrap=True)
+    return console.export_svg(title="tmux: edgellm", unique_id="terminal")
+
+
+def lines_of(svg: str) -> list[str]:
+    """The text of a picture, line by line."""
+    lines: dict[int, dict[int, str]] = {}
+    for x, y, text in _TEXT.findall(svg):
+        lines.setdefault(round(float(y) / _LINE), {})[round(float(x) / _COLUMN)] = html.unescape(text)
+    found = []
+    for number in range(max(lines, default=-1) + 1):
+        line = ""
+        for column, text in sorted(lines.get(number, {}).items()):
+            line = line.ljust(column) + text.replace("\xa0", " ")
+        found.append(line.rstrip())
+    return found
+
+
+def likeness(lines: list[str], *, hidden: tuple[str, str] | None = None) -> list[str]:
+    """The words that are the same on every machine and at every time, column by column: where lines are broken, numbers
+    and their units are left open, and so is what stands between the texts ``hidden``."""
+    columns: dict[int, list[str]] = {}
+    for line in lines:
+        for number, text in enumerate(line.split(_BORDER)):
+            columns.setdefault(number, []).append(text)
+    words: list[str] = []
+    for column in columns.values():
+        text = "\n".join(column)
+        if hidden is not None and hidden[0] in text:
+            before, _, rest = text.partition(hidden[0])
+            text = f"{before}{hidden[0]} ... {hidden[1]}{rest.partition(hidden[1])[2]}"
+        text = _UNIT.sub("# B", _NUMBER.sub("#", _DATE.sub("# #", text)))
+        words += _RULES.sub(" ", text).split()
+    return words
+
+
+def check_picture(name: str, painted: str, *, hidden: tuple[str, str] | None = None) -> None:
+    """Compare what a terminal shows with the picture in the documents, or draw that anew."""
+    now = draw(painted)
+    path = FOLDER / name
+    if os.environ.get("DRAW_PICTURES"):
+        path.write_text(now, encoding="utf-8")
+    kept = likeness(lines_of(path.read_text(encoding="utf-8")), hidden=hidden)
+    assert likeness(lines_of(now), hidden=hidden) == kept, "run: DRAW_PICTURES=1 pytest tests/tui/test_tui_tmux.py"
