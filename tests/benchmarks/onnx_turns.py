@@ -37,6 +37,7 @@ STREAMS, CONTEXT = 8, 1024
 PEER = "onnxruntime-genai"
 OURS = {
     "ONNX INT4_128": ("onnx", True),
+    "ONNX INT4_64": ("onnx-64", True),
     "ONNX INT4_32_SYM": ("onnx-32", True),
     "ONNX INT4_32_SYM, not prepared": ("onnx-32", False),
     "GGUF Q4_0": ("gguf", False),

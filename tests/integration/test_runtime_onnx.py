@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -100,6 +101,26 @@ def test_weights_of_the_same_size_from_another_model_are_refused(folder: Path, t
     with pytest.raises(ModelFileError, match="do not belong together"):
         rows_of(folder / "model.onnx", prepared=tmp_path / "prepared")
     assert not (tmp_path / "prepared").exists(), "nothing is prepared from it"
+
+
+def test_nothing_is_prepared_from_a_damaged_blob(folder: Path, tmp_path: Path) -> None:
+    """What is prepared would outlive the repair of the blob: both have the same digest."""
+    data = folder / "model.onnx.data"
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    (tmp_path / "sha256").mkdir()
+    blob = tmp_path / "sha256" / digest
+    damaged = bytearray(data.read_bytes())
+    damaged[100_000] ^= 1
+    blob.write_bytes(damaged)
+    files = {path.name: path for path in folder.iterdir()} | {"model.onnx.data": blob}
+    with pytest.raises(ModelFileError, match="do not belong together") as caught:
+        rows_of(folder / "model.onnx", files=files, prepared=tmp_path / "prepared")
+    assert "edgellm verify" in (caught.value.hint or "")
+    assert not (tmp_path / "prepared").exists()
+    shutil.copyfile(data, blob)
+    assert np.array_equal(
+        rows_of(folder / "model.onnx", files=files, prepared=tmp_path / "prepared"), rows_of(folder / "model.onnx")
+    )
 
 
 def test_a_config_of_another_model_is_refused(folder: Path) -> None:

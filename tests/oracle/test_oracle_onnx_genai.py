@@ -14,6 +14,7 @@ from convert_cases import make_checkpoint
 
 from edgellm.bundle.opened import open_bundle
 from edgellm.devices.load import profiles_folder
+from edgellm_converters.onnx.recipes import ONNX_RECIPES
 from edgellm_runtimes.backend import BackendSettings, TokenSlice
 from edgellm_runtimes.onnx.model import OnnxBackend
 from onnx_models import TINY_LLM
@@ -92,6 +93,18 @@ def test_every_family_gives_the_same_greedy_tokens(case: str, recipe: str, tmp_p
     with torch.no_grad():
         logits = model(torch.tensor([prompt + found])).logits[0]
     assert found == logits.argmax(-1)[N_PROMPT - 1 : -1].tolist(), "each is the one that transformers would add"
+
+
+@pytest.mark.parametrize("recipe", sorted(ONNX_RECIPES.keys() - {"FP32", "INT4_32_M"}))
+def test_every_recipe_gives_the_same_greedy_tokens(recipe: str, tmp_path: Path) -> None:
+    model = make_checkpoint("llama-tied", tmp_path / "llama-tied", seed=7)
+    folder = pack_and_lay_out(tmp_path / "llama-tied", recipe, tmp_path)
+    prompt = np.random.default_rng(3).integers(3, 8192, N_PROMPT).tolist()
+    end = model.config.eos_token_id
+    found = genai_tokens(folder, prompt, N_TOKENS)
+    ours = our_tokens(folder, prompt, N_TOKENS, end)
+    assert found == [token for token in ours if token != end], "its sequence does not hold the end"
+    assert len(ours) == N_TOKENS or ours[-1] == end
 
 
 @pytest.mark.parametrize("case", ["llama-tied", "mistral-short-window", "qwen3"])

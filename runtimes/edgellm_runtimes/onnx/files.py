@@ -130,11 +130,11 @@ class OnnxFiles:
         """The file called ``name``."""
         return self._files[name]
 
-    def prove_data(self, cancel: CancelToken) -> None:
-        """Show that the weights are those that the graph was made with. In a store their name does; a file of another
-        name is read once. Raises ModelFileError, Interrupted."""
+    def prove_data(self, cancel: CancelToken, *, by_name: bool = True) -> None:
+        """Show that the weights are those that the graph was made with. In a store their name does, unless ``by_name``
+        is False; a file of another name is read once. Raises ModelFileError, Interrupted."""
         digest = self.graph.metadata.get(_DATA_DIGEST, "")
-        if self.data is None or not digest or self.data.parent.name == _BLOBS:
+        if self.data is None or not digest or (by_name and self.data.parent.name == _BLOBS):
             return
         with os_errors(f"read {self.data}"), io.FileIO(self.data) as file:
             found, _length = sha256_stream(file, self.data.stat().st_size, cancel=cancel)

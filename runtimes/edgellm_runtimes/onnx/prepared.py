@@ -22,7 +22,7 @@ import msgspec
 from edgellm.bundle.staging import StagingFolder, remove_dead_staging
 from edgellm.errors import EdgeLLMError
 from edgellm.files import fsync_directory, tree_bytes
-from edgellm.progress import Progress
+from edgellm.progress import CancelToken, Progress
 from edgellm.units import format_bytes
 from edgellm_runtimes.onnx.files import OnnxFiles
 from edgellm_runtimes.onnx.library import library_version
@@ -76,8 +76,11 @@ class PreparedWeights:
         if self._entry is None:
             return open_portable(self._files, threads, spin=spin)
         session = self._from_cache(threads, spin)
-        if session is None and self._save(threads):
-            session = self._from_cache(threads, spin)
+        if session is None:
+            # What is kept under the digest of the weights must come of them, also when their blob is damaged.
+            self._files.prove_data(CancelToken(), by_name=False)
+            if self._save(threads):
+                session = self._from_cache(threads, spin)
         self.in_use = session is not None
         return session if session is not None else open_portable(self._files, threads, spin=spin)
 
