@@ -45,6 +45,11 @@ def states(server: RunningServer) -> dict[str, str]:
         return {row["name"]: row["state"] for row in client.get("/api/edgellm/ps").json()}
 
 
+def load_order(app: EdgeApp) -> list[str]:
+    """What is asked for or waits for an answer: a key would stop that."""
+    return [worker.group for worker in app.workers if worker.group.startswith("load ") and not worker.is_finished]
+
+
 async def on_row(pilot: Pilot[None], app: EdgeApp, name: str) -> None:
     """The cursor is on the row of ``name``."""
     await wait_until(pilot, lambda: "free for models" in text_of(app) and name.partition(":")[0] in text_of(app), name)
@@ -68,6 +73,7 @@ def test_what_does_not_fit_is_loaded_when_the_user_says_so(two_models: Path, nar
             await pilot.press(answer)
             if answer == "escape":
                 await wait_until(pilot, lambda: not isinstance(app.screen, Confirm), "the table")
+                await wait_until(pilot, lambda: not load_order(app), "the end of the order")
                 assert states(narrow) == {}
         await pilot.press("enter")
         await wait_until(pilot, lambda: "1 loaded" in text_of(app), "the load")

@@ -137,6 +137,8 @@ def test_adding_a_model_shows_what_fits(snap_compare: Any, size: tuple[int, int]
         app.screen.query_one("#source", Input).value = "acme/assistant"
         await wait_until(pilot, lambda: "Q4_K_M chosen" in text_of(app), "the reason")
         await wait_until(pilot, lambda: not app.screen.query_one("#yes").disabled, "the fit")
+        # columns are as wide as what is in them a moment after it is there
+        await wait_until(pilot, lambda: "8.4 GiB of 7.0 GiB" in text_of(app), "the whole table")
         app.screen.query_one("#source", Input).cursor_blink = False
 
     assert snap_compare(app, terminal_size=size, run_before=before)
