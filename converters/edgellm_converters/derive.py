@@ -18,7 +18,7 @@ from edgellm.bundle.plan import ChatDefaults, Plan, PlannedMessage
 from edgellm.bundle.reading import BundleFile
 from edgellm.bundle.system_prompt import SystemPrompt, make_system_prompt
 from edgellm.bundle.writer import BundleWriter
-from edgellm.errors import UnsupportedError, UsageError
+from edgellm.errors import MissingAbilityError, UnsupportedError, UsageError
 from edgellm.formats.gguf import read_header
 from edgellm.progress import CancelToken, Progress
 from edgellm_converters.lora import base_of_gguf
@@ -93,7 +93,7 @@ def _adapters(
     if not adapters:
         return PackedAdapters({}, (), ())
     if base.files:
-        raise UnsupportedError("ONNX models have no adapters here", hint="make it from a GGUF bundle of the model")
+        raise MissingAbilityError("ONNX models have no adapters here", hint="make it from a GGUF bundle of the model")
     model = base_of_gguf(read_header(base.weights_path, skip_arrays=True))
     fitted = []
     for adapter in sorted(adapters, key=lambda adapter: adapter.name):

@@ -9,26 +9,27 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import msgspec
 
 from edgellm.errors import UsageError
 from edgellm.progress import CancelToken
+from edgellm_runtimes.bench_encoder import EncoderResult, EncoderWork
 from edgellm_runtimes.child_job import run_job, serve_job
 from edgellm_runtimes.load import LoadRequest
 
 if TYPE_CHECKING:
     from edgellm_runtimes.backend import Backend
 
-__all__ = ["BenchResult", "BenchWork", "bench_model"]
+__all__ = ["BenchResult", "BenchWork", "EncoderResult", "EncoderWork", "bench_model"]
 
 _SMALLEST_DECODE = 8
 _MODULE = "edgellm_runtimes.bench"
 
 
-class BenchWork(msgspec.Struct, frozen=True):
-    """What is timed."""
+class BenchWork(msgspec.Struct, frozen=True, tag=True):
+    """What is timed of a model that generates text."""
 
     prompt_tokens: int = 512
     decode_tokens: int = 48
@@ -54,18 +55,28 @@ class BenchResult(msgspec.Struct, frozen=True):
     batch_threads: int
 
 
+@overload
 def bench_model(
-    request: LoadRequest, work: BenchWork, *, timeout_s: float = 1800.0, cancel: CancelToken
-) -> BenchResult:
+    request: LoadRequest, work: BenchWork, *, timeout_s: float = ..., cancel: CancelToken
+) -> BenchResult: ...
+@overload
+def bench_model(
+    request: LoadRequest, work: EncoderWork, *, timeout_s: float = ..., cancel: CancelToken
+) -> EncoderResult: ...
+def bench_model(
+    request: LoadRequest, work: BenchWork | EncoderWork, *, timeout_s: float = 1800.0, cancel: CancelToken
+) -> BenchResult | EncoderResult:
     """Load what ``request`` names in a child process and time it.
 
-    Raises what loading raises; BackendError when the child crashes or does not end within ``timeout_s``; Interrupted.
+    Raises what loading raises; MissingAbilityError for BenchWork of an encoder; BackendError when the child
+    crashes or does not end within ``timeout_s``; Interrupted.
     """
     name = request.name or str(request.model_path)
+    answer_type: type[BenchResult | EncoderResult] = BenchResult if isinstance(work, BenchWork) else EncoderResult
     return run_job(
         _MODULE,
         _Job(request, work),
-        BenchResult,
+        answer_type,
         what=f"measuring {name}",
         subject=name,
         timeout_s=timeout_s,
@@ -75,14 +86,12 @@ def bench_model(
 
 class _Job(msgspec.Struct, frozen=True):
     request: LoadRequest
-    work: BenchWork
+    work: BenchWork | EncoderWork
 
 
-def measure(request: LoadRequest, work: BenchWork) -> BenchResult:
+def measure(request: LoadRequest, work: BenchWork | EncoderWork) -> BenchResult | EncoderResult:
     """The measurement itself, in this process."""
-    import resource
-
-    from edgellm_runtimes.encoder import no_generation
+    from edgellm_runtimes.bench_encoder import time_encoder
     from edgellm_runtimes.load import load_backend
 
     started = time.perf_counter()
@@ -90,33 +99,39 @@ def measure(request: LoadRequest, work: BenchWork) -> BenchResult:
     load_s = time.perf_counter() - started
     loaded, _files = _memory_bytes()
     try:
-        if "generation" not in backend.capabilities:
-            raise no_generation(request.name or request.model_path.name)
-        if work.prompt_tokens + work.decode_tokens > backend.limits.n_context:
-            raise UsageError(
-                f"{work.prompt_tokens} tokens of prompt and {work.decode_tokens} more do not fit into the context of "
-                f"{backend.limits.n_context}",
-                hint="measure with a smaller --prompt, or a larger --context",
-            )
-        prefill = [_prefill_s(backend, work.prompt_tokens) for _ in range(3)][1:]
-        decode_s = _decode_s(backend, 1, work)
-        streams_s = _decode_s(backend, work.streams, work)
-        anonymous, mapped = _memory_bytes()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        return BenchResult(
-            load_s=load_s,
-            prefill_tokens_per_s=work.prompt_tokens / min(prefill),
-            decode_tokens_per_s=1 / decode_s,
-            streams_tokens_per_s=work.streams / streams_s,
-            loaded_bytes=loaded,
-            anonymous_bytes=anonymous,
-            mapped_bytes=mapped,
-            peak_bytes=peak,
-            threads=info.threads,
-            batch_threads=info.batch_threads,
-        )
+        if isinstance(work, EncoderWork):
+            alone, together = time_encoder(backend, work)
+            return EncoderResult(load_s, alone, together, loaded, *_after(), info.threads, info.batch_threads)
+        speeds = _time_generation(backend, work, request.name or request.model_path.name)
+        return BenchResult(load_s, *speeds, loaded, *_after(), info.threads, info.batch_threads)
     finally:
         backend.close()
+
+
+def _time_generation(backend: Backend, work: BenchWork, name: str) -> tuple[float, float, float]:
+    """Tokens per second of a prompt, of one answer, and of all streams together."""
+    from edgellm_runtimes.encoder import no_generation
+
+    if "generation" not in backend.capabilities:
+        raise no_generation(name)
+    if work.prompt_tokens + work.decode_tokens > backend.limits.n_context:
+        raise UsageError(
+            f"{work.prompt_tokens} tokens of prompt and {work.decode_tokens} more do not fit into the context of "
+            f"{backend.limits.n_context}",
+            hint="measure with a smaller --prompt, or a larger --context",
+        )
+    prefill = [_prefill_s(backend, work.prompt_tokens) for _ in range(3)][1:]
+    decode_s = _decode_s(backend, 1, work)
+    streams_s = _decode_s(backend, work.streams, work)
+    return work.prompt_tokens / min(prefill), 1 / decode_s, work.streams / streams_s
+
+
+def _after() -> tuple[int | None, int | None, int]:
+    """Anonymous memory, mapped files, and the peak of all."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return *_memory_bytes(), peak
 
 
 def _ids(backend: Backend, count: int, seed: int) -> list[int]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_args
 
 import msgspec
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "EngineFacts", "EngineInfo", "EngineStatus", "Isolation"]
 
 Value = TypeVar("Value")
+_P = ParamSpec("_P")
 
 _CHARACTERS_PER_TOKEN = 64  # on average over a whole prompt; real text has 1 to 6
 _SHORTEST_DEADLINE_S = 0.001
@@ -156,7 +157,7 @@ class Engine:
         return self._core.tokenize(text, add_special=add_special, parse_special=parse_special)
 
     async def prompt_tokens(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
-        """Token ids of a prompt, found in a thread; see ``tokenize``.
+        """Token ids of a prompt, found in a thread; see ``tokenize``. Starts a worker again that died.
 
         Raises PromptTooLongError for text far beyond the context before it is looked at: llama.cpp takes quadratic time
         over many special tokens.
@@ -168,8 +169,9 @@ class Engine:
                 hint="shorten the prompt, or load the model with a larger --context",
                 context_tokens=context,
             )
-        tokenize = partial(self._core.tokenize, text, add_special=add_special, parse_special=parse_special)
-        return await self._in_thread(tokenize)
+        await self._be_ready()
+        special = {"add_special": add_special, "parse_special": parse_special}
+        return await self.in_thread(self._core.tokenize, text, **special)
 
     def check_tokens(self, ids: Sequence[int]) -> list[int]:
         """``ids`` as a list. Raises UsageError for one that the model does not have."""
@@ -280,7 +282,7 @@ class Engine:
         if options.pooling == "cls" and "generation" in self.facts.capabilities:
             raise UsageError("the first token of this model knows nothing of what follows", hint="pool by mean or last")
         await self._be_ready()
-        tokens = await self._in_thread(partial(self._text_tokens, texts, truncate))
+        tokens = await self.in_thread(self._text_tokens, texts, truncate)
         found: list[Embedding] = []
         while len(found) < len(tokens):
             first = end = len(found)
@@ -355,10 +357,14 @@ class Engine:
         await asyncio.to_thread(self._core.close)
         self._threads.shutdown(wait=False)
 
-    async def _in_thread(self, call: Callable[[], Value]) -> Value:
-        """What ``call`` returns, which waits for the core. Raises BackendError after ``close``."""
+    async def in_thread(self, call: Callable[_P, Value], *arguments: _P.args, **named: _P.kwargs) -> Value:
+        """What ``call`` returns, which waits for the model: ``tokenize``, ``token_bytes`` and what calls them.
+
+        Unlike `asyncio.to_thread` it takes no thread of the event loop, which a worker that hangs would keep from all
+        other models. Raises BackendError after ``close``.
+        """
         try:
-            waiting = asyncio.get_running_loop().run_in_executor(self._threads, call)
+            waiting = asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *arguments, **named))
         except RuntimeError as error:
             raise BackendError("the model is closed") from error
         return await waiting

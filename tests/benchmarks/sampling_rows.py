@@ -15,6 +15,7 @@ __all__ = ["KINDS", "Contender", "Eight", "Row", "Rows", "make_logits", "take_tu
 KINDS = ("peaked", "flat")
 POOL_BYTES = 96 << 20  # of rows that are used in turn: three times a last-level cache of 32 MiB
 WARM_UP = 5
+WARM_S = 2e-4  # in which a hot row is read until the caches hold it: one pass, or fifty
 
 
 class Row(NamedTuple):
@@ -96,11 +97,20 @@ def _tensor_function() -> Callable[[NDArray[np.float32]], Any]:
     return torch.from_numpy
 
 
+def _bring_into_cache(contender: Contender, item: Any) -> None:
+    """After one pass over what the contender before has evicted, a cache holds a part of it only; and how large a part
+    depends on who that was."""
+    end = time.perf_counter() + WARM_S
+    contender.choose(item)
+    while time.perf_counter() < end:
+        contender.choose(item)
+
+
 def take_turns(contenders: Sequence[Contender], items: Sequence[Any], repetitions: int, cold: bool) -> None:
     """Call each contender ``repetitions`` times, one after another.
 
-    Hot: each timed call follows one on the same item that is not timed; turns take one item after another. Cold: every
-    call takes the next item, so that whoever used one before, all the others have been read since.
+    Hot: each timed call follows others on the same item that are not timed, for ``WARM_S``; turns take one item after
+    another. Cold: every call takes the next item, so that whoever used one before, all the others have been read since.
     """
     place = 0
     for turn in range(-WARM_UP, repetitions):
@@ -108,7 +118,7 @@ def take_turns(contenders: Sequence[Contender], items: Sequence[Any], repetition
             place = place + 1 if cold else turn
             item = items[place % len(items)]
             if not cold:
-                contender.choose(item)
+                _bring_into_cache(contender, item)
             started = time.perf_counter()
             contender.choose(item)
             taken = time.perf_counter() - started

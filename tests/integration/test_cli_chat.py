@@ -97,6 +97,20 @@ class Terminal:
         return status
 
 
+def test_tab_completes_commands_and_paths(chats: Chats, tmp_path: Path) -> None:
+    folder = tmp_path / "some files"
+    folder.mkdir()
+    for name in ("report one.txt", "report two.txt"):
+        (folder / name).write_text("text")
+    terminal = Terminal(chats, "tiny-llm")
+    terminal.type(f"/att\t{tmp_path}/som\trep\ttw\t")
+    terminal.until("goes with the next message: report two.txt")
+    terminal.type(f"/attach {folder}/\t\t\tone\t")  # what there is, and the line again
+    assert "/report one.txt" not in terminal.until("report one.txt  report two.txt")
+    terminal.until("report one.txt (4 B)")
+    assert terminal.end() == 0
+
+
 def test_a_pipe_is_one_message_whose_answer_alone_is_on_stdout(chats: Chats) -> None:
     arguments = ("chat", "tiny-llm", "--plain", "-n", "8", "--seed", "1")
     first = chats.run(*arguments, stdin=b"Hello\n")

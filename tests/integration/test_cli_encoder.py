@@ -90,8 +90,36 @@ def test_run_says_what_it_is(packed: Cli) -> None:
         assert "edgellm embed" in said
 
 
-def test_bench_says_what_it_is(packed: Cli) -> None:
-    assert "is an encoder" in packed.run("bench", "tiny-bert", "--rounds", "1", status=1).stderr
+def test_both_formats_are_measured_side_by_side(cli: Cli, tiny_bert: Path) -> None:
+    for to_format in ("gguf", "onnx"):
+        cli.run("pack", tiny_bert, "--device", "local", "--format", to_format, "--name", f"bert:{to_format}")
+    done = cli.run("bench", "bert", "--streams", "3", "--rounds", "2")
+    assert "TEXT tok/s" in done.stdout
+    assert "3 AT ONCE tok/s" in done.stdout
+    assert "ANSWER" not in done.stdout
+    assert done.stdout.count("times as fast as the next") == 2
+    found = cli.json("bench", "bert", "--prompt", "20", "--rounds", "1")
+    assert found["work"] == {"text_tokens": 20, "streams": 8}
+    assert sorted(each["format"] for each in found["bundles"]) == ["gguf", "onnx"]
+    for each in found["bundles"]:
+        assert set(each["median"]) == {"load_s", "text_tokens_per_s", "streams_tokens_per_s"}
+        assert all(value > 0 for value in each["median"].values())
+        assert each["runs"][0]["anonymous_bytes"] > 0
+    assert cli.json("fit", "bert:onnx")["rows"], "nothing is kept that says something of answers"
+    assert not (cli.home / "state" / "bench.json").exists()
+
+
+def test_texts_that_the_encoder_does_not_take_are_refused(packed: Cli) -> None:
+    said = packed.run("bench", "tiny-bert", "--prompt", "97", "--rounds", "1", status=2).stderr
+    assert "97" in said
+    assert "96" in said
+
+
+def test_an_encoder_is_not_measured_beside_a_model_that_answers(packed: Cli, tiny_llm: Path) -> None:
+    packed.run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_0", "--format", "gguf")
+    said = packed.run("bench", "tiny-bert", "tiny-llm", "--rounds", "1", status=2).stderr
+    assert "is an encoder and" in said
+    assert "two runs" in said
 
 
 @pytest.mark.parametrize("to_format", ["gguf", "onnx"])

@@ -112,7 +112,7 @@ def test_a_model_that_cannot_become_onnx_is_said(cli: Cli, tiny_llm: Path, tmp_p
 
 
 def test_a_format_that_leaves_less_room_says_for_how_much(cli: Cli, tiny_llm: Path) -> None:
-    rows = cli.json("fit", tiny_llm, "--device", "raspberrypi5", "--memory", "280MiB")["rows"]
+    rows = cli.json("fit", tiny_llm, "--device", "raspberrypi5", "--memory", "270MiB")["rows"]
     assert {row["format"]: row["settings"]["sequences"] for row in rows} == {"gguf": 4, "onnx": 1}
     assert all(("1 at once" in row["note"]) == (row["format"] == "onnx") for row in rows)
 

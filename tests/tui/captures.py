@@ -26,10 +26,10 @@ _BORDER = "\u2502"  # between two columns of a screen
 
 def draw(painted: str) -> str:
     """An SVG of what `tmux capture-pane -e` printed."""
+    from rich.ansi import AnsiDecoder
     from rich.console import Console
-    from rich.text import Text
 
-    lines = [Text.from_ansi(line) for line in painted.rstrip("\n").split("\n")]
+    lines = list(AnsiDecoder().decode(painted.rstrip("\n")))  # colours go on from one line to the next
     width = max(line.cell_len for line in lines)
     console = Console(record=True, width=width, file=StringIO(), force_terminal=True, color_system="truecolor")
     for line in lines:

@@ -45,9 +45,11 @@ def test_from_the_shell_to_an_answer_and_back(tmux: Tmux, own_home: Path) -> Non
     check_picture("tui-tmux-models.svg", tmux.painted)
     tmux.keys("Enter")
     tmux.wait_for("Q4_K_M as asked for")
-    tmux.keys("Escape")
-    tmux.wait_for("Tok/s")  # the table again; Escape and a key at once are another key
-    tmux.keys("r")
+    tmux.keys("Escape", "/")  # at once: a terminal sends what Alt and the key would be
+    tmux.wait_for("words of the name")
+    tmux.type("tiny")
+    tmux.wait_for("tiny ")
+    tmux.keys("Escape", "r")
     tmux.wait_for("Say something")
     tmux.type("/set max_tokens 40")
     tmux.wait_for("/set max_tokens 40")

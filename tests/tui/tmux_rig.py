@@ -50,7 +50,7 @@ class Tmux:
     @property
     def painted(self) -> str:
         """The same with what sets colours."""
-        return self.run("capture-pane", "-e", "-p")
+        return self.run("capture-pane", "-e", "-N", "-p")
 
     def wait_for(self, text: str) -> str:
         """Look at the window until ``text`` is in it; what is shown then."""

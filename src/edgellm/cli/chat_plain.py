@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from edgellm.cli.console import print_error, print_message, printable
 from edgellm.cli.loop_thread import LoopThread
@@ -12,6 +12,7 @@ from edgellm.cli.termination import exit_on_signals
 from edgellm.errors import EdgeLLMError, NetworkError
 from edgellm.settings import SettingsWithOrigin
 from edgellm.tui.chat.commands import Chat, command_line, execute
+from edgellm.tui.chat.completion import completions, tails
 from edgellm.tui.chat.conversations import Conversations
 from edgellm.tui.chat.models import check_model, choose_model
 from edgellm.tui.chat.opening import Opening, open_conversation, preset_path
@@ -29,6 +30,7 @@ _HELP = (
     'Talk to the model. Ctrl-C stops an answer; a line that ends with \\, and lines between """, are one message; '
     "/help lists commands, /bye or Ctrl-D ends."
 )
+_PROMPT = ">>> "
 _BLOCK = '"""'
 
 
@@ -88,7 +90,7 @@ class _Talk:
 
     def until_end(self) -> None:
         """A conversation on the terminal."""
-        _edit_lines()
+        _edit_lines(self._chat)
         if not self._quiet:
             conversation = self._session.conversation
             print_message(f"{conversation.settings.model}. {_HELP}")
@@ -195,7 +197,7 @@ class _Talk:
         is_block = False
         while True:
             try:
-                line = input("... " if lines or is_block else ">>> ")
+                line = input("... " if lines or is_block else _PROMPT)
             except EOFError:
                 sys.stdout.write("\n")
                 return "\n".join(lines) if lines else None
@@ -248,25 +250,36 @@ class _Talk:
         print_message("the answer is sent to the terminal's clipboard")
 
 
-def _edit_lines() -> None:
+def _edit_lines(chat: Chat) -> None:
+    """Tab completes a whole line: a path may have spaces."""
     with contextlib.suppress(ImportError):
         import readline
 
-        readline.parse_and_bind("tab: complete")
-        readline.set_completer(_completer())
-        readline.set_completer_delims(" ")
+        is_libedit = "libedit" in (readline.__doc__ or "")
+        readline.parse_and_bind("bind ^I rl_complete" if is_libedit else "tab: complete")
+        readline.set_completer(_completer(chat))
+        readline.set_completer_delims("")
+        if not is_libedit:
+            readline.set_completion_display_matches_hook(_show_matches)
 
 
-def _completer() -> Callable[[str, int], str | None]:
-    from edgellm.tui.chat.commands import COMMANDS
-
-    names = [f"/{name} " for name in COMMANDS]
+def _completer(chat: Chat) -> Callable[[str, int], str | None]:
+    found: list[str] = []
 
     def complete(text: str, state: int) -> str | None:
-        found = [name for name in names if name.startswith(text)] if text.startswith("/") else []
+        if not state:
+            found[:] = completions(text, chat)
         return found[state] if state < len(found) else None
 
     return complete
+
+
+def _show_matches(_line: str, matches: Sequence[str], _longest: int) -> None:
+    """Names alone, below the line, and the line again."""
+    import readline
+
+    sys.stdout.write(f"\n{printable('  '.join(tails(matches)))}\n{_PROMPT}{readline.get_line_buffer()}")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager

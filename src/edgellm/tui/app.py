@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.events import Event, Key
 from textual.screen import Screen
 
 from edgellm.api.server import KeptAnswer
@@ -22,6 +24,8 @@ from edgellm.tui.garbage import look_at_new_ones
 from edgellm.tui.themes import THEMES, choice_of, pick_theme
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from edgellm.settings import SettingsWithOrigin
     from edgellm.tui.chat.opening import ChatStart
 
@@ -86,12 +90,37 @@ class EdgeApp(App[None]):
         self.connection = Connection(self, source)
         self.fault: Exception | None = None  # of ours, which ended the app
         self.chat_start: ChatStart | None = None  # what the mode Chat begins with
+        self.escape_handled = threading.Event()  # set after each Escape, when all that it does is done
         self._start = start
         self._before = TerminalState()  # which Textual has not changed yet
         for each in THEMES:
             self.register_theme(each)
         picked = pick_theme(theme, os.environ)
         self.theme = picked if picked in self.available_themes else pick_theme("auto", os.environ)  # of another Textual
+
+    def get_driver_class(self) -> type[Driver]:
+        """Where keys come from."""
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":  # another one is asked for
+            return found
+        from edgellm.tui.keys import KeyDriver
+
+        return KeyDriver
+
+    async def on_event(self, event: Event) -> None:
+        """Alt+Enter is Escape and Enter where it has no meaning of its own."""
+        is_typed = isinstance(event, Key) and event.key == "alt+enter" and not event.is_forwarded
+        if is_typed and "alt+enter" not in self.active_bindings:
+            await super().on_event(Key("escape", "\x1b"))
+            event = Key("enter", "\r")
+        await super().on_event(event)
+
+    async def _on_key(self, event: Key) -> None:
+        """A key that has come all the way up does what it is bound to here."""
+        event.prevent_default()
+        await super()._on_key(event)
+        if event.key == "escape":
+            self.escape_handled.set()
 
     def on_mount(self) -> None:
         """Show the first mode, then look for the server."""

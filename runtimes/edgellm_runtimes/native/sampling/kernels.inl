@@ -374,6 +374,10 @@ struct BlockBits {
     void put(int row, const Flags *first, const Flags *second) {
         words[row / 4] |= static_cast<uint64_t>(bits_of_rows(first, second)) << (row % 4 * kLanes);
     }
+
+    void keep(const uint32_t *allowed) {
+        for (int w = 0; w < kBlock / 64; ++w) words[w] &= allowed[2 * w] | static_cast<uint64_t>(allowed[2 * w + 1]) << 32;
+    }
 };
 
 // Appends the elements of `x` whose bit is set, and `first` plus their places. Returns how many. Most words have no bit or
@@ -393,19 +397,6 @@ inline int append(const BlockBits &bits, const float *x, int first, int32_t *pla
     return count;
 }
 
-template <class Source>
-inline int collect_from(const float *x, Source source, float threshold, int32_t *places, float *values) {
-    const Register limit = broadcast(threshold);
-    BlockBits found;
-    for (int row = 0; row < kRows; row += 2) {
-        Flags above[2][kRegisters];
-        for (int i = 0; i < 2; ++i)
-            for (int p = 0; p < kRegisters; ++p) above[i][p] = at_least(source(row + i, p), limit);
-        found.put(row, above[0], above[1]);
-    }
-    return append(found, x, 0, places, values);
-}
-
 inline int collect_few(const float *x, const uint32_t *words, float threshold, int32_t *places, float *values) {
     int count = 0;
     for_allowed(words, [&](int at) {
@@ -416,11 +407,19 @@ inline int collect_few(const float *x, const uint32_t *words, float threshold, i
     return count;
 }
 
-// What is not allowed is -inf here, and below every threshold above it.
 int collect(const float *x, const uint32_t *mask, float threshold, int32_t *places, float *values) {
     if (mask && count_allowed(mask) <= kFew) return collect_few(x, mask, threshold, places, values);
-    return mask ? collect_from(x, Masked{x, mask}, threshold, places, values)
-                : collect_from(x, Plain{x}, threshold, places, values);
+    const Register limit = broadcast(threshold);
+    const Plain source{x};
+    BlockBits found;
+    for (int row = 0; row < kRows; row += 2) {
+        Flags above[2][kRegisters];
+        for (int i = 0; i < 2; ++i)
+            for (int p = 0; p < kRegisters; ++p) above[i][p] = at_least(source(row + i, p), limit);
+        found.put(row, above[0], above[1]);
+    }
+    if (mask) found.keep(mask);
+    return append(found, x, 0, places, values);
 }
 
 // Whether a logit is there that is not below `threshold`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -45,7 +44,7 @@ async def chat_profile(engine: Engine) -> ChatProfile:
         switches = await find_switches(engine.render) if traits.thinking is not None else ()
         form = traits.calls if traits.calls is not None and (abilities.tools or tells_tools) else HERMES
         markers = [*form.markers, *(traits.thinking or ())]
-        tokens = await asyncio.to_thread(_control_tokens, engine, markers)
+        tokens = await engine.in_thread(_control_tokens, engine, markers)
         profile = _profiles[engine] = ChatProfile(traits, abilities, form, switches, tokens)
     return profile
 

@@ -85,20 +85,25 @@ def command_line(line: str) -> tuple[str, str] | None:
     return name.lower(), argument.strip()
 
 
+def plain_name(name: str) -> str:
+    """The command that ``name`` means."""
+    return _ALIASES.get(name.lower(), name.lower())
+
+
 def ends_answer(name: str) -> bool:
     """Whether a command leaves the place in the conversation where an answer is made, so that it has to be stopped."""
-    return _ALIASES.get(name, name) in _ENDING
+    return plain_name(name) in _ENDING
 
 
 def is_command(text: str) -> bool:
     """True for what a conversation would obey and not send."""
     command = command_line(text.partition("\n")[0])
-    return command is not None and _ALIASES.get(command[0], command[0]) in COMMANDS
+    return command is not None and plain_name(command[0]) in COMMANDS
 
 
 def execute(chat: Chat, name: str, argument: str) -> Outcome:
     """Run a command. Raises UsageError for one that is not there, and what the command raises."""
-    command = COMMANDS.get(_ALIASES.get(name, name))
+    command = COMMANDS.get(plain_name(name))
     if command is None:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean /{near[0]}? " if near else ""

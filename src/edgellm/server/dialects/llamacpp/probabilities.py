@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 
@@ -20,7 +19,7 @@ async def token_probabilities(
 ) -> list[TokenProbability]:
     """An entry for each of ``token_ids``. Special tokens have no text."""
     wanted = list({*token_ids, *(token for entry in logprobs for token, _ in entry.top)})
-    pieces = dict(zip(wanted, await asyncio.to_thread(engine.token_bytes, wanted), strict=True))
+    pieces = dict(zip(wanted, await engine.in_thread(engine.token_bytes, wanted), strict=True))
     facts = engine.facts
     hidden = {text.encode() for text in (facts.bos_text, facts.eos_text, facts.eot_text)}
 

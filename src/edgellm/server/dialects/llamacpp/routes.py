@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -91,7 +90,7 @@ async def tokenize(request: Request) -> Response:
         )
         if not body.with_pieces:
             return JSONResponse(Tokens([*tokens]))
-        pieces = await asyncio.to_thread(model.engine.token_bytes, tokens)
+        pieces = await model.engine.in_thread(model.engine.token_bytes, tokens)
     return JSONResponse(Tokens([TokenPiece(*pair) for pair in zip(tokens, map(_text_or_bytes, pieces), strict=True)]))
 
 
@@ -108,7 +107,7 @@ async def detokenize(request: Request) -> Response:
     body = await read_json(request, DetokenizeBody)
     name = await model_name(request, body.model)
     async with state_of(request).models.use(name) as model:
-        pieces = await asyncio.to_thread(model.engine.token_bytes, model.engine.check_tokens(body.tokens))
+        pieces = await model.engine.in_thread(model.engine.token_bytes, model.engine.check_tokens(body.tokens))
     return JSONResponse(Content(b"".join(pieces).decode("utf-8", "replace")))
 
 

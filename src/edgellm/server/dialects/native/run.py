@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
@@ -99,7 +98,7 @@ def _chunks(model: LoadedModel, body: RunRequest, options: GenerationOptions) ->
 async def _with_texts(model: LoadedModel, chunk: Chunk) -> RunChunk:
     tokens = {*chunk.token_ids, *(token for entry in chunk.logprobs for token, _ in entry.top)}
     ordered = sorted(tokens)
-    texts = await asyncio.to_thread(model.engine.token_texts, ordered)
+    texts = await model.engine.in_thread(model.engine.token_texts, ordered)
     finite = tuple(
         TokenLogprobs(
             max(entry.chosen, _LEAST_LOGPROB), [(token, max(each, _LEAST_LOGPROB)) for token, each in entry.top]

@@ -18,7 +18,7 @@ async def infill_prompt(model: LoadedModel, prefix: str, suffix: str) -> tuple[i
         raise UsageError(f"{model.name} does not support insert", hint="leave the suffix out, or take a code model")
     before, between, after = facts.infill
     texts = [
-        await asyncio.to_thread(model.engine.tokenize, text, add_special=False, parse_special=False)
+        await model.engine.in_thread(model.engine.tokenize, text, add_special=False, parse_special=False)
         for text in (prefix, suffix)
     ]
     return (before, *texts[0], between, *texts[1], after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from edgellm.server.dialects.ollama.lines import Logprob, TopLogprob
@@ -19,7 +18,7 @@ async def named_logprobs(engine: Engine, tokens: Sequence[int], logprobs: Sequen
     if not logprobs:
         return []
     wanted = [*tokens, *(token for entry in logprobs for token, _ in entry.top)]
-    texts = dict(zip(wanted, await asyncio.to_thread(engine.token_texts, wanted), strict=True))
+    texts = dict(zip(wanted, await engine.in_thread(engine.token_texts, wanted), strict=True))
     return [
         Logprob(
             token=texts[token],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -37,7 +36,7 @@ async def name_logprobs(
 ) -> list[TokenLogprob]:
     """An entry for each of ``token_ids`` that is text: not for the one that ends an answer."""
     wanted = list(dict.fromkeys([*token_ids, *_others(logprobs)]))
-    pieces = dict(zip(wanted, await asyncio.to_thread(engine.token_bytes, wanted), strict=True))
+    pieces = dict(zip(wanted, await engine.in_thread(engine.token_bytes, wanted), strict=True))
     ends = {engine.facts.eos_text, engine.facts.eot_text}
     found = []
     for token, entry in zip(token_ids, logprobs, strict=False):

@@ -19,6 +19,7 @@ from textual.worker import Worker, get_current_worker
 
 from edgellm.errors import DoesNotFitError, EdgeLLMError, NetworkError
 from edgellm.tui.chat.commands import Chat, Outcome, command_line, ends_answer, execute
+from edgellm.tui.chat.completion import completions
 from edgellm.tui.chat.conversation import Conversation
 from edgellm.tui.chat.draft import Draft
 from edgellm.tui.chat.parameters import shown_value
@@ -88,6 +89,7 @@ class ChatPane(Vertical):
         self.chat = chat
         self.transcript = Transcript(self._compute, self._estimate, id="transcript")
         self.prompt = Prompt(id="prompt")
+        self.prompt.completions = lambda line: completions(line, self.chat)
         self._status = Static(id="chat-status")
         self.editing: int | None = None  # the message that what is typed replaces
         self._draft = Draft(None)

@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
-from edgellm.tui.chat.commands import COMMANDS
+from edgellm.tui.chat.commands import is_command
+from edgellm.tui.chat.completion import common_start, completions, tails
 
 __all__ = ["Prompt"]
 
@@ -43,6 +44,7 @@ class Prompt(TextArea):
         )
         self.cursor_blink = False  # it costs power, and traffic on a slow line
         self.said_before: Sequence[str] = ()
+        self.completions: Callable[[str], Sequence[str]] = completions
         self._at: int | None = None  # which of the history is shown, from its end
         self._own = ""  # what was typed before that
 
@@ -71,16 +73,17 @@ class Prompt(TextArea):
         self._replace_via_keyboard("\n", *self.selection)
 
     def action_complete(self) -> None:
-        """Complete a command; elsewhere go to the messages."""
+        """Complete a command and what stands behind it; elsewhere go to the messages."""
         text = self.text
-        if text.startswith("/") and " " not in text and "\n" not in text:
-            found = [name for name in COMMANDS if name.startswith(text[1:])]
-            if len(found) == 1:
-                self.put(f"/{found[0]} ")
-            elif found:
-                self.notify("  ".join(f"/{name}" for name in found), markup=False)
-            return
-        self.screen.focus_next("Transcript")
+        found = self.completions(text)
+        if found:
+            start = common_start(found)
+            if len(start) > len(text):
+                self.put(start)
+            elif len(found) > 1:
+                self.notify("  ".join(tails(found)), markup=False)
+        elif not is_command(text):
+            self.screen.focus_next("Transcript")
 
     def action_cursor_up(self, select: bool = False) -> None:
         """The line above; above the first one what was sent before."""

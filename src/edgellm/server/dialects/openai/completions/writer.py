@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from edgellm.server.dialects.openai.completions.messages import (
@@ -67,7 +66,7 @@ class CompletionWriter:
         given = self._requests[prompt].prompt
         if isinstance(given, str):
             return given
-        pieces = await asyncio.to_thread(self._model.engine.token_bytes, given)
+        pieces = await self._model.engine.in_thread(self._model.engine.token_bytes, given)
         return b"".join(pieces).decode("utf-8", "replace")
 
     async def _logprobs(self, index: int, event: TextPart) -> CompletionLogprobs | None:
