@@ -34,10 +34,15 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def look(app: EdgeApp, compare: Compare, use: Use, size: tuple[int, int]) -> bool:
+SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "120x40"])
+THEMES = pytest.mark.parametrize("theme", ["edgellm-dark", "edgellm-light"])
+
+
+def look(app: EdgeApp, compare: Compare, use: Use, size: tuple[int, int], theme: str = "edgellm-dark") -> bool:
     async def prepare(pilot: Pilot[None]) -> None:
         await wait_until(pilot, lambda: app.connection.is_connected and app.screen.query("#prompt"), "the chat")
         pane_of(app).prompt.cursor_blink = False
+        app.theme = theme
         await use(pilot, app)
         await pilot.pause()
 
@@ -57,13 +62,16 @@ async def shown(pilot: Pilot[None], app: EdgeApp) -> None:
     await wait_until(pilot, lambda: "You are welcome." in text_of(app), "the conversation")
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "120x40"])
-def test_empty(tmp_path: Path, server: ScriptedServer, snap_compare: Compare, size: tuple[int, int]) -> None:
+@THEMES
+@SIZES
+def test_empty(
+    tmp_path: Path, server: ScriptedServer, snap_compare: Compare, size: tuple[int, int], theme: str
+) -> None:
     async def use(pilot: Pilot[None], app: EdgeApp) -> None:
         if size == WIDE:
             await wait_until(pilot, lambda: "No conversations yet." in text_of(app), "the list")
 
-    assert look(scripted_app(tmp_path / "home", server), snap_compare, use, size)
+    assert look(scripted_app(tmp_path / "home", server), snap_compare, use, size, theme)
 
 
 @pytest.mark.parametrize("theme", ["edgellm-dark", "edgellm-light", "ansi-dark"])
@@ -74,15 +82,15 @@ def test_a_conversation(
     app = conversation_app(tmp_path, server, sampling={"temperature": 0.5}, system="Be brief.")
 
     async def use(pilot: Pilot[None], app: EdgeApp) -> None:
-        app.theme = theme
         await shown(pilot, app)
         pane_of(app).transcript.action_choose(-1)
 
-    assert look(app, snap_compare, use, size)
+    assert look(app, snap_compare, use, size, theme)
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "120x40"])
-def test_busy(tmp_path: Path, server: ScriptedServer, snap_compare: Compare, size: tuple[int, int]) -> None:
+@THEMES
+@SIZES
+def test_busy(tmp_path: Path, server: ScriptedServer, snap_compare: Compare, size: tuple[int, int], theme: str) -> None:
     async def use(pilot: Pilot[None], app: EdgeApp) -> None:
         await shown(pilot, app)
         pane_of(app).again()
@@ -94,15 +102,17 @@ def test_busy(tmp_path: Path, server: ScriptedServer, snap_compare: Compare, siz
         await wait_until(pilot, lambda: "answering" in text_of(app), "the status")
         pane_of(app).prompt.put("typed meanwhile")
 
-    assert look(conversation_app(tmp_path, server), snap_compare, use, size)
+    assert look(conversation_app(tmp_path, server), snap_compare, use, size, theme)
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "120x40"])
+@THEMES
+@SIZES
 def test_in_trouble(
     tmp_path: Path,
     server: ScriptedServer,
     snap_compare: Compare,
     size: tuple[int, int],
+    theme: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def use(pilot: Pilot[None], app: EdgeApp) -> None:
@@ -114,24 +124,33 @@ def test_in_trouble(
         monkeypatch.setattr(type(pane_of(app).conversation), "problem", problem)
         pane_of(app).show_status()
 
-    assert look(conversation_app(tmp_path, server), snap_compare, use, size)
+    assert look(conversation_app(tmp_path, server), snap_compare, use, size, theme)
 
 
-@pytest.mark.parametrize("dialog", ["parameters", "system", "schema", "model", "attach", "forget"])
-def test_dialogs(tmp_path: Path, server: ScriptedServer, snap_compare: Compare, dialog: str) -> None:
+@THEMES
+@SIZES
+@pytest.mark.parametrize(
+    "dialog", ["parameters", "thinking", "system", "schema", "model", "attach", "rename", "export", "forget"]
+)
+def test_dialogs(
+    tmp_path: Path, server: ScriptedServer, snap_compare: Compare, dialog: str, size: tuple[int, int], theme: str
+) -> None:
     async def use(pilot: Pilot[None], app: EdgeApp) -> None:
         await shown(pilot, app)
         below = app.screen
         app.screen.action_ask(dialog)  # type: ignore[attr-defined]
         await wait_until(pilot, lambda: app.screen is not below and app.screen.query(".dialog"), "the dialog")
 
-    assert look(conversation_app(tmp_path, server, sampling={"top_k": 20}), snap_compare, use, NARROW)
+    assert look(conversation_app(tmp_path, server, sampling={"top_k": 20}), snap_compare, use, size, theme)
 
 
-def test_the_list_over_a_narrow_screen(tmp_path: Path, server: ScriptedServer, snap_compare: Compare) -> None:
+@THEMES
+def test_the_list_over_a_narrow_screen(
+    tmp_path: Path, server: ScriptedServer, snap_compare: Compare, theme: str
+) -> None:
     async def use(pilot: Pilot[None], app: EdgeApp) -> None:
         await shown(pilot, app)
         await pilot.press("ctrl+o")
         await wait_until(pilot, lambda: "thinker:pi" in text_of(app) and "· 4 ·" in text_of(app), "the list")
 
-    assert look(conversation_app(tmp_path, server), snap_compare, use, NARROW)
+    assert look(conversation_app(tmp_path, server), snap_compare, use, NARROW, theme)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,11 +25,18 @@ BUDGET = "215MiB"  # of the server too: tiny-llm has room, endless has not, what
 
 
 @pytest.fixture(scope="module")
-def narrow(two_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def narrow_home(two_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same models where no other server is found."""
+    home = tmp_path_factory.mktemp("narrow-home")
+    shutil.copytree(two_models / "store", home / "store")
+    return home
+
+
+@pytest.fixture(scope="module")
+def narrow(narrow_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose memory is too small for the second model."""
-    folder = tmp_path_factory.mktemp("narrow")
-    environment = {"EDGELLM_MEMORY_BUDGET": BUDGET, "EDGELLM_STATE": str(folder / "state")}
-    with running_server(two_models, folder / "log", environment=environment) as running:
+    environment = {"EDGELLM_MEMORY_BUDGET": BUDGET}
+    with running_server(narrow_home, tmp_path_factory.mktemp("narrow") / "log", environment=environment) as running:
         yield running
 
 
@@ -45,6 +53,11 @@ def states(server: RunningServer) -> dict[str, str]:
         return {row["name"]: row["state"] for row in client.get("/api/edgellm/ps").json()}
 
 
+def load_order(app: EdgeApp) -> list[str]:
+    """What is asked for or waits for an answer: a key would stop that."""
+    return [worker.group for worker in app.workers if worker.group.startswith("load ") and not worker.is_finished]
+
+
 async def on_row(pilot: Pilot[None], app: EdgeApp, name: str) -> None:
     """The cursor is on the row of ``name``."""
     await wait_until(pilot, lambda: "free for models" in text_of(app) and name.partition(":")[0] in text_of(app), name)
@@ -54,8 +67,8 @@ async def on_row(pilot: Pilot[None], app: EdgeApp, name: str) -> None:
     assert app.screen.current.name == name  # type: ignore[attr-defined]
 
 
-def test_what_does_not_fit_is_loaded_when_the_user_says_so(two_models: Path, narrow: RunningServer) -> None:
-    app = app_of(two_models)
+def test_what_does_not_fit_is_loaded_when_the_user_says_so(narrow_home: Path, narrow: RunningServer) -> None:
+    app = app_of(narrow_home)
 
     async def use(pilot: Pilot[None]) -> None:
         await on_row(pilot, app, ENDLESS)
@@ -68,6 +81,7 @@ def test_what_does_not_fit_is_loaded_when_the_user_says_so(two_models: Path, nar
             await pilot.press(answer)
             if answer == "escape":
                 await wait_until(pilot, lambda: not isinstance(app.screen, Confirm), "the table")
+                await wait_until(pilot, lambda: not load_order(app), "the end of the order")
                 assert states(narrow) == {}
         await pilot.press("enter")
         await wait_until(pilot, lambda: "1 loaded" in text_of(app), "the load")
@@ -78,10 +92,10 @@ def test_what_does_not_fit_is_loaded_when_the_user_says_so(two_models: Path, nar
 
 
 def test_a_chat_says_of_a_model_that_does_not_fit_how_it_is_loaded(
-    two_models: Path, narrow: RunningServer, tmp_path: Path
+    narrow_home: Path, narrow: RunningServer, tmp_path: Path
 ) -> None:
     opening = Opening(model=ENDLESS, sampling={"max_tokens": 4})
-    app = chat_app(own_settings(two_models, tmp_path / "state"), ChatStart(None, opening))
+    app = chat_app(own_settings(narrow_home, tmp_path / "state"), ChatStart(None, opening))
 
     async def use(pilot: Pilot[None]) -> None:
         await ready(pilot, app)
@@ -103,12 +117,12 @@ def test_a_chat_says_of_a_model_that_does_not_fit_how_it_is_loaded(
     run_app(app, use, WIDE)
 
 
-def test_a_load_under_way_is_stopped_with_the_key_that_began_it(two_models: Path, narrow: RunningServer) -> None:
-    app = app_of(two_models)
+def test_a_load_under_way_is_stopped_with_the_key_that_began_it(narrow_home: Path, narrow: RunningServer) -> None:
+    app = app_of(narrow_home)
 
     async def use(pilot: Pilot[None]) -> None:
         await on_row(pilot, app, TINY)
-        with held_load(two_models, TINY):
+        with held_load(narrow_home, TINY):
             await pilot.press("space")
             await wait_until(pilot, lambda: "loading" in text_of(app), "the load")
             assert states(narrow) == {TINY: "loading"}
@@ -122,12 +136,12 @@ def test_a_load_under_way_is_stopped_with_the_key_that_began_it(two_models: Path
     run_app(app, use, WIDE)
 
 
-def test_the_load_of_somebody_else_is_finished_and_not_kept(two_models: Path, narrow: RunningServer) -> None:
-    app = app_of(two_models)
+def test_the_load_of_somebody_else_is_finished_and_not_kept(narrow_home: Path, narrow: RunningServer) -> None:
+    app = app_of(narrow_home)
 
     async def use(pilot: Pilot[None]) -> None:
         await on_row(pilot, app, TINY)
-        with held_load(two_models, TINY):
+        with held_load(narrow_home, TINY):
             order = app.connection.post("/api/edgellm/load", {"model": TINY}, dict)
             load = app.run_worker(order, exit_on_error=False)
             await wait_until(pilot, lambda: "loading" in text_of(app), "the load")
@@ -140,8 +154,8 @@ def test_the_load_of_somebody_else_is_finished_and_not_kept(two_models: Path, na
     run_app(app, use, WIDE)
 
 
-def test_a_load_that_is_stopped_leaves_no_process(two_models: Path, narrow: RunningServer) -> None:
-    app = app_of(two_models)
+def test_a_load_that_is_stopped_leaves_no_process(narrow_home: Path, narrow: RunningServer) -> None:
+    app = app_of(narrow_home)
     server = psutil.Process(narrow.process.pid)
 
     def workers() -> list[psutil.Process]:

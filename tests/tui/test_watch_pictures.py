@@ -37,6 +37,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "settings-busy": {SETTING: SETTINGS},
 }
 Compare = Callable[..., bool]
+SIZES = pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
+THEMES = pytest.mark.parametrize("theme", ["dark", "light"])
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +52,8 @@ def one_moment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
+@THEMES
+@SIZES
 @pytest.mark.parametrize("case", ANSWERS)
 def test_a_mode(case: str, size: tuple[int, int], theme: str, tmp_path: Path, snap_compare: Compare) -> None:
     mode = case.partition("-")[0]
@@ -59,9 +61,13 @@ def test_a_mode(case: str, size: tuple[int, int], theme: str, tmp_path: Path, sn
     assert snap_compare(app, terminal_size=size, run_before=shown)
 
 
+@THEMES
+@SIZES
 @pytest.mark.parametrize("mode", ["jobs", "device", "logs", "settings"])
-def test_a_mode_whose_server_is_lost(mode: str, tmp_path: Path, snap_compare: Compare) -> None:
-    app = recorded_app(tmp_path, ANSWERS[f"{mode}-busy"], start=mode)
+def test_a_mode_whose_server_is_lost(
+    mode: str, size: tuple[int, int], theme: str, tmp_path: Path, snap_compare: Compare
+) -> None:
+    app = recorded_app(tmp_path, ANSWERS[f"{mode}-busy"], start=mode, theme=theme)
 
     async def lose(pilot: Pilot[None]) -> None:
         await shown(pilot)
@@ -69,7 +75,7 @@ def test_a_mode_whose_server_is_lost(mode: str, tmp_path: Path, snap_compare: Co
         app.connection.break_off()
         await pilot.pause()
 
-    assert snap_compare(app, run_before=lose)
+    assert snap_compare(app, terminal_size=size, run_before=lose)
 
 
 def test_a_console_with_sixteen_colours(tmp_path: Path, snap_compare: Compare) -> None:
@@ -77,31 +83,45 @@ def test_a_console_with_sixteen_colours(tmp_path: Path, snap_compare: Compare) -
     assert snap_compare(app, run_before=shown)
 
 
-def test_the_error_of_a_job(tmp_path: Path, snap_compare: Compare) -> None:
+@THEMES
+@SIZES
+def test_the_error_of_a_job(size: tuple[int, int], theme: str, tmp_path: Path, snap_compare: Compare) -> None:
     async def choose(pilot: Pilot[None]) -> None:
         await shown(pilot)
         await pilot.press("end", "home", "down", "down", "down", "down", "down")
 
-    app = recorded_app(tmp_path, ANSWERS["jobs-busy"], start="jobs")
-    assert snap_compare(app, run_before=choose)
+    app = recorded_app(tmp_path, ANSWERS["jobs-busy"], start="jobs", theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=choose)
 
 
-def test_a_filtered_log(tmp_path: Path, snap_compare: Compare) -> None:
+@THEMES
+@SIZES
+def test_a_filtered_log(size: tuple[int, int], theme: str, tmp_path: Path, snap_compare: Compare) -> None:
     async def narrow(pilot: Pilot[None]) -> None:
         await shown(pilot)
         await pilot.press("v", "slash", *"job", "enter")
 
-    app = recorded_app(tmp_path, ANSWERS["logs-busy"], start="logs")
-    assert snap_compare(app, run_before=narrow)
+    app = recorded_app(tmp_path, ANSWERS["logs-busy"], start="logs", theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=narrow)
 
 
-def test_the_place_of_an_archive(tmp_path: Path, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+@THEMES
+@SIZES
+@pytest.mark.parametrize("key", ["w", "delete"])
+def test_a_dialog_about_an_archive(
+    key: str,
+    size: tuple[int, int],
+    theme: str,
+    tmp_path: Path,
+    snap_compare: Compare,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Path, "cwd", lambda: Path("/home/me"))
 
     async def ask(pilot: Pilot[None]) -> None:
         await shown(pilot)
-        await pilot.press("home", "down", "down", "w")
+        await pilot.press("home", "down", "down", key)
         await wait_until(pilot, lambda: len(pilot.app.screen_stack) > 1, "the question")
 
-    app = recorded_app(tmp_path, ANSWERS["jobs-busy"], start="jobs")
-    assert snap_compare(app, run_before=ask)
+    app = recorded_app(tmp_path, ANSWERS["jobs-busy"], start="jobs", theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=ask)

@@ -26,6 +26,7 @@ class DetailsModal(ModalScreen[None]):
     DEFAULT_CSS = """
     DetailsModal .details { width: 100; max-width: 96%; height: 92%; border: round $primary; background: $surface; }
     DetailsModal .details--title { text-style: bold; padding: 0 1; }
+    DetailsModal TabbedContent { height: 1fr; }
     DetailsModal TabPane { padding: 0 1; }
     DetailsModal .details--row { height: auto; }
     DetailsModal .details--label { width: 10; color: $text-muted; }
