@@ -111,7 +111,7 @@ def test_health_says_that_a_worker_is_down_and_when_it_may_come_back(tmp_path: P
 def test_health_says_that_a_worker_does_not_get_on(
     tmp_path: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = WatchPolicy(interval_s=0.05, least_s=20.0, factor=0.0, most_s=20.0)  # told of after a fifth of it
+    policy = WatchPolicy(interval_s=0.05, least_s=20.0, most_s=20.0)  # told of after a fifth of it
     monkeypatch.setattr("edgellm_runtimes.worker.core.WatchPolicy", lambda: policy)
     add_bundle(open_store(tmp_path), "one:a", tiny_gguf)
 
