@@ -115,9 +115,13 @@ def test_texts_that_the_encoder_does_not_take_are_refused(packed: Cli) -> None:
     assert "96" in said
 
 
-def test_an_encoder_is_not_measured_beside_a_model_that_answers(packed: Cli, tiny_llm: Path) -> None:
-    packed.run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_0", "--format", "gguf")
-    said = packed.run("bench", "tiny-bert", "tiny-llm", "--rounds", "1", status=2).stderr
+def test_an_encoder_is_not_measured_beside_a_model_that_answers(
+    packed: Cli, cli: Cli, tiny_llm: Path, tmp_path: Path
+) -> None:
+    packed.run("export", "tiny-bert", tmp_path / "bert.tar")
+    cli.run("import", tmp_path / "bert.tar")
+    cli.run("pack", tiny_llm, "--device", "raspberrypi", "--quant", "Q4_0", "--format", "gguf")
+    said = cli.run("bench", "tiny-bert", "tiny-llm", "--rounds", "1", status=2).stderr
     assert "is an encoder and" in said
     assert "two runs" in said
 

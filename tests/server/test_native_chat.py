@@ -110,7 +110,7 @@ def test_who_goes_away_frees_the_sequence(server: RunningServer) -> None:
 def thinker(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("thinker")
     home, template = folder / "home", folder / "template.jinja"
-    shutil.copytree(packed_home, home)
+    shutil.copytree(packed_home / "store", home / "store")
     template.write_text(THINKER, encoding="utf-8")
     Cli(home).run("create", "thinker", "--from", "tiny-llm", "--template", template)
     with running_server(home, folder / "log") as running:

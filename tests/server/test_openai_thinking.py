@@ -26,7 +26,7 @@ HELLO: dict[str, Any] = {"model": "thinker", "messages": [{"role": "user", "cont
 def thinker(packed_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("thinker")
     home, template = folder / "home", folder / "template.jinja"
-    shutil.copytree(packed_home, home)
+    shutil.copytree(packed_home / "store", home / "store")
     template.write_text(TEMPLATE, encoding="utf-8")
     Cli(home).run("create", "thinker", "--from", "tiny-llm", "--template", template)
     with running_server(home, folder / "log") as running:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import os
 import re
+from difflib import ndiff
 from io import StringIO
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _UNIT = re.compile(r"# ?(?:[KMG]i?B|ms|s)\b")
 _DATE = re.compile(r"\b\d{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
 _RULES = re.compile(r"[\u2500-\u259f]+")  # frames and bars
+_LETTER = re.compile(r"[^\W\d_]")
 _BORDER = "\u2502"  # between two columns of a screen
 
 
@@ -52,8 +54,9 @@ def lines_of(svg: str) -> list[str]:
 
 
 def likeness(lines: list[str], *, hidden: tuple[str, str] | None = None) -> list[str]:
-    """The words that are the same on every machine and at every time, column by column: where lines are broken, numbers
-    and their units are left open, and so is what stands between the texts ``hidden``."""
+    """The words that are the same on every machine and at every time, column by column: where lines are broken, numbers,
+    their units and signs for a number that is missing are left open, and so is what stands between the texts
+    ``hidden``."""
     columns: dict[int, list[str]] = {}
     for line in lines:
         for number, text in enumerate(line.split(_BORDER)):
@@ -65,7 +68,7 @@ def likeness(lines: list[str], *, hidden: tuple[str, str] | None = None) -> list
             before, _, rest = text.partition(hidden[0])
             text = f"{before}{hidden[0]} ... {hidden[1]}{rest.partition(hidden[1])[2]}"
         text = _UNIT.sub("# B", _NUMBER.sub("#", _DATE.sub("# #", text)))
-        words += _RULES.sub(" ", text).split()
+        words += [word for word in _RULES.sub(" ", text).split() if _LETTER.search(word)]
     return words
 
 
@@ -76,4 +79,5 @@ def check_picture(name: str, painted: str, *, hidden: tuple[str, str] | None = N
     if os.environ.get("DRAW_PICTURES"):
         path.write_text(now, encoding="utf-8")
     kept = likeness(lines_of(path.read_text(encoding="utf-8")), hidden=hidden)
-    assert likeness(lines_of(now), hidden=hidden) == kept, "run: DRAW_PICTURES=1 pytest tests/tui/test_tui_tmux.py"
+    differences = [line for line in ndiff(kept, likeness(lines_of(now), hidden=hidden)) if line[0] in "+-"]
+    assert not differences, f"{differences}; run: DRAW_PICTURES=1 pytest tests/tui/test_tui_tmux.py"
