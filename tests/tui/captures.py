@@ -54,9 +54,11 @@ def lines_of(svg: str) -> list[str]:
 
 
 def likeness(lines: list[str], *, hidden: tuple[str, str] | None = None) -> list[str]:
-    """The words that are the same on every machine and at every time, column by column: where lines are broken, numbers,
-    their units and signs for a number that is missing are left open, and so is what stands between the texts
-    ``hidden``."""
+    """The words that are the same on every machine and at every time, column by column.
+
+    Where lines are broken, numbers, their units and signs for a missing one are left open, and so is what stands
+    between the texts ``hidden``.
+    """
     columns: dict[int, list[str]] = {}
     for line in lines:
         for number, text in enumerate(line.split(_BORDER)):
