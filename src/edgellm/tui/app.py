@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.events import Event, Key
+from textual.events import Event, InputEvent, Key
 from textual.screen import Screen
 
 from edgellm.api.server import KeptAnswer
 from edgellm.errors import EdgeLLMError
 from edgellm.tui.connection import Connection, ServerSource
 from edgellm.tui.ending import TerminalState, end_on_signals
-from edgellm.tui.garbage import look_at_new_ones
+from edgellm.tui.garbage import look_at_all, look_at_new_ones
 from edgellm.tui.themes import THEMES, choice_of, pick_theme
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ MODE_TITLES = {
     "logs": "Logs",
     "settings": "Settings",
 }
+
+
+_REST_S = 20.0  # without a key: nobody is waiting for the screen
 
 
 def _screen(mode: str) -> Screen[Any]:
@@ -92,6 +96,7 @@ class EdgeApp(App[None]):
         self.chat_start: ChatStart | None = None  # what the mode Chat begins with
         self.escape_handled = threading.Event()  # set after each Escape, when all that it does is done
         self._start = start
+        self._used = time.monotonic()  # when a key or the mouse came last
         self._before = TerminalState()  # which Textual has not changed yet
         for each in THEMES:
             self.register_theme(each)
@@ -109,6 +114,8 @@ class EdgeApp(App[None]):
 
     async def on_event(self, event: Event) -> None:
         """Alt+Enter is Escape and Enter where it has no meaning of its own."""
+        if isinstance(event, InputEvent):
+            self._used = time.monotonic()
         is_typed = isinstance(event, Key) and event.key == "alt+enter" and not event.is_forwarded
         if is_typed and "alt+enter" not in self.active_bindings:
             await super().on_event(Key("escape", "\x1b"))
@@ -131,6 +138,12 @@ class EdgeApp(App[None]):
     def on_ready(self) -> None:
         """The first frame is there."""
         look_at_new_ones()
+        self.set_interval(_REST_S, self._tidy_up)
+
+    def _tidy_up(self) -> None:
+        """What takes a tenth of a second, when nobody has touched anything for a while."""
+        if time.monotonic() - self._used >= _REST_S:
+            look_at_all()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: what the screen's own keys do, modes, the server, and what Textual has."""

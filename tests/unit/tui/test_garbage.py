@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def test_none_are_looked_for_until_the_first_frame_and_then_only_new_ones() -> None:
+def test_none_are_looked_for_until_the_first_frame_then_new_ones_and_all_at_rest() -> None:
     code = (
         "import gc\n"
         "from edgellm.tui.garbage import hold_back, look_at_new_ones\n"
@@ -22,6 +22,14 @@ def test_none_are_looked_for_until_the_first_frame_and_then_only_new_ones() -> N
         "kept = []\n"
         "while seen() is not None and len(kept) < 100_000:\n"
         "    kept.append([])\n"
+        "assert seen() is None\n"
+        "old = Ring(); old.self = old; seen = weakref.ref(old)\n"
+        "kept = [[] for _ in range(200_000)]\n"
+        "del old\n"
+        "kept += [[] for _ in range(200_000)]\n"
+        "assert seen() is not None  # it has outlived the new ones\n"
+        "from edgellm.tui.garbage import look_at_all\n"
+        "look_at_all()\n"
         "assert seen() is None\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
