@@ -23,6 +23,7 @@ from edgellm_runtimes.worker.restart import RestartPolicy
 __all__ = [
     "ENDLESS",
     "GREEDY",
+    "PATIENCE_S",
     "PROMPT",
     "QUICK_RESTARTS",
     "Listener",

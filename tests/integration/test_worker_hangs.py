@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from edgellm_runtimes.sampling import SamplingParams
 from edgellm_runtimes.watch_policy import WatchPolicy
 from edgellm_runtimes.worker.watcher import Watcher
 from worker_rig import (
+    PATIENCE_S,
     PROMPT,
     QUICK_RESTARTS,
     collect,
@@ -89,6 +91,59 @@ def test_a_worker_that_is_stopped_under_load_fails_its_requests_and_the_next_one
         assert (engine.status().state, engine.status().starts) == ("running", 2)
 
     with_worker(tiny_gguf, use, QUICK_RESTARTS, QUICK, context=512, sequences=4)
+
+
+@contextlib.contextmanager
+def beyond_signals(pid: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The process is, while the block runs, as one that waits in the kernel for a disk: it does nothing, and no signal
+    ends it."""
+    kept: list[subprocess.Popen[bytes]] = []
+    with monkeypatch.context() as patch, stopped(pid):
+        patch.setattr(subprocess.Popen, "kill", lambda process: kept.append(process))
+        patch.setattr("edgellm_runtimes.worker.process._KILLED_S", 0.1)
+        yield
+        assert not is_gone(pid)
+    for process in kept:  # it ends by itself, since its socket and its pipe were closed
+        process.wait(PATIENCE_S)
+
+
+def test_a_worker_that_cannot_be_ended_fails_all_who_wait_for_it(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(engine: Engine) -> None:
+        first = worker_pid(engine)
+        running = [asyncio.create_task(error_of(engine)) for _ in range(2)]
+        await wait_for_tokens(engine)
+        with beyond_signals(first, monkeypatch):
+            calling = asyncio.create_task(error_of(engine, "a text that only the worker can cut into tokens"))
+            async with asyncio.timeout(PATIENCE_S / 2):
+                for error in await asyncio.gather(*running, calling):
+                    assert "stopped by a signal" in error.message
+                    assert f"process {first} cannot be ended" in error.message
+                    assert "disk" in (error.hint or "")
+            assert await asyncio.to_thread(engine.tokenize, PROMPT)
+            assert engine.status().starts == 2
+        assert ids_of(await collect(engine, PROMPT))
+
+    with_worker(tiny_gguf, use, QUICK_RESTARTS, QUICK)
+
+
+def test_a_worker_that_cannot_be_ended_does_not_hold_up_its_close(
+    tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgellm_runtimes.worker.connection._CLOSE_S", 0.1)
+
+    async def main() -> None:
+        engine = await Engine.load(request_for(tiny_gguf), isolation="worker", watch=PATIENT)
+        waiting = asyncio.create_task(error_of(engine))
+        await wait_for_tokens(engine)
+        with beyond_signals(worker_pid(engine), monkeypatch):
+            closing = asyncio.create_task(engine.close())
+            async with asyncio.timeout(PATIENCE_S / 2):
+                await asyncio.shield(closing)
+            assert "closed" in (await waiting).message
+
+    asyncio.run(main())
 
 
 def test_another_model_is_served_while_one_hangs(tiny_gguf: Path) -> None:

@@ -32,6 +32,7 @@ Value = TypeVar("Value")
 _POLL_S = 0.05
 _CANCEL_S = 2.0  # for a worker to stop loading
 _CLOSE_S = 30.0  # for it to free the model and to write what it keeps
+_ENDING_S = 15.0  # for all that follows when nothing more can be read, ``WorkerProcess.finish`` above all
 _STATISTICS_S = 2.0  # for it to tell them: one that hangs must not hold up whoever looks at all models
 
 
@@ -55,7 +56,8 @@ class Connection:
         self._calls: dict[int, Future[msgspec.Raw]] = {}
         self._n_calls = 0
         self._end: BackendError | None = None
-        self._fault: BackendError | None = None  # why it was killed from here
+        self._fault: BackendError | None = None  # what it sent was wrong
+        self._hang: str | None = None  # why it was given up
         self._closing = False
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._process = WorkerProcess(name)
@@ -148,11 +150,11 @@ class Connection:
         self.kill()
 
     def kill(self) -> None:
-        """End the process at once, and wait for it."""
+        """End the process at once, and wait for it: not for ever, since the kernel may keep it."""
         with self._lock:
             self._closing = True
-        self._process.kill()
-        self._reader.join()
+        self._end_process()
+        self._reader.join(_ENDING_S)
 
     def _call(self, command: Callable[[int], wire.Command], kind: type[Value], timeout_s: float | None = None) -> Value:
         answer: Future[msgspec.Raw] = Future()
@@ -262,18 +264,22 @@ class Connection:
 
     def _give_up(self, reason: str) -> None:
         """On the watcher's thread: it hangs."""
-        self._fault = BackendError(
-            f"the worker process of {self._name} {reason}, and was ended", hint="the next request starts it again"
-        )
+        self._hang = reason
+        self._end_process()
+
+    def _end_process(self) -> None:
+        """Kill it, and let the reading thread go on: a process that waits in the kernel for a disk ends when that has
+        answered, and keeps its socket open until then."""
         self._process.kill()
+        self._process.shut()
 
     def _finish(self) -> None:
-        """The worker has ended: tell all who wait for it."""
+        """The worker has ended, or nothing more comes of it: tell all who wait for it."""
         self._watcher.end()
         self._process.shut()
         self._outgoing.put(None)
         self._writer.join()
-        death = self._process.death(self._process.finish())
+        death = self._process.death(self._process.finish(), self._hang)
         error = self._fault or death
         if self._closing:
             error = BackendError("the model was closed")

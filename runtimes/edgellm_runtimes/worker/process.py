@@ -16,6 +16,7 @@ from edgellm_runtimes.child import SIGNAL_HINTS
 
 __all__ = ["WorkerProcess"]
 
+_RESTART_HINT = "the next request starts it again"
 _KEPT_LINES = 50
 _SHOWN_LINES = 3
 _LONGEST_LINE = 2000
@@ -70,23 +71,34 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
-    def finish(self) -> int:
-        """Make sure that it has ended, and leave nothing of it open. Returns its exit status, negative for a signal."""
+    def finish(self) -> int | None:
+        """Make sure that it has ended, and leave nothing of it open.
+
+        Returns its exit status, negative for a signal; None when the kernel has not let it end within some seconds.
+        """
         os.close(self._alive_fd)
         self.socket.close()
         try:
-            status = self._child.wait(_DYING_S)
+            status: int | None = self._child.wait(_DYING_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
             try:
                 status = self._child.wait(_KILLED_S)
             except subprocess.TimeoutExpired:
-                status = -signal.SIGKILL
+                status = None
         self._listener.join(_DYING_S)  # longer only if the worker left somebody with its output
         return status
 
-    def death(self, status: int) -> BackendError:
-        """What to tell those whose requests it took along."""
+    def death(self, status: int | None, hang: str | None) -> BackendError:
+        """What to tell those whose requests it took along. ``status`` is what ``finish`` returned, ``hang`` why it was
+        given up, as the end of a sentence."""
+        if status is None:
+            return BackendError(
+                f"the worker process of {self._name} {hang or 'fell silent'}, and process {self.pid} cannot be ended",
+                hint="most likely it waits for a disk that does not answer: check the one that holds the model",
+            )
+        if hang is not None:
+            return BackendError(f"the worker process of {self._name} {hang}, and was ended", hint=_RESTART_HINT)
         last = "; ".join(line for line in self.lines[-_SHOWN_LINES:])
         because = f": {last}" if last else ""
         if status >= 0:
@@ -98,7 +110,7 @@ class WorkerProcess:
         verb = "was killed" if status == -signal.SIGKILL else "crashed"
         return BackendError(
             f"the worker process of {self._name} {verb} ({name}){because}",
-            hint=SIGNAL_HINTS.get(name, "the next request starts it again"),
+            hint=SIGNAL_HINTS.get(name, _RESTART_HINT),
         )
 
     def _listen(self) -> None:

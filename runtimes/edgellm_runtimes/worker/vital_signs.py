@@ -6,8 +6,6 @@ import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
 __all__ = ["VitalSigns", "read_signs"]
 
 _PROC = Path("/proc")
@@ -62,6 +60,8 @@ def _read_thread(path: Path) -> VitalSigns | None:
 
 
 def _ask_psutil(pid: int) -> VitalSigns | None:
+    import psutil  # late: every parent of a worker imports this module, and few need that one
+
     try:
         process = psutil.Process(pid)
         times, state = process.cpu_times(), process.status()

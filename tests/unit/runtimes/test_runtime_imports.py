@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("numpy", "llama_cpp", "jinja2", "edgellm_runtimes._native")
+HEAVY = ("numpy", "llama_cpp", "jinja2", "psutil", "edgellm_runtimes._native")
 
 
 @pytest.mark.parametrize(
