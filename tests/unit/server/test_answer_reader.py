@@ -15,7 +15,7 @@ from edgellm.server.generation.calls.granite import GRANITE
 from edgellm.server.generation.calls.hermes import HERMES, QWEN_TAGS
 from edgellm.server.generation.calls.llama3 import LLAMA3
 from edgellm.server.generation.calls.mistral import MISTRAL, MISTRAL_ARGS
-from edgellm.server.generation.calls.pieces import CallDelta, CallPiece, CallStart
+from edgellm.server.generation.calls.pieces import CallDelta, CallEnd, CallPiece, CallStart
 from edgellm.server.generation.calls.pythonic import LFM2
 from edgellm.server.generation.reading.reader import AnswerReader, Piece
 from edgellm.server.generation.templates.traits import ThinkingMarkers
@@ -130,6 +130,41 @@ CASES: dict[str, tuple[CallForm | None, str, Read]] = {
         [("call", "other", '{"a":1}')],
     ),
     "lfm2, the brackets are missing": (LFM2, '<|tool_call_start|>[weather(city="Oslo"<|tool_call_end|>', [WEATHER]),
+    "lfm2, the brackets behind a list are missing": (
+        LFM2,
+        "<|tool_call_start|>[weather(a=[1,2]<|tool_call_end|>",
+        [("call", "weather", '{"a":[1,2]}')],
+    ),
+    "lfm2, a bracket before the last is missing": (
+        LFM2,
+        "<|tool_call_start|>[weather(a=[1,2]]<|tool_call_end|>",
+        [("call", "weather", '{"a":[1,2]}')],
+    ),
+    "lfm2, the bracket of a list is missing": (
+        LFM2,
+        "<|tool_call_start|>[weather(a=[1,2<|tool_call_end|>",
+        [("broken", "weather", ""), ("text", "a=[1,2")],
+    ),
+    "lfm2, texts of three quotes": (
+        LFM2,
+        "<|tool_call_start|>[weather(a='''it's '',\\'''', b=[\"\", \"\"\"\"a\" \"b, (\"\"\"], c='')]<|tool_call_end|>",
+        [("call", "weather", '{"a":"it\'s \'\',\'","b":["","\\"a\\" \\"b, ("],"c":""}')],
+    ),
+    "lfm2, an argument twice": (
+        LFM2,
+        "<|tool_call_start|>[weather(a=1, a=2)]<|tool_call_end|>",
+        [("broken", "weather", '{"a":1'), ("text", ", a=2)]")],
+    ),
+    "lfm2, the same argument of two calls": (
+        LFM2,
+        "<|tool_call_start|>[weather(a=1), weather(a=2)]<|tool_call_end|>",
+        [("call", "weather", '{"a":1}'), ("call", "weather", '{"a":2}')],
+    ),
+    "lfm2, an argument of an unknown tool twice": (
+        LFM2,
+        "<|tool_call_start|>[other(a=1, a=2)]<|tool_call_end|>",
+        [("text", "<|tool_call_start|>[other(a=1, a=2)]<|tool_call_end|>")],
+    ),
     "lfm2, an argument that is no constant": (
         LFM2,
         "<|tool_call_start|>[weather(city=open('x'))]<|tool_call_end|> So.",
@@ -293,6 +328,12 @@ def test_what_is_cut_off_is_a_call_as_far_as_it_came_and_no_text(name: str) -> N
     for tail in () if text.endswith("</tool_call>") else ("}", "}\n</t"):  # of the marker that ends the call
         assert read(text + tail, [], form, is_cut=True) == [("call", "weather", WHOLE)]
     assert read(text[: text.index("Oslo") + 2], [], form, is_cut=True)[0][:2] == ("broken", "weather")
+
+
+def test_a_call_that_its_missing_bracket_does_not_mend_ends_once() -> None:
+    reader = AnswerReader(None, LFM2, tools=TOOLS)
+    found = [*reader.push("<|tool_call_start|>[weather(city=oslo"), *reader.finish()]
+    assert found == [CallStart("weather"), CallEnd(is_whole=False), Piece("text", "city=oslo")]
 
 
 def test_brackets_that_are_missing_are_made_up_for() -> None:

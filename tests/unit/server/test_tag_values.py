@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -69,6 +70,37 @@ def tool() -> Tool:
 def test_the_schema_says_what_a_value_is(name: str, text: str, expected: Any) -> None:
     found = tag_value(text, tool(), name)
     assert (found, type(found)) == (expected, type(expected))
+
+
+class Counted(dict[str, Any]):
+    """A schema that counts how often it is looked at."""
+
+    n_looks = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        Counted.n_looks += key == "$ref"
+        return super().get(key, default)
+
+
+def _to_itself(key: str) -> dict[str, Any]:
+    return {"v": Counted({key: [Counted({"$ref": "#/$defs/v"}) for _ in range(12)]})}
+
+
+def _chain(key: str) -> dict[str, Any]:
+    links = {f"v{at}": Counted({key: [Counted({"$ref": f"#/$defs/v{at + 1}"}) for _ in range(12)]}) for at in range(3)}
+    return {"v": Counted({"$ref": "#/$defs/v0"}), **links, "v3": Counted({"type": "string"})}
+
+
+@pytest.mark.parametrize("key", ["anyOf", "oneOf"])
+@pytest.mark.parametrize(("schemas", "expected"), [(_to_itself, 12), (_chain, "12")], ids=["to itself", "chain"])
+def test_no_part_of_a_schema_is_looked_at_twice(
+    key: str, schemas: Callable[[str], dict[str, Any]], expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counted, "n_looks", 0)
+    properties = {name: Counted({"$ref": "#/$defs/v"}) for name in ("one", "two")}
+    found = Tool("weather", {"$defs": schemas(key), "properties": properties})
+    assert [tag_value("12", found, name) for name in ("one", "two", "one", "two")] == [expected] * 4
+    assert 0 < Counted.n_looks <= 2 + 1 + 3 * 13 + 1
 
 
 @pytest.mark.parametrize(

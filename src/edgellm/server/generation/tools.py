@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from edgellm.errors import UsageError
+from edgellm.server.generation.argument_types import ArgumentTypes
 from edgellm.server.generation.schemas import closed
 
 __all__ = ["Tool", "read_tools"]
@@ -13,11 +16,17 @@ __all__ = ["Tool", "read_tools"]
 _MOST_TOOLS = 256
 
 
-class Tool(NamedTuple):
+@dataclass(frozen=True)
+class Tool:
     """``parameters`` is a JSON schema, closed: no property beyond those that it names, unless it says so."""
 
     name: str
     parameters: Mapping[str, Any]
+
+    @cached_property
+    def types(self) -> ArgumentTypes:
+        """The types that its arguments may have."""
+        return ArgumentTypes(self.parameters)
 
     def argument(self, name: str) -> dict[str, Any]:
         """The schema of one argument, with what it may refer to."""

@@ -9,6 +9,7 @@ from typing import Any
 from edgellm.server.generation.calls.call import Call, encode
 from edgellm.server.generation.calls.json_stream import pieces_of
 from edgellm.server.generation.calls.pieces import CallDelta, CallEnd, CallPiece, CallStart
+from edgellm.server.generation.calls.python_value import ValueScan
 
 __all__ = ["PythonCalls"]
 
@@ -17,12 +18,8 @@ _HEAD = re.compile(r"[\s,\[]*(?P<name>[^\s()\[\]{},='\"]+)\(\s*(?=\)|[^\W\d]\w*\
 _KEY = re.compile(r"\s*(?P<key>[^\W\d]\w*)\s*=")
 _TAIL = re.compile(r"\s*,?\s*\)")
 _COMMA = re.compile(r"\s*,\s*(?=[^\s)])")
-_PART = re.compile(
-    r"""'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|"(?!"")(?:[^"\\]|\\.)*"|'(?!'')(?:[^'\\]|\\.)*'"""
-    r"""|""(?=[^"])|''(?=[^'])|[^"'()\[\]{},]+|[()\[\]{},]""",
-    re.DOTALL,
-)
-_MARKS = "()[]{}, \t\r\n"
+_SPACE = " \t\r\n"
+_MARKS = "()[]{}," + _SPACE
 
 
 class PythonCalls:
@@ -42,6 +39,8 @@ class PythonCalls:
         self._read = read
         self._names = names
         self._before = ""  # what is written before the next argument: "{" or ","; empty outside of calls
+        self._keys: set[str] = set()  # of the arguments that were read
+        self._scan = ValueScan()  # of the argument that is being read
         self._has_failed = False
         self.has_begun = False
 
@@ -57,6 +56,7 @@ class PythonCalls:
                     break
                 pieces.append(CallStart(head["name"]))
                 self._before, self.has_begun, place = "{", True, head.end()
+                self._keys.clear()
             elif (tail := _TAIL.match(text, place)) is not None:
                 pieces += self._end()
                 place = tail.end()
@@ -72,15 +72,26 @@ class PythonCalls:
         if self._has_failed:
             return [], "" if is_cut else rest
         if self._before:
-            pieces, place = ([], 0) if is_cut else self.take(rest.rstrip("]" + _MARKS[-4:]) + ")")
-            if not self._before and not self._has_failed and place:
+            pieces = [] if is_cut else self._with_brackets(rest)
+            if not self._before and not self._has_failed:
                 return pieces, ""
-            self._before = ""
-            return [*pieces, CallEnd(is_whole=False)], "" if is_cut else rest
+            if self._before:
+                self._before = ""
+                pieces.append(CallEnd(is_whole=False))
+            return pieces, "" if is_cut else rest
         if self.has_begun and not rest.strip(_MARKS):
             return [], ""
         calls = self._read(rest)
         return ([], "" if is_cut else rest) if calls is None else (pieces_of(calls), "")
+
+    def _with_brackets(self, rest: str) -> list[CallPiece]:
+        """What ``rest`` adds with the bracket that is missing: behind one that ends a list, or before the last ones."""
+        for text in (rest, rest.rstrip("]" + _SPACE)):
+            self._scan = ValueScan()
+            pieces, _ = self.take(text + ")")
+            if pieces:
+                return pieces
+        return []
 
     def _member(self, text: str, place: int) -> tuple[CallPiece, int] | None:
         """The argument at ``place`` and where it ends; None until what stands behind it has come."""
@@ -88,32 +99,26 @@ class PythonCalls:
         key = _KEY.match(text, place if comma is None else comma.end())
         if key is None:
             return None
-        end = _value_end(text, key.end())
+        name = key["key"]
+        if name in self._keys:
+            return self._fail(), place
+        end = self._scan.end(text, key.end())
         if end is None:
             return None
+        self._scan = ValueScan()
         try:
-            member = encode({key["key"]: self._value(text[key.end() : end])})
+            member = encode({name: self._value(text[key.end() : end])})
         except ValueError:
-            self._has_failed, self._before = True, ""
-            return CallEnd(is_whole=False), place
+            return self._fail(), place
+        self._keys.add(name)
         before, self._before = self._before, ","
         return CallDelta(before + member[1:-1]), end
+
+    def _fail(self) -> CallPiece:
+        self._has_failed, self._before = True, ""
+        return CallEnd(is_whole=False)
 
     def _end(self) -> list[CallPiece]:
         opening = "{" if self._before == "{" else ""
         self._before = ""
         return [CallDelta(f"{opening}}}"), CallEnd(is_whole=True)]
-
-
-def _value_end(text: str, place: int) -> int | None:
-    """Where the expression at ``place`` ends, before a comma or a bracket that it has not opened; None until then."""
-    depth = 0
-    while (part := _PART.match(text, place)) is not None:
-        if part[0] in ("(", "[", "{"):
-            depth += 1
-        elif depth and part[0] in (")", "]", "}"):
-            depth -= 1
-        elif not depth and part[0] in (")", "]", "}", ","):
-            return place
-        place = part.end()
-    return None

@@ -36,7 +36,10 @@ def python_calls(text: str) -> list[Call] | None:
 def _call(node: ast.expr) -> Call:
     if not isinstance(node, ast.Call) or node.args:
         raise ValueError("no call, or arguments without names")
-    return Call(ast.unparse(node.func), encode({str(keyword.arg): _value(keyword.value) for keyword in node.keywords}))
+    arguments = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+    if len(arguments) < len(node.keywords):
+        raise ValueError("an argument is there twice")
+    return Call(ast.unparse(node.func), encode(arguments))
 
 
 def _value(node: ast.expr) -> Any:
