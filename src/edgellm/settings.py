@@ -24,6 +24,7 @@ __all__ = [
     "Settings",
     "SettingsWithOrigin",
     "ThemeName",
+    "check_setting",
     "field_help",
     "load_settings",
     "settings_rows",
@@ -156,6 +157,15 @@ def with_setting(settings: SettingsWithOrigin, name: str, value: Any, origin: st
     """``settings`` in which ``name`` is otherwise."""
     values = msgspec.structs.replace(settings.values, **{name: value})
     return replace(settings, values=values, origin=settings.origin | {name: origin})
+
+
+def check_setting(name: str, value: Any, where: str) -> None:
+    """Raises UsageError, which begins with ``where``, for a value that the setting ``name`` cannot have."""
+
+    def report(error: UsageError) -> None:
+        raise error
+
+    _convert({name: value}, where, report, strict=True)
 
 
 def field_help() -> dict[str, str]:

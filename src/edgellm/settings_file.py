@@ -10,7 +10,7 @@ from typing import Any
 
 from edgellm.errors import EdgeLLMError, UsageError
 from edgellm.files import os_errors, read_small_file, write_atomic
-from edgellm.settings import SettingsWithOrigin, with_setting
+from edgellm.settings import SettingsWithOrigin, check_setting, with_setting
 from edgellm.toml import LIMIT_BYTES, parse_toml
 
 __all__ = ["keep_setting"]
@@ -22,10 +22,11 @@ def keep_setting(settings: SettingsWithOrigin, name: str, value: str) -> tuple[S
     """Have ``name`` be ``value`` in the user's settings file, and in the settings that are returned.
 
     The second value is what counts more than that file and says otherwise, a flag, a variable or the file of --config:
-    it is in force the next time too, where it is given again. Empty where nothing is. Raises UsageError for a file that
-    is not to be understood, AccessError, NoSpaceError.
+    it is in force the next time too, where it is given again. Empty where nothing is. Raises UsageError for a value
+    that the setting cannot have and for a file that is not to be understood, AccessError, NoSpaceError.
     """
     path = settings.paths.config / "config.toml"
+    check_setting(name, value, str(path))  # a file that says it would end every command
     target = path.resolve()  # a link into a folder of such files stays one
     old, mode = b"", 0o644
     with os_errors(f"write {target}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from edgellm.bundle.plan import ModelSource
 from edgellm.errors import NotFoundError, UsageError
 from edgellm.server.config import ServerConfig
 from edgellm.server.models.manager import ModelManager
+from edgellm.server.models.unwanted import Unwanted
 
 
 @pytest.fixture
@@ -197,6 +199,46 @@ def test_a_load_that_is_not_wanted_any_more_answers_those_who_wait_and_goes(home
         assert (await manager.load("one")).state == "ready"
 
     run_with(home, use)
+
+
+def test_a_pinned_model_is_not_let_go_while_it_loads(home: Path) -> None:
+    async def use(manager: ModelManager) -> None:
+        await manager.pin("one", True)
+        loading = asyncio.ensure_future(manager.load("one"))
+        await until(manager, lambda statuses: statuses)
+        assert (await manager.statuses())[0].state == "loading"
+        with pytest.raises(UsageError, match="one:a is pinned"):
+            await manager.unload("one")
+        status = await loading
+        assert (status.state, status.keep_alive_s) == ("ready", manager.policy.keep_alive_s)
+
+    run_with(home, use)
+
+
+@pytest.mark.parametrize("keep_alive_s", [None, 0])
+def test_a_load_for_no_time_says_so(home: Path, keep_alive_s: float | None) -> None:
+    async def use(manager: ModelManager) -> None:
+        with pytest.raises(UsageError, match="unloaded at once: keep_alive is 0"):
+            await manager.load("one", keep_alive_s=keep_alive_s)
+
+    run_with(home, use, config=ServerConfig(isolation="worker", keep_alive_s=0))
+
+
+def test_what_was_said_of_a_load_counts_for_those_who_waited_and_ends_with_them() -> None:
+    unwanted = Unwanted()
+    unwanted.say("nobody waits")
+    assert len(unwanted) == 0
+    came = time.monotonic()
+    with unwanted.waiting("a", came) as first, unwanted.waiting("b", came) as other:
+        with unwanted.waiting("a", came) as second:
+            assert not first()
+            unwanted.say("a")
+            assert second()
+        with unwanted.waiting("a", time.monotonic() + 1) as later:
+            assert not later()
+        assert first()
+        assert not other()
+    assert len(unwanted) == 0
 
 
 def test_a_client_that_leaves_stops_a_load_that_nobody_else_wants(home: Path) -> None:

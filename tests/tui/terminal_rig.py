@@ -20,7 +20,11 @@ from typing import Any
 __all__ = ["Terminal", "terminal"]
 
 _PATIENCE_S = 60.0
-_RUN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+_RUN = (
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # as a terminal has it, also where tests run below nohup
+    "os.execv(sys.executable, sys.argv[1:])"
+)
 _SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|P[^\x1b]*\x1b\\|.)")
 
 

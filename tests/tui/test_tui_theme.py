@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import get_args
 
 import msgspec
+import pytest
 from canned import CannedApp
 from terminal_rig import terminal
 from textual.pilot import Pilot
-from textual.theme import BUILTIN_THEMES
+from textual.theme import BUILTIN_THEMES, Theme
 from tui_rig import run_app, settings_of, text_of, told, wait_until
 
-from edgellm.settings import ThemeName, load_settings, settings_rows, with_setting
+from edgellm.settings import SettingsWithOrigin, ThemeName, load_settings, settings_rows, with_setting
+from edgellm.settings_file import keep_setting
 from edgellm.tui.app import EdgeApp
 from edgellm.tui.themes import THEMES, choice_of, pick_theme
 
@@ -77,6 +80,50 @@ def test_what_comes_first_is_said_and_so_is_a_folder_that_is_none(tmp_path: Path
         assert app.theme == "dracula"
 
     run_app(app, use, (140, 50))
+
+
+def test_a_theme_that_the_setting_does_not_know_is_shown_and_not_kept(tmp_path: Path) -> None:
+    app = app_over(tmp_path)
+
+    async def use(pilot: Pilot[None]) -> None:
+        app.register_theme(Theme(name="of-later", primary="#102030"))
+        app.choose_theme("of-later")
+        await wait_until(pilot, lambda: "not kept: of-later is none of the names" in told(app), "what is said")
+        assert app.theme == "of-later"
+
+    run_app(app, use, (140, 50))
+    assert not (tmp_path / "config" / "config.toml").exists()
+    assert app.settings.values.theme == "auto"
+
+
+def test_of_two_choices_at_once_the_last_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = app_over(tmp_path)
+    begun: list[str] = []
+    go_on = threading.Event()
+
+    def keep(settings: SettingsWithOrigin, name: str, value: str) -> tuple[SettingsWithOrigin, str]:
+        begun.append(value)
+        if value == "nord":
+            assert go_on.wait(60)
+        return keep_setting(settings, name, value)
+
+    monkeypatch.setattr("edgellm.settings_file.keep_setting", keep)
+
+    async def use(pilot: Pilot[None]) -> None:
+        app.choose_theme("nord")
+        app.choose_theme("dracula")
+        await wait_until(pilot, lambda: begun, "the first")
+        for _ in range(5):
+            await pilot.pause()
+        assert begun == ["nord"]
+        go_on.set()
+        await wait_until(pilot, lambda: app.settings.values.theme == "dracula", "the last")
+
+    try:
+        run_app(app, use, (140, 50))
+    finally:
+        go_on.set()
+    assert (tmp_path / "config" / "config.toml").read_text() == 'theme = "dracula"\n'
 
 
 def test_every_theme_has_a_name_among_the_settings(tmp_path: Path) -> None:

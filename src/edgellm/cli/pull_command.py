@@ -83,10 +83,12 @@ def pull_reference(
 
 def _is_wanted(plan: Plan, request: PackRequest) -> bool:
     """Whether a bundle is of the recipe and format that were asked for, if any were."""
+    from edgellm.sources.stored import is_same_recipe
     from edgellm_converters.onnx.recipes import ONNX_RECIPES
 
     format_ = "onnx" if plan.recipe in ONNX_RECIPES else "gguf"
-    return request.recipe in ("auto", plan.recipe) and request.format in ("auto", format_)
+    is_recipe = request.recipe == "auto" or is_same_recipe(plan.recipe, request.recipe)
+    return is_recipe and request.format in ("auto", format_)
 
 
 def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOrigin) -> HubJob:

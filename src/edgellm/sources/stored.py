@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from edgellm.store.listing import StoredBundle
     from edgellm.store.store import Store
 
-__all__ = ["find_stored"]
+__all__ = ["find_stored", "is_same_recipe"]
 
 
 def find_stored(
@@ -56,4 +56,9 @@ def _is_selected(plan: Plan, selector: str | None) -> bool:
         return True
     if selector.lower().endswith(".gguf"):
         return selector.rpartition("/")[2] in plan.source.files
-    return plan.recipe.upper().removeprefix("UD-") == selector.upper().removeprefix("UD-")
+    return is_same_recipe(plan.recipe, selector)
+
+
+def is_same_recipe(one: str, other: str) -> bool:
+    """Whether two spellings mean one recipe: in any case, with the `UD-` of a publisher's own mixes or without."""
+    return one.upper().removeprefix("UD-") == other.upper().removeprefix("UD-")

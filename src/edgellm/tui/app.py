@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -98,6 +98,7 @@ class EdgeApp(App[None]):
         self._start = start
         self._used = time.monotonic()  # when a key or the mouse came last
         self._before = TerminalState()  # which Textual has not changed yet
+        self._theme_turn = asyncio.Lock()  # the theme that was chosen last is the one that is kept
         for each in THEMES:
             self.register_theme(each)
         picked = pick_theme(theme, os.environ)
@@ -174,10 +175,16 @@ class EdgeApp(App[None]):
         self.run_worker(self._keep_theme(choice_of(name)), name="theme", group="theme")
 
     async def _keep_theme(self, choice: str) -> None:
+        from edgellm.settings import ThemeName
         from edgellm.settings_file import keep_setting
 
+        if choice not in get_args(ThemeName):  # of a Textual that is newer than this edgellm
+            why = f"{choice} is none of the names that the setting `theme` has in this version of edgellm"
+            self.notify(f"the theme is shown, and not kept: {why}", severity="warning", markup=False)
+            return
         try:
-            self.settings, stronger = await asyncio.to_thread(keep_setting, self.settings, "theme", choice)
+            async with self._theme_turn:
+                self.settings, stronger = await asyncio.to_thread(keep_setting, self.settings, "theme", choice)
         except EdgeLLMError as error:
             said = error.message if error.hint is None else f"{error.message}: {error.hint}"
             self.notify(f"the theme is not kept: {said}", severity="error", markup=False)

@@ -14,7 +14,7 @@ __all__ = ["ThemeChoices"]
 
 
 class ThemeChoices(ThemeProvider):
-    """All that there are; the one that is chosen is kept."""
+    """All that there are; the one that is chosen is kept if the setting `theme` has its name."""
 
     @property
     def commands(self) -> list[tuple[str, Callable[[], None]]]:

@@ -59,6 +59,13 @@ def test_a_file_that_cannot_be_changed_safely_stays(tmp_path: Path, text: str) -
     assert path.read_text() == text
 
 
+def test_a_value_that_would_spoil_the_file_is_not_written(tmp_path: Path) -> None:
+    path = write(tmp_path, "port = 1\n")
+    with pytest.raises(UsageError, match=r"theme must be one of ansi, .*not 'of-a-later-textual'"):
+        keep_setting(load(tmp_path), "theme", "of-a-later-textual")
+    assert path.read_text() == "port = 1\n"
+
+
 def test_a_link_and_the_mode_of_the_file_stay(tmp_path: Path) -> None:
     path = write(tmp_path, "port = 1\n")
     real = tmp_path / "dotfiles.toml"

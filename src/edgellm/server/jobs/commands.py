@@ -139,17 +139,25 @@ class _Work:
                 link = folder / file
                 link.parent.mkdir(exist_ok=True)
                 link.unlink(missing_ok=True)
-                _link(self._find_blob(digest), link)
+                _link(self._find_blob(digest), link, alone=len(files) == 1)
         return folder
 
 
-def _link(blob: Path, name: Path) -> None:
-    """A second name of the file; on another disk a symbolic one, or a copy of what is not read through such links."""
+def _link(blob: Path, name: Path, *, alone: bool) -> None:
+    """A second name of the file; on another disk a symbolic one, or a copy of what is not read through such links.
+
+    Those are the files of a checkpoint: a GGUF is one whatever it is called, and a file that comes ``alone`` is none.
+    """
     try:
         os.link(blob, name)
     except OSError:
-        if name.suffix.lower() == ".gguf":
+        if alone or _is_gguf(blob):
             name.symlink_to(blob)
             return
         require_free_space(name.parent, blob.stat().st_size, "a copy of the files")
         shutil.copyfile(blob, name)
+
+
+def _is_gguf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"

@@ -25,6 +25,7 @@ from edgellm.server.models.resident import Resident
 from edgellm.server.models.residents import Residents
 from edgellm.server.models.room_maker import RoomMaker
 from edgellm.server.models.status import loading_status, resident_status
+from edgellm.server.models.unwanted import Unwanted
 from edgellm.settings import SettingsWithOrigin
 from edgellm.store.store import Store
 
@@ -51,7 +52,7 @@ class ModelManager:
         self._budget = Budget(self.policy, self._residents)
         self._moves = FailedMoves()
         self._conceal = Concealer(settings.paths, store.root)
-        self._unwanted: dict[str, float] = {}  # digest -> when it was said that its load is not wanted any more
+        self._unwanted = Unwanted()
         rooms = RoomMaker(self._residents, self._budget)
         self._loader = Loader(self.policy, settings, self._residents, self._budget, self._moves, rooms)
 
@@ -85,9 +86,11 @@ class ModelManager:
             raise UsageError(f"the context is {context}; it must be at least 1 token")
         begun = time.monotonic()
         bundle = await self.resolve(name)
-        resident, failed = await self._acquire(bundle, context, force=force)
+        with self._unwanted.waiting(bundle.digest, begun) as is_unwanted:
+            resident, failed = await self._acquire(bundle, context, force=force)
+            unwanted = is_unwanted()
         try:
-            if self._unwanted.get(bundle.digest, 0.0) > begun:  # said while this waited for the load
+            if unwanted:
                 resident.keep_alive_s = 0
             else:
                 resident.keep_alive_s = self.policy.keep_alive_s if keep_alive_s is None else keep_alive_s
@@ -104,8 +107,9 @@ class ModelManager:
         async with self.use(name, keep_alive_s=keep_alive_s, context=context, force=force) as loaded:
             digest = loaded.bundle.digest
         resident = self._residents.get(digest)
-        if resident is None:  # kept alive for no time
-            why = "keep_alive is 0" if keep_alive_s == 0 else "that was asked for meanwhile"
+        if resident is None:
+            kept_s = self.policy.keep_alive_s if keep_alive_s is None else keep_alive_s
+            why = "keep_alive is 0" if kept_s == 0 else "it was told to go, or was removed or replaced, meanwhile"
             raise UsageError(f"{name} was loaded and unloaded at once: {why}")
         return await self._status(resident)
 
@@ -113,24 +117,24 @@ class ModelManager:
         """Unload ``name`` as soon as its requests are done, those too that wait for its load.
 
         True when it is gone, False while requests use it or wait for it. Raises NotFoundError for a name that means
-        nothing, UsageError for a pinned model.
+        nothing, UsageError for a pinned model, loaded or still loading.
         """
         bundle = await self.resolve(name)
         found = {resident.digest: resident for resident in self._residents.named(bundle.name)}
         same = self._residents.get(bundle.digest)
         if same is not None:
             found[same.digest] = same
-        for resident in found.values():
-            if self._residents.is_pinned(resident):
-                raise UsageError(f"{bundle.name} is pinned: it stays loaded", hint="unpin it first")
+        loads = [load for load in self._loader.loads if load.bundle.digest == bundle.digest]
+        names = [resident.names for resident in found.values()] + [load.names for load in loads]
+        if any(name in self.pins for name in set().union(*names)):
+            raise UsageError(f"{bundle.name} is pinned: it stays loaded", hint="unpin it first")
+        if loads:
+            self._unwanted.say(bundle.digest)
         for resident in found.values():
             resident.keep_alive_s = 0
             if resident.users == 0 and resident.state == "ready":
                 await self._residents.retire(resident)
-        is_loading = any(load.bundle.digest == bundle.digest for load in self._loader.loads)
-        if is_loading:
-            self._unwanted[bundle.digest] = time.monotonic()
-        return not is_loading and all(resident.state == "unloading" for resident in found.values())
+        return not loads and all(resident.state == "unloading" for resident in found.values())
 
     async def pin(self, name: str, pinned: bool) -> str:
         """Keep ``name`` loaded from now on, over restarts too, or no longer; returns its full name.
