@@ -41,7 +41,8 @@ def test_from_the_shell_to_an_answer_and_back(tmux: Tmux, own_home: Path) -> Non
     (server,) = running_servers(own_home / "run")
     tmux.keys("Space")
     tmux.wait_for("1 loaded")
-    tmux.wait_until_gone("is loaded, with a")  # what is said of it, in a corner
+    tmux.wait_for("is loaded,")  # is said of it, in a corner, and after some seconds no more
+    tmux.wait_until_gone("is loaded,")
     check_picture("tui-tmux-models.svg", tmux.painted)
     tmux.keys("Enter")
     tmux.wait_for("Q4_K_M as asked for")
