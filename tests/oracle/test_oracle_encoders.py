@@ -173,7 +173,7 @@ def test_encoders_of_transformers(tmp_path: Path, minilm: Path) -> None:
 def test_folders_that_sentence_transformers_saves(minilm: Path, pooling: str, tmp_path: Path) -> None:
     """MiniLM with another pooling, in the folder that the installed release writes."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Normalize, Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     transformer = Transformer(str(minilm))
     transformer.max_seq_length = 40

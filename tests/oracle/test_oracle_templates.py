@@ -96,7 +96,7 @@ def read_pieces(traits: TemplateTraits, parts: list[str]) -> list[Any]:
     if traits.calls.answers:
         reader: Any = HarmonyReader()
     else:
-        reader = AnswerReader(traits.thinking, traits.calls, names=("get_weather",))
+        reader = AnswerReader(traits.thinking, traits.calls, tools={tool.name: tool for tool in read_tools([TOOL])})
     return [piece for part in parts for piece in reader.push(part)] + reader.finish()
 
 
