@@ -136,7 +136,11 @@ def test_the_list_opens_searches_renames_and_deletes(chats: RealChats) -> None:
         await pilot.press("ctrl+o")
         found = app.screen.query_one("#found", OptionList)
         await wait_until(pilot, lambda: found.option_count == 3, "the list")
-        app.screen.query_one("#search").focus()
+        await pilot.press("i")
+        await wait_until(pilot, lambda: app.focused is pane_of(app).prompt, "the prompt")
+        await pilot.press("ctrl+o")  # again: to the list, wherever one was
+        await wait_until(pilot, lambda: app.focused is found, "the list again")
+        await pilot.press("slash")
         await type_text(pilot, "are dogs")
         await wait_until(pilot, lambda: found.option_count == 1, "the search")
         await pilot.press("enter", "down", "n")

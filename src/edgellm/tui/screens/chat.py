@@ -212,7 +212,7 @@ class ChatScreen(ModeScreen):
     def action_conversations(self) -> None:
         """Show the list and go there; hide it from there."""
         found = self.query_one("#found")
-        if self.has_class("-list") or (self.has_class("-wide") and (found.has_focus or self._searches())):
+        if found.has_focus or self._searches():
             self.remove_class("-list")
             self.pane.prompt.focus()
             return

@@ -32,6 +32,7 @@ class ConversationList(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("delete,x", "ask('delete')", "Delete", key_display="Del"),
         Binding("n", "ask('rename')", "Rename"),
+        Binding("slash", "search", "Search", show=False),
     ]
 
     class Opened(Message):
@@ -108,6 +109,10 @@ class ConversationList(Vertical):
     def _open(self, event: OptionList.OptionSelected) -> None:
         if event.option_id is not None and event.option_id in self._found:
             self.post_message(self.Opened(event.option_id, self._found[event.option_id].message))
+
+    def action_search(self) -> None:
+        """Go to where words are typed that are searched for."""
+        self._search_field.focus()
 
     def action_ask(self, what: str) -> None:
         """Have the highlighted conversation deleted or renamed."""
