@@ -15,7 +15,7 @@ import msgspec
 
 from edgellm.errors import UsageError
 from edgellm.progress import CancelToken
-from edgellm_runtimes.bench_encoder import EncoderResult, EncoderWork
+from edgellm_runtimes.bench_encoder import EncoderResult, EncoderWork, some_ids
 from edgellm_runtimes.child_job import run_job, serve_job
 from edgellm_runtimes.load import LoadRequest
 
@@ -134,17 +134,11 @@ def _after() -> tuple[int | None, int | None, int]:
     return *_memory_bytes(), peak
 
 
-def _ids(backend: Backend, count: int, seed: int) -> list[int]:
-    """Tokens of no text in particular: which they are makes no difference to a dense model."""
-    n_vocab = backend.limits.n_vocab
-    return [(7919 * (number + 1) + seed) % n_vocab for number in range(count)]
-
-
 def _prefill_s(backend: Backend, count: int) -> float:
     from edgellm_runtimes.backend import TokenSlice
 
     backend.drop_sequence(0)
-    ids, most = _ids(backend, count, 1), backend.limits.n_batch
+    ids, most = some_ids(backend, count, 1), backend.limits.n_batch
     started = time.perf_counter()
     for first in range(0, count, most):
         part = ids[first : first + most]
@@ -161,7 +155,9 @@ def _decode_s(backend: Backend, streams: int, work: BenchWork) -> float:
     times = []
     for step in range(max(_SMALLEST_DECODE, work.decode_tokens)):
         started = time.perf_counter()
-        backend.decode([TokenSlice(sequence, _ids(backend, 1, 31 * step + sequence)) for sequence in range(streams)])
+        backend.decode(
+            [TokenSlice(sequence, some_ids(backend, 1, 31 * step + sequence)) for sequence in range(streams)]
+        )
         times.append(time.perf_counter() - started)
     for sequence in range(streams):
         backend.truncate_sequence(sequence, work.prompt_tokens)

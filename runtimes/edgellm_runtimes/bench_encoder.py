@@ -13,7 +13,7 @@ from edgellm.errors import UsageError
 if TYPE_CHECKING:
     from edgellm_runtimes.backend import Backend
 
-__all__ = ["EncoderResult", "EncoderWork", "time_encoder"]
+__all__ = ["EncoderResult", "EncoderWork", "some_ids", "time_encoder"]
 
 _LEAST_S = 0.5  # that the calls of one figure take together
 _FEWEST = 5  # calls
@@ -52,6 +52,12 @@ def time_encoder(backend: Backend, work: EncoderWork) -> tuple[float, float]:
     return _tokens_per_s(backend, work.text_tokens, 1), _tokens_per_s(backend, work.text_tokens, work.streams)
 
 
+def some_ids(backend: Backend, count: int, seed: int) -> list[int]:
+    """Tokens of no text in particular: which they are makes no difference to a dense model."""
+    n_vocab = backend.limits.n_vocab
+    return [(7919 * (number + 1) + seed) % n_vocab for number in range(count)]
+
+
 def _tokens_per_s(backend: Backend, text_tokens: int, texts: int) -> float:
     """The median of some calls; more texts than fit into a call take several."""
     _encode(backend, text_tokens, texts)
@@ -68,11 +74,7 @@ def _encode(backend: Backend, text_tokens: int, texts: int) -> None:
 
     encode = backend.text_vectors if "pooling" in backend.capabilities else backend.hidden_states
     most = min(max(1, backend.limits.n_hidden // text_tokens), backend.limits.n_sequences)
-    n_vocab = backend.limits.n_vocab
     for first in range(0, texts, most):
         encode(
-            [
-                TokenSlice(place, [(7919 * (number + 1) + 31 * place) % n_vocab for number in range(text_tokens)])
-                for place in range(min(most, texts - first))
-            ]
+            [TokenSlice(place, some_ids(backend, text_tokens, 31 * place)) for place in range(min(most, texts - first))]
         )

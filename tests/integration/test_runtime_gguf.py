@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,8 @@ from edgellm.formats.gguf import read_header
 from edgellm_runtimes.backend import BackendSettings, CacheFullError, TokenSlice
 from edgellm_runtimes.llama_cpp.deep_stack import LONGEST_RUN
 from edgellm_runtimes.llama_cpp.model import LlamaBackend
+from large_pages import asking_mappings, needs_large_pages
 
-LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 SETTINGS = BackendSettings(context=256, sequences=3, batch=64, ubatch=32, outputs=40, kv_type_k="f32", kv_type_v="f32")
 
 
@@ -166,14 +165,10 @@ def test_what_is_no_gguf_file_is_named(tmp_path: Path) -> None:
 
 def _bytes_in_large_pages() -> int:
     """Of the mappings of this process that asked for them."""
-    parts = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
-    asked = [part for part in parts if re.search(r"^VmFlags:.* hg\b", part, re.MULTILINE)]
-    return sum(1024 * int(size) for part in asked for size in re.findall(r"^Size: +(\d+) kB$", part, re.MULTILINE))
+    return sum(last - first for first, last in asking_mappings())
 
 
-@pytest.mark.skipif(
-    not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(), reason="this system gives no large pages"
-)
+@needs_large_pages
 def test_a_large_cache_asks_for_large_pages_and_gives_them_back(tiny_gguf: Path) -> None:
     before = _bytes_in_large_pages()
     loaded = LlamaBackend(tiny_gguf, msgspec.structs.replace(SETTINGS, context=16384))

@@ -115,6 +115,9 @@ class ChatDefaults(msgspec.Struct, frozen=True, omit_defaults=True):
     adapters: tuple[str, ...] = ()  # of the plan's, used by requests that name none
 
 
+_FORMATS = {"llama.cpp": "GGUF", "onnxruntime": "ONNX"}  # what each runtime takes
+
+
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything the runtime needs besides the model file."""
 
@@ -148,3 +151,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     system_prompt: SystemPrompt | None = None  # that the bundle was packed with
     chat: ChatDefaults | None = None
     encoder: PlannedEncoder | None = None  # of a model that turns texts into vectors
+
+    @property
+    def model_format(self) -> str:
+        """ "GGUF" or "ONNX"; what an unknown runtime calls itself."""
+        return _FORMATS.get(self.runtime.name, self.runtime.name)

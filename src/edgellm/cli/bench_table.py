@@ -68,7 +68,7 @@ def print_measured(measured: Sequence[Measured], work: BenchWork | EncoderWork) 
         cells.append(
             [
                 printable(one.bundle.name),
-                _format(one.bundle),
+                plan.model_format,
                 plan.recipe,
                 format_bytes(one.bundle.size_bytes),
                 f"{one.first_load_s:.2f} s",
@@ -108,10 +108,6 @@ def _memory(one: Measured, field: str) -> str:
     return "unknown" if getattr(one.runs[0], field) is None else format_bytes(round(one.median(field)))
 
 
-def _format(bundle: OpenBundle) -> str:
-    return "ONNX" if bundle.files else "GGUF"
-
-
 def record_of(measured: Sequence[Measured], work: BenchWork | EncoderWork) -> dict[str, Any]:
     """What --json prints."""
     speeds = [speed.field for speed in _speeds(work)]
@@ -121,7 +117,7 @@ def record_of(measured: Sequence[Measured], work: BenchWork | EncoderWork) -> di
             {
                 "name": one.bundle.name,
                 "digest": one.bundle.digest,
-                "format": _format(one.bundle).lower(),
+                "format": one.bundle.plan.model_format.lower(),
                 "recipe": one.bundle.plan.recipe,
                 "size_bytes": one.bundle.size_bytes,
                 "first_load_s": one.first_load_s,

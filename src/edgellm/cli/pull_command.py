@@ -84,11 +84,9 @@ def pull_reference(
 def _is_wanted(plan: Plan, request: PackRequest) -> bool:
     """Whether a bundle is of the recipe and format that were asked for, if any were."""
     from edgellm.sources.stored import is_same_recipe
-    from edgellm_converters.onnx.recipes import ONNX_RECIPES
 
-    format_ = "onnx" if plan.recipe in ONNX_RECIPES else "gguf"
     is_recipe = request.recipe == "auto" or is_same_recipe(plan.recipe, request.recipe)
-    return is_recipe and request.format in ("auto", format_)
+    return is_recipe and request.format in ("auto", plan.model_format.lower())
 
 
 def _job(reference: HubReference, options: PullOptions, settings: SettingsWithOrigin) -> HubJob:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,9 @@ import pytest
 
 from edgellm_runtimes.llama_cpp import huge_pages
 from edgellm_runtimes.llama_cpp.huge_pages import HugePages
+from large_pages import asking_mappings, needs_large_pages
 
-SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-pytestmark = pytest.mark.skipif(
-    not SETTING.exists() or "[never]" in SETTING.read_text(), reason="this system gives no large pages"
-)
+pytestmark = needs_large_pages
 SIZE = 12 << 20
 
 
@@ -31,12 +28,7 @@ def buffer(size: int = SIZE) -> Iterator[mmap.mmap]:
 def asked_bytes(memory: mmap.mmap) -> int:
     """How much of ``memory`` lies in mappings that asked for large pages."""
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    found = 0
-    for part in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text()):
-        first, last = (int(each, 16) for each in part.split(" ", 1)[0].split("-"))
-        if re.search(r"^VmFlags:.* hg\b", part, re.MULTILINE):
-            found += max(0, min(last, start + len(memory)) - max(first, start))
-    return found
+    return sum(max(0, min(last, start + len(memory)) - max(first, start)) for first, last in asking_mappings())
 
 
 def test_an_empty_buffer_asks_and_one_from_before_does_not() -> None:

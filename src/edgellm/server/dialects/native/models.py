@@ -22,7 +22,6 @@ from edgellm.api.models import (
 )
 from edgellm.bundle.names import parse_name
 from edgellm.bundle.opened import OpenBundle
-from edgellm.bundle.plan import Plan
 from edgellm.devices.estimate import verdict_of
 from edgellm.errors import UsageError
 from edgellm.server.http.body import read_json
@@ -56,7 +55,7 @@ async def list_models(request: Request) -> Response:
         models.append(
             {
                 **row,
-                "format": None if plan is None else _format(plan),
+                "format": None if plan is None else plan.model_format,
                 "needed_bytes": needed,
                 "fit": None if needed is None else verdict_of(needed, room.models_bytes),
                 "predicted_decode": None if plan is None else plan.predicted_decode,
@@ -66,10 +65,6 @@ async def list_models(request: Request) -> Response:
             }
         )
     return JSONResponse({"models": models, "memory": room})
-
-
-def _format(plan: Plan) -> str:
-    return {"llama.cpp": "GGUF", "onnxruntime": "ONNX"}.get(plan.runtime.name, plan.runtime.name)
 
 
 @operation(body=ShowRequest, answer=dict[str, Any], errors=(404, 422))
