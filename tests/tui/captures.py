@@ -8,13 +8,16 @@ from __future__ import annotations
 import html
 import os
 import re
+import time
+from collections.abc import Callable
 from difflib import ndiff
 from io import StringIO
 from pathlib import Path
 
-__all__ = ["FOLDER", "check_picture", "draw", "likeness", "lines_of"]
+__all__ = ["FOLDER", "check_picture", "draw", "likeness", "lines_of", "wait_for_picture"]
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
+_PATIENCE_S = 20.0
 _COLUMN = 12.2  # Rich draws a character as wide as that, and a line as high as this
 _LINE = 24.4
 _TEXT = re.compile(r'<text class="terminal-r\d+" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)</text>')
@@ -72,6 +75,18 @@ def likeness(lines: list[str], *, hidden: tuple[str, str] | None = None) -> list
         text = _UNIT.sub("# B", _NUMBER.sub("#", _DATE.sub("# #", text)))
         words += [word for word in _RULES.sub(" ", text).split() if _LETTER.search(word)]
     return words
+
+
+def wait_for_picture(name: str, painted: Callable[[], str]) -> None:
+    """``check_picture`` of what is ``painted`` by and by."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return check_picture(name, painted())
+        except AssertionError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(0.1)
 
 
 def check_picture(name: str, painted: str, *, hidden: tuple[str, str] | None = None) -> None:

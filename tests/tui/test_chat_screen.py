@@ -151,7 +151,12 @@ def test_any_size_of_terminal_will_do(chats: RealChats, size: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("typed", [False, True], ids=["at-the-start", "as-a-command"])
-def test_a_model_that_is_not_there_is_said_at_once_and_others_are_offered(chats: RealChats, typed: bool) -> None:
+def test_a_model_that_is_not_there_is_said_at_once_and_others_are_offered(
+    chats: RealChats, chat_server: RunningServer, typed: bool
+) -> None:
+    with chat_server.client() as client:  # those in memory would stand in front
+        while loaded := client.get("/api/edgellm/ps").json():
+            client.post("/api/edgellm/stop", json={"model": loaded[0]["name"]})
     app = chats.app(TINY if typed else "nope")
 
     async def use(pilot: Pilot[None]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from captures import check_picture
+from captures import check_picture, wait_for_picture
 from tmux_rig import Tmux
 
 from edgellm.running import running_servers
@@ -41,9 +41,8 @@ def test_from_the_shell_to_an_answer_and_back(tmux: Tmux, own_home: Path) -> Non
     (server,) = running_servers(own_home / "run")
     tmux.keys("Space")
     tmux.wait_for("1 loaded")
-    tmux.wait_for("is loaded,")  # is said of it, in a corner, and after some seconds no more
     tmux.wait_until_gone("is loaded,")
-    check_picture("tui-tmux-models.svg", tmux.painted)
+    wait_for_picture("tui-tmux-models.svg", lambda: tmux.painted)  # what is said of it in a corner comes and goes
     tmux.keys("Enter")
     tmux.wait_for("Q4_K_M as asked for")
     tmux.keys("Escape", "/")  # at once: a terminal sends what Alt and the key would be

@@ -19,7 +19,8 @@ class Tmux:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._command = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
         self._environment = {**os.environ, **environment}
-        self._environment.pop("TMUX", None)
+        for name in ("TMUX", "COLUMNS", "LINES"):  # programs take the size from these where they are set
+            self._environment.pop(name, None)
 
     def run(self, *arguments: str) -> str:
         """A command of tmux; what it prints."""
